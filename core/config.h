@@ -1,0 +1,43 @@
+/* config.h - what an operator can set: environment variables and options, from one table (config_table.h). */
+#ifndef HZ_CORE_CONFIG_H
+#define HZ_CORE_CONFIG_H
+
+#include "shm/base.h"
+
+struct hz_config {
+    char *data_dir;       /* absolute */
+    char *listen_host;    /* 127.0.0.1 (also ::1), localhost */
+    uint32_t server_port; /* SERVER_PORT, or of --listen; 0: any free one (tests) */
+    uint32_t worker_port_start, worker_port_end;
+    uint32_t clusters;    /* shards, SERVER_CLUSTERS */
+    uint32_t spares;      /* per shard */
+    uint32_t threads;     /* of a resident worker */
+    uint32_t start_timeout_ms, stop_grace_ms, request_timeout_ms, execution_timeout_ms;
+    uint32_t max_executions; /* admitted at once, all workflows */
+    uint32_t queue_bytes;    /* backlog of one worker */
+    uint32_t history;        /* executions kept in the store per workflow */
+    bool development;     /* NODE_ENV=development */
+    bool tracking;        /* TRACKING_EXECUTE */
+    enum { HZ_SPAWN_ZYGOTE, HZ_SPAWN_EXEC } spawn; /* HORIZON_SPAWN */
+    enum { HZ_SANDBOX_TRY, HZ_SANDBOX_REQUIRE, HZ_SANDBOX_OFF } sandbox; /* HORIZON_SANDBOX */
+    char *worker_id;      /* WORKER_ID or NULL: name given to the only worker of `horizon run` */
+    char *worker_path;    /* horizon-worker */
+    char *nodes_path;     /* built-in nodes' folder; further folders by HORIZON_NODES (colon-separated) */
+    char *extra_nodes_path;
+    char *hosts;          /* HORIZON_HOSTS: further allowed Host names, comma-separated */
+    char *client_url;     /* CLIENT_URL: further allowed Origin */
+    char instance[9];     /* 8 hex digits, kept in the data directory */
+};
+
+/* Defaults, then the environment. 0, or HZ_EFORMAT: hz_err_last() names the variable, its value and the range. */
+HZ_MUST_CHECK int hz_config_load(struct hz_config *ret_config);
+/* Option `--listen`: HOST:PORT. HZ_EREFUSED for an address that is not loopback, with the sentence why. */
+HZ_MUST_CHECK int hz_config_listen(struct hz_config *config, const char *text);
+/* Makes the data directory (0700), takes its lock (flock; HZ_EREFUSED if another manager holds it), reads or draws the
+ * instance. *ret_lock_fd stays open for the process's life. */
+HZ_MUST_CHECK int hz_config_open_data(struct hz_config *config, const char *dir, int *ret_lock_fd);
+void hz_config_fini(struct hz_config *config);
+/* Prints the table (name, default, range, unit, meaning) for --help and the manual. */
+void hz_config_help(void);
+
+#endif

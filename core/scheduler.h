@@ -1,0 +1,68 @@
+/*
+ * scheduler.h - executions: accept, queue, choose or start a worker, deadline, end. Any shard may submit; callbacks come
+ * back on the calling shard. The row goes to the store first where the durability asks for it (accepted means committed).
+ */
+#ifndef HZ_CORE_SCHEDULER_H
+#define HZ_CORE_SCHEDULER_H
+
+#include "registry.h"
+#include "store.h"
+#include "workflows.h"
+
+struct hz_config;
+HZ_MUST_CHECK int hz_scheduler_init(const struct hz_config *config);
+HZ_MUST_CHECK int hz_scheduler_begin(struct hz_shard *shard);
+void hz_scheduler_end(struct hz_shard *shard);
+
+struct hz_submit {
+    struct hz_workflow *workflow; /* taken reference */
+    const char *data;             /* JSON text, copied; "" = {} */
+    size_t data_len;
+    const char *trigger;          /* "manual", "api" ... */
+    bool wants_port;              /* activations and `workflows:execute` */
+    uint32_t timeout_ms;          /* 0: the workflow's */
+};
+/* accepted: error NULL and the id, or the reason (busy: retry_after_s > 0). For a flow with a trigger (activation) it comes when the
+ * row is committed and the worker is chosen; worker: its info if one exists already, else NULL. */
+typedef void hz_accepted_fn(void *arg, const struct hz_uuid *execution, const struct hz_worker_info *worker, const char *error, uint32_t retry_after_s);
+/* finished: the final row (valid during the call); an activation: called when its worker is ready (row.state RUNNING) or failed. */
+typedef void hz_finished_fn(void *arg, const struct hz_store_execution *row);
+void hz_scheduler_submit(const struct hz_submit *submit, hz_accepted_fn *accepted, hz_finished_fn *finished, void *arg);
+void hz_scheduler_cancel(const struct hz_uuid *execution, const char *reason, void (*fn)(void *arg, bool found), void *arg);
+
+/* ---- webhooks ---- */
+struct hz_webhook_match {
+    struct hz_uuid worker;
+    uint32_t shard, node, timeout_ms;
+    char *params; /* JSON object text of the path's parameters; caller frees */
+};
+/* Which worker answers `method` `path`? port 0: the server's own port (development /f_<uid>/api/..., production path); else that
+ * worker's port. 1 found; 0 path unknown; -1 path known, method not (both answer 404 by contract). Any thread. */
+int hz_webhooks_match(uint32_t port, const char *method, const char *path, struct hz_webhook_match *ret_match);
+
+struct hz_http_reply {
+    uint32_t status;
+    const char *type; size_t type_len;
+    const char *headers; size_t headers_len; /* "Name: value\n" lines, checked: no CR, no control characters */
+    const char *body; size_t body_len;
+    uint32_t retry_after_s; /* with 503 */
+};
+typedef void hz_http_reply_fn(void *arg, const struct hz_http_reply *reply); /* once, on the calling shard; valid during the call */
+struct hz_http_call {
+    struct hz_webhook_match match;
+    const char *meta; size_t meta_len; /* JSON as in struct hz_msg_http_request */
+    const char *type; size_t type_len;
+    const char *body; size_t body_len;
+};
+/* Makes an execution of the request. Always calls fn once: the flow's answer, 503 (busy, worker gone), 506 after the webhook's timeout,
+ * 500 `Error en respuesta ` when the execution ended in an error without an answer. *ret_ticket for hz_scheduler_http_gone(). */
+void hz_scheduler_http(const struct hz_http_call *call, hz_http_reply_fn *fn, void *arg, uint64_t *ret_ticket);
+/* The client left: fn is not called any more. Same shard as hz_scheduler_http(). */
+void hz_scheduler_http_gone(uint64_t ticket);
+
+/* Called by whoever serves the questions of workers (core/api/asks.c): route, data JSON; answer by calling done once, any shard. */
+typedef void hz_ask_done_fn(void *ctx, bool success, const char *data, size_t len, const char *message);
+typedef void hz_ask_fn(const struct hz_worker_info *worker, const char *route, const char *data, size_t len, hz_ask_done_fn *done, void *ctx);
+void hz_scheduler_on_ask(hz_ask_fn *fn);
+
+#endif

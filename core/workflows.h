@@ -1,0 +1,52 @@
+/*
+ * workflows.h - the flows the manager knows: the store's records, compiled plans, flow.json files as import and export.
+ * Any thread; guarded inside. A compiled plan is reference counted and immutable.
+ */
+#ifndef HZ_CORE_WORKFLOWS_H
+#define HZ_CORE_WORKFLOWS_H
+
+#include "core/flow/flow.h"
+#include "shm/base.h"
+
+enum hz_isolation { HZ_ISOLATION_AUTO, HZ_ISOLATION_ISOLATED, HZ_ISOLATION_RESIDENT };
+enum hz_durability { HZ_DURABILITY_NONE, HZ_DURABILITY_EXECUTION, HZ_DURABILITY_CHECKPOINT };
+enum hz_on_interrupt { HZ_INTERRUPT_FAIL, HZ_INTERRUPT_RESTART, HZ_INTERRUPT_RESUME };
+enum hz_zygote_kind { HZ_ZYGOTE_BASE, HZ_ZYGOTE_NET, HZ_ZYGOTE_JS, HZ_ZYGOTE_KINDS };
+
+struct hz_workflow { /* one version, ready to run; immutable */
+    uint32_t references; /* atomic */
+    char id[128], version[32];
+    char *path;          /* of flow.json */
+    struct hz_plan *plan;
+    enum hz_zygote_kind zygote;
+    bool resident;       /* after isolation was decided: a flow with a trigger always is */
+    enum hz_durability durability;
+    enum hz_on_interrupt on_interrupt;
+    uint32_t threads, timeout_ms; /* timeout_ms: deadline of an execution, 0 none */
+    uint64_t segment_bytes;       /* 0: default */
+    char **env;                   /* pairs name, value of the flow's own names that are set; NULL-terminated */
+};
+/* properties.horizon in flow.json: {isolation, durability, onInterrupt, threads, timeout, segmentBytes}. */
+
+struct hz_config;
+HZ_MUST_CHECK int hz_workflows_init(const struct hz_config *config);
+void hz_workflows_fini(void);
+/* Newest version (version NULL) or the given one, compiled against the current catalogue. HZ_ENOTFOUND; HZ_EFORMAT with the
+ * findings' text in *ret_text (caller frees) if it does not compile. */
+HZ_MUST_CHECK int hz_workflows_get(const char *id, const char *version, struct hz_workflow **ret_workflow, char **ret_text);
+struct hz_workflow *hz_workflow_ref(struct hz_workflow *workflow);
+void hz_workflow_unref(struct hz_workflow **workflow);
+/* Validates and stores `text` as a new version of `id` (same text: nothing happens, *ret_version is the current one). Writes
+ * flow.json (temporary file, fsync, rename). version NULL: taken from the file if newer, else patch + 1. HZ_EFORMAT + *ret_text. */
+HZ_MUST_CHECK int hz_workflows_put(const char *id, const char *text, size_t len, const char *author, char ret_version[32], char **ret_text);
+/* At start and by `import`: each DIR/workflows/<id>/flow.json whose hash differs from the last one we wrote. Returns how many
+ * were imported; failures are logged with their findings and do not stop the others. */
+int hz_workflows_scan(void);
+/* Ids and newest versions, as JSON array of {id, name, version, updatedAt, enabled}. New reference. */
+json_t *hz_workflows_list(void);
+/* The record of contract 1.4 for `workflows:get`, or NULL. */
+json_t *hz_workflows_record(const char *id);
+/* Is `id` a name a flow may have: 1..127 bytes, no '/', no "..", no control characters, not starting with '.'. */
+bool hz_workflows_valid_id(const char *id, size_t len);
+
+#endif
