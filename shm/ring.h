@@ -68,8 +68,9 @@ HZ_MUST_CHECK enum hz_ring_result hz_ring_peek(struct hz_ring *ring, struct hz_r
 void hz_ring_release(struct hz_ring *ring);
 void hz_ring_release_publish(struct hz_ring *ring);
 
-/* Consumer that trusts nobody (the manager): checks the copied header, copies the payload into buf (cap >= max_record)
- * and releases; a broken rule poisons the ring. At most the tail loaded once per hz_ring_take_begin() is read. */
+/* Consumer that trusts nobody (the manager): checks the copied header, copies the payload into buf and releases; a broken
+ * rule poisons the ring. At most the tail loaded once per hz_ring_take_begin() is read. A record longer than `cap` stays
+ * where it is: HZ_RING_TOO_BIG, and ret_record->len says how much it asks for (checked, at most max_record). */
 void hz_ring_take_begin(struct hz_ring *ring);
 HZ_MUST_CHECK enum hz_ring_result hz_ring_take(struct hz_ring *ring, void *buf, size_t cap, struct hz_record *ret_record);
 /* records and bytes taken since take_begin are told to the producer */

@@ -6,6 +6,7 @@
 #include "crash_cell.h"
 #include "doorbell.h"
 #include "err.h"
+#include "guard.h"
 #include "log.h"
 #include "msg.h"
 #include "recorder.h"

@@ -14,6 +14,8 @@ struct hz_part {
     size_t len;
 };
 
+struct hz_stream_backlog; /* private copy of what is left of one message */
+
 /* Writer: one thread. */
 struct hz_stream_out {
     struct hz_ring *ring;
@@ -21,12 +23,15 @@ struct hz_stream_out {
     struct hz_stream_backlog *first, *last; /* messages waiting for room, in order */
     size_t backlog_bytes, backlog_limit;
     uint64_t sent, queued;
+    bool unrung; /* something was published since the last ring */
 };
 void hz_stream_out_init(struct hz_stream_out *ret_out, struct hz_ring *ring, struct hz_doorbell_cell *peer_cell, int peer_fd,
         size_t backlog_limit);
 void hz_stream_out_fini(struct hz_stream_out *out);
 /* Sends parts[0] (the fixed struct) and the strings as one message; never blocks. 0: in the ring or in the backlog;
- * HZ_EBUSY: the backlog bound is reached (nothing was taken); HZ_ETOOBIG; HZ_ECLOSED; HZ_ENOMEM.
+ * HZ_EBUSY: the backlog bound is reached (nothing was taken); HZ_ETOOBIG; HZ_ECLOSED; HZ_EPOISON; HZ_ENOMEM.
+ * The bound: a message is refused if it had to wait behind others and would bring the backlog above backlog_limit. One
+ * message alone is always taken, whatever its size; with backlog_limit 0 only the rest of one that is partly in the ring.
  * `flush` publishes and rings; without it the caller calls hz_stream_flush() at the end of its batch. */
 HZ_MUST_CHECK int hz_stream_send(struct hz_stream_out *out, uint32_t type, const struct hz_part *parts, size_t count, bool flush);
 /* Moves what fits from the backlog into the ring, publishes, rings. True when nothing is left behind. */
@@ -40,8 +45,11 @@ struct hz_stream_in {
     char direction;
     bool hostile;
     uint8_t *copy, *joined; /* private buffers */
-    size_t copy_cap, joined_len, joined_total;
+    size_t copy_cap, joined_len, joined_total, joined_cap;
     uint32_t joined_type, joined_sequence;
+    unsigned records_left;  /* of this visit */
+    size_t bytes_left;      /* of this visit */
+    bool holding, delivered; /* a peeked record, or the joined message, is with the caller until the next call */
     uint64_t messages, refused;
     const char *poison_reason; /* static text once poisoned */
 };
