@@ -1,44 +1,58 @@
 /*
- * horizon/node.h - write a Horizon node.
+ * horizon/node.h - write a Horizon node. The comments of this header, node_calls.h and node_helpers.h are the manual.
  *
- * This header is everything a node may include of Horizon. A node is one shared object that defines, through HZ_NODE(),
- * exactly two symbols: `hz_node_abi` (what it was built against) and `hz_node` (what it is). It links to nothing of the
- * host: every function below is an inline call through the table the host hands over when it loads the node.
+ * A node is one shared object. Through HZ_NODE() it defines exactly two symbols: `hz_node_abi` (what it was built against)
+ * and `hz_node` (what it is). It links to nothing of the host: every function below is an inline call through the table
+ * that the host hands over when it loads the node.
  *
  *     #include <horizon/node.h>
  *
  *     static int upper_run(hz_call *call)
  *     {
  *         hz_str text = hz_param_str(call, "text", "");
- *         ...
+ *         char *out = hz_alloc(call, text.len + 1);
+ *         if (!out)
+ *             return HZ_ERR_NOMEM;
+ *         for (size_t i = 0; i < text.len; i++)
+ *             out[i] = text.data[i] >= 'a' && text.data[i] <= 'z' ? (char)(text.data[i] - 32) : text.data[i];
  *         return hz_emit(call, "response", hz_string(call, out, text.len));
  *     }
  *     HZ_NODE(.type = "upper", .title = "Upper case", .group = "Text", .inputs = HZ_NAMES("input"),
- *             .outputs = HZ_NAMES("response", "error"), .run = upper_run)
+ *             .outputs = HZ_NAMES("response", "error"), .flags = HZ_NODE_CONCURRENT, .run = upper_run,
+ *             .properties = HZ_PROPERTIES({.key = "text", .type = "string", .name = "Text", .value = "\"\""}))
  *
- * ## Lifetime in seven sentences
+ * ## Lifetime
  *
  * A *call* is one run of a node: one input message, any number of emissions. Everything the host returns from a call
  * (values, strings, memory) belongs to the call and is released by the host when the call is over; a node frees nothing.
- * A call is over when run() returns HZ_OK or an error, or, after it returned HZ_DEFER, when hz_done() was called.
- * hz_keep() takes a reference that outlives the call, hz_drop() gives it back. A value is immutable for everybody but the
- * call that built it, and for that call too once it was emitted, kept or stored as state. Memory of the node's own
- * (hz_self()) lives as long as the worker and must be rebuildable. Pointers handed to a callback are valid until that
- * callback returns.
+ * A call is over when run() returns HZ_OK or an error. If run() returns HZ_DEFER the call stays open until a continuation
+ * returns HZ_OK or an error, or hz_done() was called. hz_keep() takes a reference that outlives the call, hz_drop() gives
+ * it back. A value is immutable for everybody but the call that built it, and for that call too once it was emitted, kept
+ * or stored as state. Memory of the node's own (hz_self()) lives as long as the worker and must be rebuildable. Pointers
+ * handed to a callback are valid until that callback returns.
  *
  * ## Threads
  *
  * run(), event() and every continuation of one execution happen on one thread at a time. Two executions may run the node
- * at once only if it declares HZ_NODE_CONCURRENT. Loop callbacks (timers, watches, hz_loop_post) run on the worker's
- * main loop thread; from there a call is continued with hz_resume(). hz_resume(), hz_loop_post(), hz_fire() and
- * hz_cancelled() may be called from any thread; everything else only from the thread that runs the call.
+ * at once unless it is a singleton (HZ_NODE_SINGLETON) without HZ_NODE_CONCURRENT: then the later one waits. Loop
+ * callbacks (timers, watches, hz_loop_post(), cancel hooks) run on the worker's main loop thread and must not block; from
+ * there a call is continued with hz_resume(). hz_resume(), hz_loop_post(), hz_fire() and hz_cancelled() may be called from
+ * any thread; watches and timers only from the main loop thread; everything else only from the thread that runs the call.
+ *
+ * ## Processes
+ *
+ * A node runs in a worker process of its own flow, behind a sandbox: no file, no socket, no process unless its description
+ * asks for the capability (HZ_CAP_*). A refused system call fails with EPERM. Whatever a node does to its process (crash,
+ * exit, endless loop) costs the executions of that worker and nothing else, and is reported with the node's name.
  *
  * ## ABI history
  *
  *   1.0  first release
  *
  * Rules: the major number changes when a node built earlier can no longer run; the minor number when something was added.
- * Additions go to the end of struct hz_host and struct hz_node_desc; both carry their size, so either side may be older.
+ * Additions go to the end of struct hz_host, struct hz_node_desc and struct hz_property; all of them carry their size in
+ * struct hz_node_abi. A host runs nodes of its own major number whose minor number is not above its own; it refuses others
+ * with a sentence that says both versions and what differs. Sizes and offsets of each release: abi/node-abi-1.txt.
  */
 #ifndef HORIZON_NODE_H
 #define HORIZON_NODE_H
@@ -48,15 +62,16 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "version.h"
+
 #ifdef __cplusplus
 extern "C" {
 #endif
 
 #define HZ_ABI_MAGIC 0x485a4e44u /* "HZND" */
-#define HZ_ABI_MAJOR 1u
-#define HZ_ABI_MINOR 0u
 
-/* ## Results. Functions that can fail return HZ_OK or one of the negative codes; run() returns them too. */
+/* ## Results. Functions that can fail return HZ_OK or one of the negative codes; run() returns them too. A negative code
+ * from run(), event() or a continuation makes the host emit `{"error": text}` on "error" unless the call did it already. */
 enum {
     HZ_OK = 0,
     HZ_DEFER = 1,        /* from run(), event() or a continuation: the call stays open until hz_done() */
@@ -74,7 +89,8 @@ typedef struct hz_value hz_value;     /* a JSON value with JavaScript's semantic
 typedef struct hz_trigger hz_trigger; /* a started trigger: hz_fire() makes executions of it */
 typedef struct hz_watch hz_watch;     /* a descriptor or timer of the main loop */
 
-/* Bytes with a length; `data` is also NUL-terminated when it comes from the host. UTF-8 unless stated otherwise. */
+/* Bytes with a length; `data` is also NUL-terminated when it comes from the host, and may hold NULs before that. UTF-8
+ * unless stated otherwise. Absent: data NULL, len 0. */
 typedef struct hz_str {
     const char *data;
     size_t len;
@@ -92,7 +108,8 @@ typedef int hz_answer_fn(hz_call *call, bool ok, const hz_value *data, hz_str me
 /* On the main loop. events: HZ_WATCH_* bits for a descriptor, 0 for a timer or a post. */
 typedef void hz_loop_fn(void *arg, int events);
 
-/* An HTTP answer. Header names and values must not hold CR, LF or NUL (HZ_ERR_INVALID). */
+/* An HTTP answer. Borrowed during hz_http_answer(). Header names are tokens of RFC 9110; names and values must not hold CR,
+ * LF or NUL (HZ_ERR_INVALID). Content-Length and what concerns the connection are the host's. */
 struct hz_http_header {
     const char *name, *value;
 };
@@ -105,7 +122,8 @@ struct hz_http_answer {
     size_t header_count;
 };
 
-/* ## The host's table. Grows at the end only; `size` says how much of it this host has. */
+/* ## The host's table. Use the inline functions of node_calls.h, which say what each one does. It grows at the end only;
+ * `size` says how much of it this host has. Every member up to there is set. */
 struct hz_host {
     uint32_t size, major, minor, reserved;
     /* parameters and input */
@@ -175,39 +193,60 @@ struct hz_host {
     int (*console)(hz_call *, const hz_value *);
     int (*ask)(hz_call *, const char *route, const hz_value *data, hz_answer_fn *, void *arg);
     int (*tell)(hz_call *, const char *route, const hz_value *data);
+    hz_str (*param_error)(hz_call *, const char *key);
 };
 
-/* ## What a node says of itself */
+/* ## What a node says of itself. Texts are UTF-8 and live as long as the shared object. */
 struct hz_property {
     const char *key;
     const char *type;    /* string password textarea number switch options code list secret credential box button */
-    const char *name;    /* label */
-    const char *value;   /* default, JSON text: "\"get\"", "3", "[]" */
-    const char *options; /* JSON array of {label, value}, or NULL */
-    const char *extra;   /* JSON object of further keys (show, lang, min, max, description, object ...), or NULL */
+    const char *name;    /* label people see */
+    const char *value;   /* default as JSON text: "\"get\"", "3", "[]" */
+    const char *options; /* JSON array of {label, value} for type `options`, or NULL */
+    const char *extra;   /* JSON object of further keys for the editor, or NULL: show, lang, min, max, step, description,
+                            disabled, size, order, required, placeholder, maxlength, rows, secretType, object (template of
+                            a list's item), onTransform, evaluation. Two keys are for the host and not shown:
+                            {"caps": bits, "capsWhen": value}: if the flow stores this value for the property, or an
+                            expression that may yield it, the node also needs these capabilities (HZ_CAP_*). */
 };
 
 enum { /* flags */
     HZ_NODE_TRIGGER = 1,    /* run() starts it once; each event is an execution of its own, begun by event() */
-    HZ_NODE_SINGLETON = 2,  /* one instance per worker: hz_self() and parameters are those of the first run's instance */
+    HZ_NODE_SINGLETON = 2,  /* shown as isSingleton; without HZ_NODE_CONCURRENT one execution at a time is inside */
     HZ_NODE_CONCURRENT = 4, /* several executions may be inside this node at once */
     HZ_NODE_BLOCKING = 8    /* run() may block or compute for long: it gets a thread of its own */
 };
 enum { /* capabilities: what run() needs beyond computing; the worker gets the union over its flow */
-    HZ_CAP_NET = 1, HZ_CAP_FS_READ = 2, HZ_CAP_FS_WRITE = 4, HZ_CAP_EXEC = 8, HZ_CAP_JIT = 16
+    HZ_CAP_NET = 1,      /* sockets to other machines, name resolution, CA certificates */
+    HZ_CAP_FS_READ = 2,  /* reading files */
+    HZ_CAP_FS_WRITE = 4, /* writing, making and removing files */
+    HZ_CAP_EXEC = 8,     /* processes of its own */
+    HZ_CAP_JIT = 16      /* memory that is both made and executed */
 };
 
 struct hz_node_desc {
-    uint32_t size; /* set by HZ_NODE */
-    uint32_t flags, caps, self_size; /* self_size: bytes of zeroed memory hz_self() returns, 0 for none */
-    const char *type, *title, *group, *desc, *icon, *color, *version, *author, *license;
-    const char *const *inputs, *const *outputs; /* NULL-terminated */
-    const struct hz_property *properties;       /* ends with a NULL key */
+    uint32_t size;      /* set by HZ_NODE */
+    uint32_t flags;     /* HZ_NODE_* */
+    uint32_t caps;      /* HZ_CAP_* */
+    uint32_t self_size; /* bytes of zeroed memory hz_self() returns, per node of the flow; 0: none */
+    const char *type;   /* what flow.json calls it: [a-z0-9_], at most 63, unique among all nodes of a host. Required */
+    const char *title;  /* name people see. Required */
+    const char *group;  /* heading in the editor's list. Required */
+    const char *desc;   /* one sentence */
+    const char *icon;   /* one glyph of the Material Design icon font */
+    const char *color;  /* #rrggbb */
+    const char *version, *author, *license; /* of the node; shown by `horizon node inspect` */
+    const char *const *inputs;              /* connectors, NULL-terminated: HZ_NAMES(...) or HZ_NONE; NULL is HZ_NONE */
+    const char *const *outputs;             /* what it emits on; further names may be emitted too */
+    const struct hz_property *properties;   /* HZ_PROPERTIES(...), ends with a NULL key; NULL: none */
+    /* One run. Required. Returns HZ_OK (over), HZ_DEFER (a continuation follows) or an error. Must not block for long
+     * unless HZ_NODE_BLOCKING. Triggers: called once per worker, with parameters but without an input of interest. */
     int (*run)(hz_call *);
-    int (*event)(hz_call *);   /* triggers: input is the event */
-    void (*close)(void *self); /* the worker ends: release what hz_self() holds */
+    int (*event)(hz_call *);   /* triggers: begins an execution; the input is the event. Required with HZ_NODE_TRIGGER */
+    void (*close)(void *self); /* the worker ends in good order: release what hz_self() holds. On the main loop. Or NULL */
 };
 
+/* What the loader reads first, by itself: all sizes as the node's compiler saw them. Made by HZ_NODE. */
 struct hz_node_abi {
     uint32_t magic, size, major, minor, desc_size, host_size, property_size, reserved;
     const struct hz_host **host; /* where the loader puts the table */
@@ -219,8 +258,14 @@ struct hz_node_abi {
 #define HZ_HIDDEN_ __attribute__((visibility("hidden")))
 extern const struct hz_host *hz_host_table HZ_HIDDEN_;
 
+/* Lists for HZ_NODE: connector names, no connector, properties. */
 #define HZ_NAMES(...) ((const char *const[]){__VA_ARGS__, NULL})
+#define HZ_NONE ((const char *const[]){NULL})
 #define HZ_PROPERTIES(...) ((const struct hz_property[]){__VA_ARGS__, {NULL, NULL, NULL, NULL, NULL, NULL}})
+
+/* Once per shared object, at file scope, with designated members of struct hz_node_desc and without a semicolon. Nodes
+ * made of several files put it in one of them; the others just include this header. (C only: a node in C++ keeps this
+ * macro in a .c file and gives its functions C linkage.) */
 #define HZ_NODE(...)                                                                                                   \
     const struct hz_host *hz_host_table;                                                                               \
     extern const struct hz_node_abi hz_node_abi;                                                                       \
@@ -231,6 +276,20 @@ extern const struct hz_host *hz_host_table HZ_HIDDEN_;
     HZ_EXPORT_ const struct hz_node_desc hz_node = {.size = sizeof(struct hz_node_desc), __VA_ARGS__};
 
 #include "node_calls.h"
+#include "node_helpers.h"
+#endif
+
+/* The layouts of ABI 1 on machines with 64-bit pointers; abi/node-abi-1.txt has every member. */
+#if defined(__STDC_VERSION__) && __STDC_VERSION__ >= 201112L && UINTPTR_MAX == UINT64_MAX
+_Static_assert(sizeof(hz_str) == 16, "hz_str is part of the ABI");
+_Static_assert(sizeof(struct hz_http_header) == 16, "hz_http_header is part of the ABI");
+_Static_assert(sizeof(struct hz_http_answer) == 48, "hz_http_answer is part of the ABI");
+_Static_assert(sizeof(struct hz_property) == 48, "hz_property is part of the ABI: members are added at its end");
+_Static_assert(sizeof(struct hz_node_abi) == 40, "the loader reads hz_node_abi before it knows the version");
+_Static_assert(offsetof(struct hz_node_abi, host) == 32, "the loader reads hz_node_abi before it knows the version");
+_Static_assert(offsetof(struct hz_node_desc, run) == 112, "hz_node_desc is part of the ABI: members are added at its end");
+_Static_assert(sizeof(struct hz_node_desc) == 136, "hz_node_desc is part of the ABI: members are added at its end");
+_Static_assert(offsetof(struct hz_host, param) == 16, "hz_host is part of the ABI: members are added at its end");
 #endif
 
 #ifdef __cplusplus
