@@ -1,8 +1,8 @@
 # hz_add_node(NAME [SOURCE...])
 #
-# One Horizon node: a module NAME.so made of the sources (default NAME.c), compiled and linked the way the host expects it.
-# The built-in nodes and those of third parties are made by this same function. Afterwards NAME is an ordinary target:
-# target_link_libraries(NAME PRIVATE something) adds what the node needs.
+# One Horizon node: a module NAME.so made of the sources (default NAME.c), compiled and linked the way the host
+# expects it. The built-in nodes and those of third parties are made by this same function. Afterwards NAME is an
+# ordinary target: target_link_libraries(NAME PRIVATE something) adds what the node needs.
 #
 # HZ_NODE_OUTPUT_DIR   where the .so is built (default: the current binary folder)
 # HZ_NODE_INSTALL_DIR  where `cmake --install` puts it, below the prefix (default lib/horizon/nodes)

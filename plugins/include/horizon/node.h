@@ -1,9 +1,9 @@
 /*
  * horizon/node.h - write a Horizon node. The comments of this header, node_calls.h and node_helpers.h are the manual.
  *
- * A node is one shared object. Through HZ_NODE() it defines exactly two symbols: `hz_node_abi` (what it was built against)
- * and `hz_node` (what it is). It links to nothing of the host: every function below is an inline call through the table
- * that the host hands over when it loads the node.
+ * A node is one shared object. Through HZ_NODE() it defines exactly two symbols: `hz_node_abi` (what it was built
+ * against) and `hz_node` (what it is). It links to nothing of the host: every function below is an inline call
+ * through the table that the host hands over when it loads the node.
  *
  *     #include <horizon/node.h>
  *
@@ -24,35 +24,38 @@
  * ## Lifetime
  *
  * A *call* is one run of a node: one input message, any number of emissions. Everything the host returns from a call
- * (values, strings, memory) belongs to the call and is released by the host when the call is over; a node frees nothing.
- * A call is over when run() returns HZ_OK or an error. If run() returns HZ_DEFER the call stays open until a continuation
- * returns HZ_OK or an error, or hz_done() was called. hz_keep() takes a reference that outlives the call, hz_drop() gives
- * it back. A value is immutable for everybody but the call that built it, and for that call too once it was emitted, kept
- * or stored as state. Memory of the node's own (hz_self()) lives as long as the worker and must be rebuildable. Pointers
- * handed to a callback are valid until that callback returns.
+ * (values, strings, memory) belongs to the call and is released by the host when the call is over; a node frees
+ * nothing. A call is over when run() returns HZ_OK or an error. If run() returns HZ_DEFER the call stays open until a
+ * continuation returns HZ_OK or an error, or hz_done() was called. hz_keep() takes a reference that outlives the
+ * call, hz_drop() gives it back. A value is immutable for everybody but the call that built it, and for that call too
+ * once it was emitted, kept or stored as state. Memory of the node's own (hz_self()) lives as long as the worker and
+ * must be rebuildable. Pointers handed to a callback are valid until that callback returns.
  *
  * ## Threads
  *
- * run(), event() and every continuation of one execution happen on one thread at a time. Two executions may run the node
- * at once unless it is a singleton (HZ_NODE_SINGLETON) without HZ_NODE_CONCURRENT: then the later one waits. Loop
- * callbacks (timers, watches, hz_loop_post(), cancel hooks) run on the worker's main loop thread and must not block; from
- * there a call is continued with hz_resume(). hz_resume(), hz_loop_post(), hz_fire() and hz_cancelled() may be called from
- * any thread; watches and timers only from the main loop thread; everything else only from the thread that runs the call.
+ * run(), event() and every continuation of one execution happen on one thread at a time. Two executions are inside a
+ * node at once only if it declares HZ_NODE_CONCURRENT; otherwise the later one waits, without holding a thread. (Static
+ * variables are shared by all nodes of the type in a flow: guard them in any case.) Loop callbacks (timers, watches,
+ * hz_loop_post(), cancel hooks) run on the worker's main loop thread and must not block; from there a call is
+ * continued with hz_resume(). hz_resume(), hz_loop_post(), hz_fire() and hz_cancelled() may be called from any
+ * thread; watches and timers only from the main loop thread; everything else only from the thread that runs the call.
  *
  * ## Processes
  *
- * A node runs in a worker process of its own flow, behind a sandbox: no file, no socket, no process unless its description
- * asks for the capability (HZ_CAP_*). A refused system call fails with EPERM. Whatever a node does to its process (crash,
- * exit, endless loop) costs the executions of that worker and nothing else, and is reported with the node's name.
+ * A node runs in a worker process of its own flow, behind a sandbox: no file, no socket, no process unless its
+ * description asks for the capability (HZ_CAP_*). A refused system call fails with EPERM. Whatever a node does to its
+ * process (crash, exit, endless loop) costs the executions of that worker and nothing else, and is reported with the
+ * node's name.
  *
  * ## ABI history
  *
  *   1.0  first release
  *
- * Rules: the major number changes when a node built earlier can no longer run; the minor number when something was added.
- * Additions go to the end of struct hz_host, struct hz_node_desc and struct hz_property; all of them carry their size in
- * struct hz_node_abi. A host runs nodes of its own major number whose minor number is not above its own; it refuses others
- * with a sentence that says both versions and what differs. Sizes and offsets of each release: abi/node-abi-1.txt.
+ * Rules: the major number changes when a node built earlier can no longer run; the minor number when something was
+ * added. Additions go to the end of struct hz_host, struct hz_node_desc and struct hz_property; all of them carry
+ * their size in struct hz_node_abi. A host runs nodes of its own major number whose minor number is not above its
+ * own; it refuses others with a sentence that says both versions and what differs. Sizes and offsets of each release:
+ * abi/node-abi-1.txt.
  */
 #ifndef HORIZON_NODE_H
 #define HORIZON_NODE_H
@@ -70,8 +73,9 @@ extern "C" {
 
 #define HZ_ABI_MAGIC 0x485a4e44u /* "HZND" */
 
-/* ## Results. Functions that can fail return HZ_OK or one of the negative codes; run() returns them too. A negative code
- * from run(), event() or a continuation makes the host emit `{"error": text}` on "error" unless the call did it already. */
+/* ## Results. Functions that can fail return HZ_OK or one of the negative codes; run() returns them too. A negative
+ * code from run(), event() or a continuation makes the host emit `{"error": text}` on "error" unless the call did it
+ * already. */
 enum {
     HZ_OK = 0,
     HZ_DEFER = 1,        /* from run(), event() or a continuation: the call stays open until hz_done() */
@@ -108,8 +112,8 @@ typedef int hz_answer_fn(hz_call *call, bool ok, const hz_value *data, hz_str me
 /* On the main loop. events: HZ_WATCH_* bits for a descriptor, 0 for a timer or a post. */
 typedef void hz_loop_fn(void *arg, int events);
 
-/* An HTTP answer. Borrowed during hz_http_answer(). Header names are tokens of RFC 9110; names and values must not hold CR,
- * LF or NUL (HZ_ERR_INVALID). Content-Length and what concerns the connection are the host's. */
+/* An HTTP answer. Borrowed during hz_http_answer(). Header names are tokens of RFC 9110; names and values must not
+ * hold CR, LF or NUL (HZ_ERR_INVALID). Content-Length and what concerns the connection are the host's. */
 struct hz_http_header {
     const char *name, *value;
 };
@@ -122,8 +126,8 @@ struct hz_http_answer {
     size_t header_count;
 };
 
-/* ## The host's table. Use the inline functions of node_calls.h, which say what each one does. It grows at the end only;
- * `size` says how much of it this host has. Every member up to there is set. */
+/* ## The host's table. Use the inline functions of node_calls.h, which say what each one does. It grows at the end
+ * only; `size` says how much of it this host has. Every member up to there is set. */
 struct hz_host {
     uint32_t size, major, minor, reserved;
     /* parameters and input */
@@ -203,16 +207,16 @@ struct hz_property {
     const char *name;    /* label people see */
     const char *value;   /* default as JSON text: "\"get\"", "3", "[]" */
     const char *options; /* JSON array of {label, value} for type `options`, or NULL */
-    const char *extra;   /* JSON object of further keys for the editor, or NULL: show, lang, min, max, step, description,
-                            disabled, size, order, required, placeholder, maxlength, rows, secretType, object (template of
-                            a list's item), onTransform, evaluation. Two keys are for the host and not shown:
-                            {"caps": bits, "capsWhen": value}: if the flow stores this value for the property, or an
-                            expression that may yield it, the node also needs these capabilities (HZ_CAP_*). */
+    const char *extra;   /* JSON object of further keys for the editor, or NULL: show, lang, min, max, step,
+                            description, disabled, size, order, required, placeholder, maxlength, rows, secretType,
+                            object (template of a list's item), onTransform, evaluation. Two keys are for the host
+                            and not shown: {"caps": bits, "capsWhen": value}: if the flow stores this value for the
+                            property, or an expression, the node also needs these capabilities (HZ_CAP_*). */
 };
 
 enum { /* flags */
     HZ_NODE_TRIGGER = 1,    /* run() starts it once; each event is an execution of its own, begun by event() */
-    HZ_NODE_SINGLETON = 2,  /* shown as isSingleton; without HZ_NODE_CONCURRENT one execution at a time is inside */
+    HZ_NODE_SINGLETON = 2,  /* one instance per worker, as isSingleton in the catalogue; parameters are per run */
     HZ_NODE_CONCURRENT = 4, /* several executions may be inside this node at once */
     HZ_NODE_BLOCKING = 8    /* run() may block or compute for long: it gets a thread of its own */
 };
@@ -242,8 +246,10 @@ struct hz_node_desc {
     /* One run. Required. Returns HZ_OK (over), HZ_DEFER (a continuation follows) or an error. Must not block for long
      * unless HZ_NODE_BLOCKING. Triggers: called once per worker, with parameters but without an input of interest. */
     int (*run)(hz_call *);
-    int (*event)(hz_call *);   /* triggers: begins an execution; the input is the event. Required with HZ_NODE_TRIGGER */
-    void (*close)(void *self); /* the worker ends in good order: release what hz_self() holds. On the main loop. Or NULL */
+    /* Triggers: begins an execution; the input is the event. Required with HZ_NODE_TRIGGER. */
+    int (*event)(hz_call *);
+    /* The worker ends in good order: release what hz_self() holds. On the main loop; NULL if there is nothing. */
+    void (*close)(void *self);
 };
 
 /* What the loader reads first, by itself: all sizes as the node's compiler saw them. Made by HZ_NODE. */
@@ -284,12 +290,12 @@ extern const struct hz_host *hz_host_table HZ_HIDDEN_;
 _Static_assert(sizeof(hz_str) == 16, "hz_str is part of the ABI");
 _Static_assert(sizeof(struct hz_http_header) == 16, "hz_http_header is part of the ABI");
 _Static_assert(sizeof(struct hz_http_answer) == 48, "hz_http_answer is part of the ABI");
-_Static_assert(sizeof(struct hz_property) == 48, "hz_property is part of the ABI: members are added at its end");
+_Static_assert(sizeof(struct hz_property) == 48, "hz_property is part of the ABI: it grows at its end");
 _Static_assert(sizeof(struct hz_node_abi) == 40, "the loader reads hz_node_abi before it knows the version");
 _Static_assert(offsetof(struct hz_node_abi, host) == 32, "the loader reads hz_node_abi before it knows the version");
-_Static_assert(offsetof(struct hz_node_desc, run) == 112, "hz_node_desc is part of the ABI: members are added at its end");
-_Static_assert(sizeof(struct hz_node_desc) == 136, "hz_node_desc is part of the ABI: members are added at its end");
-_Static_assert(offsetof(struct hz_host, param) == 16, "hz_host is part of the ABI: members are added at its end");
+_Static_assert(offsetof(struct hz_node_desc, run) == 112, "hz_node_desc is part of the ABI: it grows at its end");
+_Static_assert(sizeof(struct hz_node_desc) == 136, "hz_node_desc is part of the ABI: it grows at its end");
+_Static_assert(offsetof(struct hz_host, param) == 16, "hz_host is part of the ABI: it grows at its end");
 #endif
 
 #ifdef __cplusplus

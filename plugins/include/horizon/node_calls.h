@@ -1,8 +1,9 @@
 /*
  * horizon/node_calls.h - the calls a node makes. Included by horizon/node.h; see there for lifetime and threads.
  *
- * Unless a comment says otherwise: `call` is the call that is running; returned pointers belong to it; texts handed in are
- * copied; a function that returns int returns HZ_OK or a negative HZ_ERR_*; key and name arguments are NUL-terminated.
+ * Unless a comment says otherwise: `call` is the call that is running; returned pointers belong to it; texts handed
+ * in are copied; a function that returns int returns HZ_OK or a negative HZ_ERR_*; key and name arguments are
+ * NUL-terminated.
  */
 #ifndef HORIZON_NODE_CALLS_H
 #define HORIZON_NODE_CALLS_H
@@ -10,7 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* ---- Parameters ---------------------------------------------------------------------------------------------------- */
+/* ---- Parameters ------------------------------------------------------------------------------------------------ */
 
 /* The value of property `key` in this run: default, overwritten by what the flow stores, its expressions evaluated. A
  * property of type code with `"lang":"json"` that parses comes parsed, else as text. NULL if the node type has no such
@@ -41,10 +42,11 @@ static inline bool hz_param_bool(hz_call *call, const char *key, bool fallback)
     return v && hz_host_table->type(v) == HZ_BOOL ? hz_host_table->as_bool(v) : fallback;
 }
 
-/* Why the evaluation of property `key` failed: the first reason, such as `TypeError: ...`. .len 0 if it did not fail. */
+/* Why the evaluation of property `key` failed: the first reason, such as `TypeError: ...`. .len 0 if it did not
+ * fail. */
 static inline hz_str hz_param_error(hz_call *call, const char *key) { return hz_host_table->param_error(call, key); }
 
-/* ---- Input and surroundings ---------------------------------------------------------------------------------------- */
+/* ---- Input and surroundings ------------------------------------------------------------------------------------ */
 
 /* The message that made this run: its data. Never NULL; the first node of a flow gets the caller's data or `{}`. */
 static inline const hz_value *hz_input(hz_call *call) { return hz_host_table->input(call); }
@@ -63,16 +65,16 @@ static inline hz_str hz_worker_id(hz_call *call) { return hz_host_table->worker_
 static inline hz_str hz_env(hz_call *call, const char *name) { return hz_host_table->env(call, name); }
 /* Is this server run with NODE_ENV=development? */
 static inline bool hz_is_development(hz_call *call) { return hz_host_table->is_development(call); }
-/* Memory of this node (one piece per node of the flow and worker), `self_size` bytes, zeroed at first. The node guards it
- * itself if it is HZ_NODE_CONCURRENT or no singleton. NULL if self_size is 0. */
+/* Memory of this node (one piece per node of the flow and worker), `self_size` bytes, zeroed at first. With
+ * HZ_NODE_CONCURRENT the node guards it itself. NULL if self_size is 0. */
 static inline void *hz_self(hz_call *call) { return hz_host_table->self(call); }
 
-/* ---- Emissions ----------------------------------------------------------------------------------------------------- */
+/* ---- Emissions ------------------------------------------------------------------------------------------------- */
 
 /* Sends `data` along every connection drawn from `output`, in the flow's order; the nodes behind run after this one
  * returned. An output nobody drew ends the branch; an "error" output nobody drew also makes the execution `failed`.
- * data NULL: the run ends with "out of memory", HZ_ERR_NOMEM. HZ_ERR_CLOSED: cancelled, nothing was sent; HZ_ERR_LIMIT: too
- * many messages are queued; HZ_ERR_INVALID: the call is over. */
+ * data NULL: the run ends with "out of memory", HZ_ERR_NOMEM. HZ_ERR_CLOSED: cancelled, nothing was sent;
+ * HZ_ERR_LIMIT: too many messages are queued; HZ_ERR_INVALID: the call is over. */
 static inline int hz_emit(hz_call *call, const char *output, const hz_value *data)
 {
     return hz_host_table->emit(call, output, data, NULL);
@@ -106,8 +108,8 @@ static inline int hz_fail(hz_call *call, const char *format, ...)
     return hz_host_table->fail(call, text, len);
 }
 
-/* Ends a deferred call before its continuation returns; the continuation then returns HZ_DEFER or HZ_OK and does nothing
- * else. HZ_ERR_INVALID if the call was not deferred, HZ_ERR_ALREADY if it is over. */
+/* Ends a deferred call before its continuation returns; the continuation then returns HZ_DEFER or HZ_OK and does
+ * nothing else. HZ_ERR_INVALID if the call was not deferred, HZ_ERR_ALREADY if it is over. */
 static inline int hz_done(hz_call *call) { return hz_host_table->done(call); }
 
 /* Registers the arrival of this branch at a join of all nodes connected to this one. Returns 1 on the arrival that
@@ -116,21 +118,21 @@ static inline int hz_done(hz_call *call) { return hz_host_table->done(call); }
  * Counted per execution. */
 static inline int hz_join(hz_call *call) { return hz_host_table->join(call); }
 
-/* Nearest node of `type` that ran before this one on this branch: its last emission, borrowed for the call. Either result
- * may be NULL if not wanted; *ret_meta is NULL if it had none. HZ_ERR_NOENT if there is no such node. */
+/* Nearest node of `type` that ran before this one on this branch: its last emission, borrowed for the call. Either
+ * result may be NULL if not wanted; *ret_meta is NULL if it had none. HZ_ERR_NOENT if there is no such node. */
 static inline int hz_upstream(hz_call *call, const char *type, const hz_value **ret_data, const hz_value **ret_meta)
 {
     return hz_host_table->upstream(call, type, ret_data, ret_meta);
 }
 
-/* ---- State --------------------------------------------------------------------------------------------------------- */
+/* ---- State ----------------------------------------------------------------------------------------------------- */
 
 /* One value per node and execution, kept by the host: it survives deferral, retries and checkpoints, and ends with the
  * execution. get: NULL at first; borrowed until the next set. set: takes a reference of its own. */
 static inline const hz_value *hz_state_get(hz_call *call) { return hz_host_table->state_get(call); }
 static inline int hz_state_set(hz_call *call, const hz_value *value) { return hz_host_table->state_set(call, value); }
 
-/* ---- Memory and values --------------------------------------------------------------------------------------------- */
+/* ---- Memory and values ----------------------------------------------------------------------------------------- */
 
 /* All of the call; NULL means out of memory. hz_set() and hz_push() change only containers built by this call
  * (HZ_ERR_INVALID otherwise) and accept NULL as value (HZ_ERR_NOMEM), so that results need be checked once, at the
@@ -150,7 +152,10 @@ static inline hz_value *hz_string(hz_call *call, const char *data, size_t len)
     return hz_host_table->make_str(call, data, len);
 }
 /* A NUL-terminated text. */
-static inline hz_value *hz_text(hz_call *call, const char *text) { return hz_host_table->make_str(call, text, strlen(text)); }
+static inline hz_value *hz_text(hz_call *call, const char *text)
+{
+    return hz_host_table->make_str(call, text, strlen(text));
+}
 static inline hz_value *hz_object(hz_call *call) { return hz_host_table->make_object(call); }
 static inline hz_value *hz_array(hz_call *call) { return hz_host_table->make_array(call); }
 /* object[key] = v. An existing key keeps its place. */
@@ -219,10 +224,10 @@ static inline bool hz_equal(const hz_value *a, const hz_value *b) { return hz_ho
 static inline const hz_value *hz_keep(const hz_value *v) { return hz_host_table->keep(v); }
 static inline void hz_drop(const hz_value *v) { hz_host_table->drop(v); }
 
-/* ---- Waiting ------------------------------------------------------------------------------------------------------- */
+/* ---- Waiting --------------------------------------------------------------------------------------------------- */
 
-/* A call that waits holds no thread: it arranges to be continued, returns HZ_DEFER, and goes on in a continuation, which
- * may defer again. A call is continued by one road at a time. */
+/* A call that waits holds no thread: it arranges to be continued, returns HZ_DEFER, and goes on in a continuation,
+ * which may defer again. A call is continued by one road at a time. */
 
 /* Continues the call after `delay_ms` milliseconds, not earlier. HZ_ERR_CLOSED: cancelled. */
 static inline int hz_after(hz_call *call, uint64_t delay_ms, hz_continue_fn *fn, void *arg)
@@ -232,13 +237,19 @@ static inline int hz_after(hz_call *call, uint64_t delay_ms, hz_continue_fn *fn,
 
 /* Continues the call now, on its execution's thread. From any thread; it may overtake the return of the function that
  * defers. HZ_ERR_CLOSED: the execution was cancelled; fn will not run, and the cancel hook ran or will run. */
-static inline int hz_resume(hz_call *call, hz_continue_fn *fn, void *arg) { return hz_host_table->resume(call, fn, arg); }
+static inline int hz_resume(hz_call *call, hz_continue_fn *fn, void *arg)
+{
+    return hz_host_table->resume(call, fn, arg);
+}
 
-/* What to do if the execution ends (cancelled, timed out, worker ending) while the call is deferred. fn runs once on the
- * main loop; afterwards no continuation of this call runs and the call must not be touched. Once a continuation has
- * started, the hook is forgotten; set it again before deferring again. So exactly one of hook and continuation runs, and
- * that one releases `arg`. HZ_ERR_CLOSED: cancelled already, fn will not run. */
-static inline int hz_on_cancel(hz_call *call, hz_loop_fn *fn, void *arg) { return hz_host_table->on_cancel(call, fn, arg); }
+/* What to do if the execution ends (cancelled, timed out, worker ending) while the call is deferred. fn runs once on
+ * the main loop; afterwards no continuation of this call runs and the call must not be touched. Once a continuation has
+ * started, the hook is forgotten; set it again before deferring again. So exactly one of hook and continuation runs,
+ * and that one releases `arg`. HZ_ERR_CLOSED: cancelled already, fn will not run. */
+static inline int hz_on_cancel(hz_call *call, hz_loop_fn *fn, void *arg)
+{
+    return hz_host_table->on_cancel(call, fn, arg);
+}
 
 /* Has the execution been cancelled? For nodes that compute for long; from any thread while the call is open. */
 static inline bool hz_cancelled(hz_call *call) { return hz_host_table->cancelled(call); }
@@ -246,9 +257,9 @@ static inline bool hz_cancelled(hz_call *call) { return hz_host_table->cancelled
 /* Runs fn on the main loop, soon, in the order of posting. From any thread. HZ_ERR_CLOSED: the worker is ending. */
 static inline int hz_loop_post(hz_loop_fn *fn, void *arg) { return hz_host_table->loop_post(fn, arg); }
 
-/* Watches a descriptor (HZ_WATCH_READ, HZ_WATCH_WRITE, level-triggered) or runs a timer: first after delay_ms, then every
- * repeat_ms (0: once; a timer that is over is still stopped by the node). Main loop thread only. NULL: out of memory or
- * not a descriptor that can be watched. The node keeps owning fd and closes it after hz_watch_stop(). */
+/* Watches a descriptor (HZ_WATCH_READ, HZ_WATCH_WRITE, level-triggered) or runs a timer: first after delay_ms, then
+ * every repeat_ms (0: once; a timer that is over is still stopped by the node). Main loop thread only. NULL: out of
+ * memory or not a descriptor that can be watched. The node keeps owning fd and closes it after hz_watch_stop(). */
 static inline hz_watch *hz_watch_fd(int fd, int events, hz_loop_fn *fn, void *arg)
 {
     return hz_host_table->watch(fd, events, fn, arg);
@@ -266,19 +277,20 @@ static inline void hz_watch_stop(hz_watch *w)
         hz_host_table->watch_stop(w);
 }
 
-/* ---- Triggers and HTTP --------------------------------------------------------------------------------------------- */
+/* ---- Triggers and HTTP ----------------------------------------------------------------------------------------- */
 
-/* In run() of a trigger: the handle for hz_fire(). It lives as long as the worker. NULL: no trigger, or out of memory. */
+/* In run() of a trigger: the handle for hz_fire(). It lives as long as the worker. NULL: no trigger, or out of
+ * memory. */
 static inline hz_trigger *hz_trigger_open(hz_call *call) { return hz_host_table->trigger(call); }
 
-/* A new execution begins with event(), whose input is `data` (a kept value, or one of a call that is still open). From any
- * thread. HZ_ERR_LIMIT: too many executions are waiting; HZ_ERR_CLOSED: the worker is ending. */
+/* A new execution begins with event(), whose input is `data` (a kept value, or one of a call that is still open).
+ * From any thread. HZ_ERR_LIMIT: too many executions are waiting; HZ_ERR_CLOSED: the worker is ending. */
 static inline int hz_fire(hz_trigger *t, const hz_value *data) { return hz_host_table->fire(t, data); }
 
 /* In run() of a trigger: requests `method` (any letter case) `endpoint` (below the flow's prefix; `:name` makes a
- * parameter) become executions that begin with event(); its input is {headers (names in lower case), params, query, body?,
- * files?, method, endpoint (path), time (ms since the epoch)}. Unanswered after timeout_ms, the caller gets 506. May be
- * called for several methods and endpoints. HZ_ERR_INVALID: a bad method or path; HZ_ERR_ALREADY: taken. */
+ * parameter) become executions that begin with event(); its input is {headers (names in lower case), params, query,
+ * body?, files?, method, endpoint (path), time (ms since the epoch)}. Unanswered after timeout_ms, the caller gets
+ * 506. May be called for several methods and endpoints. HZ_ERR_INVALID: a bad method or path; HZ_ERR_ALREADY: taken. */
 static inline int hz_http_listen(hz_call *call, const char *method, const char *endpoint, uint32_t timeout_ms)
 {
     return hz_host_table->http_listen(call, method, endpoint, timeout_ms);
@@ -291,7 +303,7 @@ static inline int hz_http_answer(hz_call *call, const struct hz_http_answer *ans
     return hz_host_table->http_answer(call, answer);
 }
 
-/* ---- Messages to people and to the manager ------------------------------------------------------------------------- */
+/* ---- Messages to people and to the manager --------------------------------------------------------------------- */
 
 /* One line in the worker's log, with the node's name. Below error it is lossy: dropped and counted if the manager is
  * behind. No secrets. */
@@ -322,9 +334,9 @@ static inline void hz_log(hz_call *call, enum hz_level level, const char *format
 /* One line `[console] <value as JSON>` in the worker's log; never lost. */
 static inline int hz_console(hz_call *call, const hz_value *v) { return hz_host_table->console(call, v); }
 
-/* A question to the manager; return HZ_DEFER, fn goes on with the call. data: an object, or NULL for {}. The answer comes
- * within 30 s: see hz_answer_fn for what it may be. HZ_ERR_CLOSED: cancelled; HZ_ERR_LIMIT: too many questions are open or
- * the message is too large. node_helpers.h has a call for each question Horizon answers. */
+/* A question to the manager; return HZ_DEFER, fn goes on with the call. data: an object, or NULL for {}. The answer
+ * comes within 30 s: see hz_answer_fn for what it may be. HZ_ERR_CLOSED: cancelled; HZ_ERR_LIMIT: too many questions
+ * are open or the message is too large. node_helpers.h has a call for each question Horizon answers. */
 static inline int hz_ask(hz_call *call, const char *route, const hz_value *data, hz_answer_fn *fn, void *arg)
 {
     return hz_host_table->ask(call, route, data, fn, arg);
@@ -348,7 +360,7 @@ static inline int hz_tell(hz_call *call, const char *route, const hz_value *data
 #define HZ_ASK_FILE "file:operation"            /* requestFileOperation: {operation, path, data?, encoding?} */
 #define HZ_TELL_LOG "worker:log"                /* sendWorkerLog: {level, message, data?, timestamp} */
 #define HZ_TELL_LOGS "worker:logs"              /* sendLogs: {data: [{date, level, message}], timestamp} */
-#define HZ_TELL_PROGRESS "worker:progress" /* reportProgress: {nodeId?, stepName?, percentage?, message?, data?, timestamp} */
+#define HZ_TELL_PROGRESS "worker:progress" /* reportProgress: {nodeId?, stepName?, percentage?, message?, data?, ...} */
 #define HZ_TELL_METRICS "worker:metrics"   /* sendMetrics: {executionTime?, ..., customMetrics?, timestamp} */
 #define HZ_TELL_DEBUG "debug:send"         /* sendDebug: {data, target} */
 

@@ -1,17 +1,18 @@
 /*
- * horizon/node_helpers.h - one call for each helper function a Horizon worker offers its nodes. Included by horizon/node.h.
+ * horizon/node_helpers.h - one call for each helper function a Horizon worker offers its nodes. Included by
+ * horizon/node.h.
  *
  * Questions (hz_ask_*): return HZ_DEFER afterwards; `fn` goes on with the call when the answer is there, at the latest
- * after 30 s. On success `data` is the route's whole answer, {"success":true, ...}. Messages (hz_tell_*) are not answered
- * and may be lost when the manager is behind. All of them only from the thread that runs the call; results as hz_ask() and
- * hz_tell(); objects handed in are not changed and not kept.
+ * after 30 s. On success `data` is the route's whole answer, {"success":true, ...}. Messages (hz_tell_*) are not
+ * answered and may be lost when the manager is behind. All of them only from the thread that runs the call; results
+ * as hz_ask() and hz_tell(); objects handed in are not changed and not kept.
  */
 #ifndef HORIZON_NODE_HELPERS_H
 #define HORIZON_NODE_HELPERS_H
 
 #include <time.h>
 
-/* ---- Questions ----------------------------------------------------------------------------------------------------- */
+/* ---- Questions ------------------------------------------------------------------------------------------------- */
 
 /* getNodesFromServer: all node types. Answer {success, nodes: {type: {...}}}. */
 static inline int hz_ask_nodes(hz_call *call, hz_answer_fn *fn, void *arg)
@@ -60,7 +61,8 @@ static inline int hz_ask_credentials(hz_call *call, const char *id, hz_answer_fn
 }
 
 /* requestDatabaseOperation {operation, params}: params may be NULL. A manager need not serve it. */
-static inline int hz_ask_database(hz_call *call, const char *operation, const hz_value *params, hz_answer_fn *fn, void *arg)
+static inline int hz_ask_database(hz_call *call, const char *operation, const hz_value *params, hz_answer_fn *fn,
+        void *arg)
 {
     hz_value *data = hz_object(call);
     if (!data || hz_set(data, "operation", hz_text(call, operation)) != HZ_OK)
@@ -76,17 +78,17 @@ static inline int hz_ask_external(hz_call *call, const hz_value *request, hz_ans
     return hz_ask(call, HZ_ASK_EXTERNAL, request, fn, arg);
 }
 
-/* requestFileOperation: request is {operation: read|write|delete|list, path, data?, encoding?}. A manager need not serve
- * it. */
+/* requestFileOperation: request is {operation: read|write|delete|list, path, data?, encoding?}. A manager need not
+ * serve it. */
 static inline int hz_ask_file(hz_call *call, const hz_value *request, hz_answer_fn *fn, void *arg)
 {
     return hz_ask(call, HZ_ASK_FILE, request, fn, arg);
 }
 
-/* ---- Messages ------------------------------------------------------------------------------------------------------ */
+/* ---- Messages -------------------------------------------------------------------------------------------------- */
 
-/* Wall clock as 2025-07-11T10:20:30.456Z. Source of the calendar arithmetic: days are counted from 0000-03-01 so that the
- * leap day is a year's last, in eras of 400 years (146,097 days). */
+/* Wall clock as 2025-07-11T10:20:30.456Z. Source of the calendar arithmetic: days are counted from 0000-03-01 so that
+ * the leap day is a year's last, in eras of 400 years (146,097 days). */
 static inline void hz_iso_time(char ret_text[25])
 {
     struct timespec now;
@@ -145,7 +147,8 @@ static inline hz_value *hz_log_entry(hz_call *call, const char *level, const cha
     hz_value *entry = hz_object(call);
     if (!entry || hz_set(entry, "date", hz_text(call, date)) != HZ_OK)
         return NULL;
-    if (hz_set(entry, "level", hz_text(call, level)) != HZ_OK || hz_set(entry, "message", hz_text(call, message)) != HZ_OK)
+    if (hz_set(entry, "level", hz_text(call, level)) != HZ_OK ||
+            hz_set(entry, "message", hz_text(call, message)) != HZ_OK)
         return NULL;
     return entry;
 }
@@ -174,7 +177,8 @@ static inline int hz_tell_metrics(hz_call *call, const hz_value *metrics)
 static inline int hz_tell_debug(hz_call *call, const hz_value *data)
 {
     hz_value *object = hz_object(call);
-    if (!object || hz_set(object, "data", data) != HZ_OK || hz_set(object, "target", hz_text(call, "getDebug")) != HZ_OK)
+    if (!object || hz_set(object, "data", data) != HZ_OK ||
+            hz_set(object, "target", hz_text(call, "getDebug")) != HZ_OK)
         return HZ_ERR_NOMEM;
     return hz_tell(call, HZ_TELL_DEBUG, object);
 }
