@@ -1,6 +1,6 @@
 /*
  * catalog.h - node types, learnt from a probe process (`horizon-worker --describe`): the manager never loads a node.
- * Any thread reads the current catalogue under RCU; a refresh replaces it as a whole.
+ * Any thread that is registered with RCU (liburcu memb) reads the current catalogue; a refresh replaces it as a whole.
  */
 #ifndef HZ_CORE_CATALOG_H
 #define HZ_CORE_CATALOG_H

@@ -17,10 +17,12 @@ struct hz_store_execution {
     char worker_id[HZ_UUID_TEXT];
     char *input, *result, *error, *error_node, *error_code; /* malloc'ed or NULL; taken by hz_store_put */
     uint64_t node_runs, cpu_ns, peak_bytes;
+    bool sampled; /* durability none: only failures and at most 100 other ends a second are kept, the rest are counted */
 };
 void hz_store_execution_fini(struct hz_store_execution *row);
 
-HZ_MUST_CHECK int hz_store_open(const char *data_dir);
+/* history: finished executions kept; the oldest go first, in small steps. */
+HZ_MUST_CHECK int hz_store_open(const char *data_dir, uint32_t history);
 void hz_store_close(void); /* writes everything handed over, then ends the writer */
 
 /* Hands a row over (insert or update by id; a final state never changes: such an update is ignored). Takes the strings.
@@ -45,5 +47,6 @@ HZ_MUST_CHECK int hz_store_workflow_get(const char *id, const char *version, cha
 json_t *hz_store_workflow_list(void);
 json_t *hz_store_workflow_versions(const char *id);
 uint64_t hz_store_pending(void); /* rows handed over and not yet committed */
+bool hz_store_degraded(void);    /* the last commit failed (disk full, write error); the writer tries again each second */
 
 #endif

@@ -1,0 +1,334 @@
+/*
+ * config.c - reads what an operator can set and opens the data directory. It decides nothing by itself: the meaning of a
+ * setting lives where it is used. Main thread, before the shards run.
+ */
+#include "config.h"
+
+#include "shm/err.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+struct number {
+    const char *variable;
+    size_t offset;
+    uint32_t initial, lowest, highest;
+    const char *unit, *meaning;
+};
+static const struct number numbers[] = {
+#define HZ_CONFIG_NUMBER(variable, field, initial, lowest, highest, unit, meaning)                                     \
+    {variable, offsetof(struct hz_config, field), initial, lowest, highest, unit, meaning},
+#include "config_table.h"
+#undef HZ_CONFIG_NUMBER
+};
+
+static uint32_t *field_of(struct hz_config *config, const struct number *n)
+{
+    return (uint32_t *)(void *)((char *)config + n->offset);
+}
+
+static int parse_number(const char *text, uint32_t lowest, uint32_t highest, uint32_t *ret)
+{
+    if (!isdigit((unsigned char)text[0]))
+        return HZ_EFORMAT;
+    char *end;
+    errno = 0;
+    unsigned long long v = strtoull(text, &end, 10);
+    if (*end || errno || v < lowest || v > highest)
+        return HZ_EFORMAT;
+    *ret = (uint32_t)v;
+    return 0;
+}
+
+static int load_numbers(struct hz_config *config)
+{
+    for (size_t i = 0; i < HZ_COUNT_OF(numbers); i++) {
+        const struct number *n = &numbers[i];
+        const char *text = getenv(n->variable);
+        *field_of(config, n) = n->initial;
+        if (!text || !*text)
+            continue;
+        if (parse_number(text, n->lowest, n->highest, field_of(config, n)))
+            return hz_err_set(HZ_EFORMAT, "%s is \"%s\", expected a whole number from %" PRIu32 " to %" PRIu32 " (%s)", n->variable,
+                    text, n->lowest, n->highest, n->unit);
+    }
+    if (config->worker_port_start > config->worker_port_end)
+        return hz_err_set(HZ_EFORMAT, "WORKER_PORT_START is %" PRIu32 " and WORKER_PORT_END %" PRIu32 ", expected start <= end",
+                config->worker_port_start, config->worker_port_end);
+    return 0;
+}
+
+/* One of `words` (NULL-terminated, first = default) by environment variable. */
+static int load_word(const char *variable, const char *const *words, int *ret)
+{
+    const char *text = getenv(variable);
+    *ret = 0;
+    if (!text || !*text)
+        return 0;
+    char expected[256] = "";
+    for (int i = 0; words[i]; i++) {
+        if (strcmp(words[i], text) == 0) {
+            *ret = i;
+            return 0;
+        }
+        size_t used = strlen(expected);
+        snprintf(expected + used, sizeof expected - used, "%s%s", i ? ", " : "", words[i]);
+    }
+    return hz_err_set(HZ_EFORMAT, "%s is \"%s\", expected one of: %s", variable, text, expected);
+}
+
+static char *path_of(const char *dir, const char *rest)
+{
+    char *path = NULL;
+    return asprintf(&path, "%s/%s", dir, rest) < 0 ? NULL : path;
+}
+
+static bool is_there(const char *path, int mode)
+{
+    return path && access(path, mode) == 0;
+}
+
+/* First existing one of the places relative to the executable's folder: the build tree, then the installed tree. */
+static char *beside_executable(const char *const *places, int mode)
+{
+    char exe[PATH_MAX];
+    ssize_t n = readlink("/proc/self/exe", exe, sizeof exe - 1);
+    if (n <= 0)
+        return NULL;
+    exe[n] = 0;
+    char *slash = strrchr(exe, '/');
+    if (slash)
+        *slash = 0;
+    for (size_t i = 0; places[i]; i++) {
+        char *path = path_of(exe, places[i]);
+        char *real = is_there(path, mode) ? realpath(path, NULL) : NULL;
+        free(path);
+        if (real)
+            return real;
+    }
+    return NULL;
+}
+
+static int load_paths(struct hz_config *config)
+{
+    static const char *const worker_places[] = {"horizon-worker", "../libexec/horizon/horizon-worker", NULL};
+    static const char *const node_places[] = {"../lib/horizon/nodes", NULL};
+    const char *text = getenv("HORIZON_WORKER");
+    config->worker_path = text && *text ? realpath(text, NULL) : beside_executable(worker_places, X_OK);
+    if (!config->worker_path)
+        return hz_err_set(HZ_ENOTFOUND, "horizon-worker was not found beside horizon or in ../libexec/horizon (HORIZON_WORKER names it)");
+    text = getenv("HORIZON_BUILTIN_NODES");
+    config->nodes_path = text && *text ? realpath(text, NULL) : beside_executable(node_places, R_OK);
+    if (!config->nodes_path)
+        return hz_err_set(HZ_ENOTFOUND, "the folder of the built-in nodes was not found at ../lib/horizon/nodes beside horizon "
+                "(HORIZON_BUILTIN_NODES names it)");
+    return 0;
+}
+
+static int keep_text(const char *variable, char **ret)
+{
+    const char *text = getenv(variable);
+    if (!text || !*text)
+        return 0;
+    *ret = strdup(text);
+    return *ret ? 0 : hz_err_set(HZ_ENOMEM, "reading %s", variable);
+}
+
+static uint32_t online_cpus(void)
+{
+    long n = sysconf(_SC_NPROCESSORS_ONLN);
+    return n < 1 ? 1 : (uint32_t)n;
+}
+
+int hz_config_load(struct hz_config *ret_config)
+{
+    static const char *const spawns[] = {"zygote", "exec", NULL};
+    static const char *const sandboxes[] = {"try", "require", "off", NULL};
+    static const char *const modes[] = {"production", "development", "test", NULL};
+    struct hz_config config;
+    memset(&config, 0, sizeof config);
+    int spawn, sandbox, mode;
+    int err = load_numbers(&config);
+    if (!err)
+        err = load_word("HORIZON_SPAWN", spawns, &spawn);
+    if (!err)
+        err = load_word("HORIZON_SANDBOX", sandboxes, &sandbox);
+    if (!err)
+        err = load_word("NODE_ENV", modes, &mode);
+    if (!err)
+        err = load_paths(&config);
+    if (!err)
+        err = keep_text("HORIZON_NODES", &config.extra_nodes_path);
+    if (!err)
+        err = keep_text("HORIZON_HOSTS", &config.hosts);
+    if (!err)
+        err = keep_text("CLIENT_URL", &config.client_url);
+    if (!err)
+        err = keep_text("WORKER_ID", &config.worker_id);
+    if (!err) {
+        config.listen_host = strdup("127.0.0.1");
+        err = config.listen_host ? 0 : hz_err_set(HZ_ENOMEM, "reading the settings");
+    }
+    if (err) {
+        hz_config_fini(&config);
+        return err;
+    }
+    uint32_t cpus = online_cpus();
+    if (config.clusters == 0)
+        config.clusters = cpus <= 4 ? 1 : cpus / 4;
+    if (config.threads == 0)
+        config.threads = HZ_MIN(cpus, 4u);
+    config.spawn = spawn ? HZ_SPAWN_EXEC : HZ_SPAWN_ZYGOTE;
+    config.sandbox = sandbox == 0 ? HZ_SANDBOX_TRY : sandbox == 1 ? HZ_SANDBOX_REQUIRE : HZ_SANDBOX_OFF;
+    config.development = getenv("NODE_ENV") == NULL || mode == 1 || !*getenv("NODE_ENV");
+    const char *tracking = getenv("TRACKING_EXECUTE");
+    config.tracking = tracking && (strcmp(tracking, "true") == 0 || strcmp(tracking, "1") == 0);
+    *ret_config = config;
+    return 0;
+}
+
+int hz_config_listen(struct hz_config *config, const char *text)
+{
+    const char *colon = strrchr(text, ':');
+    uint32_t port;
+    if (!colon || colon == text || parse_number(colon + 1, 0, 65535, &port))
+        return hz_err_set(HZ_EFORMAT, "--listen is \"%s\", expected HOST:PORT with a port from 0 to 65535", text);
+    char host[64];
+    size_t len = (size_t)(colon - text);
+    if (len >= sizeof host)
+        return hz_err_set(HZ_EFORMAT, "--listen is \"%s\", expected HOST:PORT", text);
+    memcpy(host, text, len);
+    host[len] = 0;
+    if (host[0] == '[' && host[len - 1] == ']') {
+        memmove(host, host + 1, len - 2);
+        host[len - 2] = 0;
+    }
+    if (strncmp(host, "127.", 4) != 0 && strcmp(host, "localhost") != 0 && strcmp(host, "::1") != 0)
+        return hz_err_set(HZ_EREFUSED,
+                "--listen %s: only loopback addresses are served (127.0.0.1, localhost, ::1), because nobody has to log in yet; put a proxy "
+                "with authentication in front to reach other machines", text);
+    char *copy = strdup(host);
+    if (!copy)
+        return hz_err_set(HZ_ENOMEM, "reading --listen");
+    free(config->listen_host);
+    config->listen_host = copy;
+    config->server_port = port;
+    return 0;
+}
+
+static bool valid_instance(const char *text)
+{
+    for (int i = 0; i < 8; i++)
+        if (!isxdigit((unsigned char)text[i]) || isupper((unsigned char)text[i]))
+            return false;
+    return true;
+}
+
+/* Reads DIR/instance, or draws one and writes it through a temporary file so that a crash leaves either none or a whole one. */
+static int load_instance(struct hz_config *config)
+{
+    char *path = path_of(config->data_dir, "instance"), *temporary = path_of(config->data_dir, "instance.new");
+    int err = path && temporary ? 0 : hz_err_set(HZ_ENOMEM, "reading the instance");
+    int fd = err ? -1 : open(path, O_RDONLY | O_CLOEXEC);
+    if (fd >= 0) {
+        ssize_t n = read(fd, config->instance, 8);
+        close(fd);
+        config->instance[8] = 0;
+        if (n != 8 || !valid_instance(config->instance))
+            err = hz_err_set(HZ_EFORMAT, "%s holds no instance, expected 8 hex digits; remove it to draw a new one", path);
+    } else if (!err) {
+        uint32_t random;
+        hz_base_random(&random, sizeof random);
+        snprintf(config->instance, sizeof config->instance, "%08" PRIx32, random);
+        fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+        if (fd < 0 || write(fd, config->instance, 8) != 8 || fsync(fd) || rename(temporary, path))
+            err = hz_err_set(-errno, "cannot write %s", path);
+        if (fd >= 0)
+            close(fd);
+    }
+    free(path);
+    free(temporary);
+    return err;
+}
+
+static int make_dirs(const char *dir)
+{
+    char path[PATH_MAX];
+    if ((size_t)snprintf(path, sizeof path, "%s", dir) >= sizeof path)
+        return -ENAMETOOLONG;
+    for (char *p = path + 1; *p; p++) {
+        if (*p != '/')
+            continue;
+        *p = 0;
+        if (mkdir(path, 0700) && errno != EEXIST)
+            return -errno;
+        *p = '/';
+    }
+    return mkdir(path, 0700) && errno != EEXIST ? -errno : 0;
+}
+
+int hz_config_open_data(struct hz_config *config, const char *dir, int *ret_lock_fd)
+{
+    int err = make_dirs(dir);
+    if (err)
+        return hz_err_set(err, "cannot make the data directory %s", dir);
+    free(config->data_dir);
+    config->data_dir = realpath(dir, NULL);
+    if (!config->data_dir)
+        return hz_err_set(-errno, "cannot open the data directory %s", dir);
+    char *path = path_of(config->data_dir, "lock");
+    int fd = path ? open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600) : -1;
+    if (fd < 0)
+        err = hz_err_set(path ? -errno : HZ_ENOMEM, "cannot open %s/lock", config->data_dir);
+    else if (flock(fd, LOCK_EX | LOCK_NB))
+        err = errno == EWOULDBLOCK ? hz_err_set(HZ_EREFUSED, "the data directory %s is in use by another manager", config->data_dir)
+                                   : hz_err_set(-errno, "cannot lock %s", path);
+    free(path);
+    if (!err)
+        err = load_instance(config);
+    if (err) {
+        if (fd >= 0)
+            close(fd);
+        return err;
+    }
+    *ret_lock_fd = fd;
+    return 0;
+}
+
+void hz_config_fini(struct hz_config *config)
+{
+    free(config->data_dir);
+    free(config->listen_host);
+    free(config->worker_id);
+    free(config->worker_path);
+    free(config->nodes_path);
+    free(config->extra_nodes_path);
+    free(config->hosts);
+    free(config->client_url);
+    memset(config, 0, sizeof *config);
+}
+
+void hz_config_help(void)
+{
+    for (size_t i = 0; i < HZ_COUNT_OF(numbers); i++)
+        printf("  %-26s %s (%s, %" PRIu32 " to %" PRIu32 ", default %" PRIu32 ")\n", numbers[i].variable, numbers[i].meaning, numbers[i].unit,
+                numbers[i].lowest, numbers[i].highest, numbers[i].initial);
+    printf("  %-26s %s\n", "NODE_ENV", "development (default) also serves the /f_<uid>/api paths; production, test");
+    printf("  %-26s %s\n", "WORKER_ID", "id of the only worker of `horizon run`");
+    printf("  %-26s %s\n", "HORIZON_SPAWN", "zygote (default) or exec, the slow fallback");
+    printf("  %-26s %s\n", "HORIZON_SANDBOX", "try (default), require, off");
+    printf("  %-26s %s\n", "HORIZON_NODES", "further node folders, separated by colons");
+    printf("  %-26s %s\n", "HORIZON_HOSTS", "further Host names that are answered, separated by commas");
+    printf("  %-26s %s\n", "CLIENT_URL", "further Origin that is answered");
+    printf("  %-26s %s\n", "TRACKING_EXECUTE", "true: one log line for each hop of an execution");
+    printf("  %-26s %s\n", "WFV_<NAME>", "value of the environment name a flow lists");
+}
