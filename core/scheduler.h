@@ -13,6 +13,7 @@ struct hz_config;
 HZ_MUST_CHECK int hz_scheduler_init(const struct hz_config *config);
 HZ_MUST_CHECK int hz_scheduler_begin(struct hz_shard *shard);
 void hz_scheduler_end(struct hz_shard *shard);
+void hz_scheduler_fini(void);
 
 struct hz_submit {
     struct hz_workflow *workflow; /* taken reference */

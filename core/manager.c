@@ -1,0 +1,210 @@
+/*
+ * manager.c - the one file that knows every room of the manager process and wires them: start order, signals, orderly end.
+ * Main thread; what it starts on the shards runs there.
+ */
+#include "manager.h"
+
+#include "api/api.h"
+#include "catalog.h"
+#include "http/http.h"
+#include "scheduler.h"
+#include "shard.h"
+#include "store.h"
+#include "supervisor.h"
+#include "lines.h"
+#include "workflows.h"
+
+#include "shm/err.h"
+#include "shm/guard.h"
+#include "shm/log.h"
+
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <urcu/urcu-memb.h>
+
+static struct {
+    const struct hz_config *config;
+    const struct hz_manager_options *options;
+    _Atomic int exit_code; /* any thread sets it before it posts `stop`; the main thread reads it at the end */
+    _Atomic bool stop_asked;
+    uint32_t port;
+    uv_signal_t terminate, interrupt;
+    bool ending;
+} manager;
+
+struct stop_mail {
+    struct hz_mail mail;
+};
+
+static void all_stopped(void *arg)
+{
+    (void)arg;
+    hz_shard_stop_main();
+}
+
+/* Main thread. The second request does not wait for anybody: the workers follow the process. */
+static void begin_end(void)
+{
+    if (manager.ending) {
+        HZ_LOG(WARN, "asked to end twice: ending at once");
+        _exit(EXIT_FAILURE);
+    }
+    manager.ending = true;
+    hz_supervisor_stop_all(all_stopped, NULL);
+}
+
+static void on_signal(uv_signal_t *handle, int number)
+{
+    (void)handle;
+    (void)number;
+    begin_end();
+}
+
+static void run_stop(struct hz_mail *mail)
+{
+    free(HZ_CONTAINER_OF(mail, struct stop_mail, mail));
+    if (!manager.ending)
+        begin_end();
+}
+
+void hz_manager_stop(int exit_code)
+{
+    if (atomic_exchange(&manager.stop_asked, true))
+        return;
+    atomic_store(&manager.exit_code, exit_code);
+    struct stop_mail *mail = calloc(1, sizeof *mail);
+    HZ_ASSERT(mail != NULL); /* without it the process would never end */
+    mail->mail.run = run_stop;
+    hz_shard_post(hz_shard_main(), &mail->mail);
+}
+
+uint32_t hz_manager_port(void)
+{
+    return manager.port;
+}
+
+static int begin_shard(struct hz_shard *shard, void *arg)
+{
+    (void)arg;
+    int err = hz_supervisor_begin(shard);
+    if (!err)
+        err = hz_scheduler_begin(shard);
+    if (!err && manager.options->http)
+        err = hz_http_begin(shard);
+    return err;
+}
+
+static void end_shard(struct hz_shard *shard, void *arg)
+{
+    (void)arg;
+    if (manager.options->http)
+        hz_http_end(shard);
+    hz_scheduler_end(shard);
+    hz_supervisor_end(shard);
+}
+
+static int bind_http(const struct hz_config *config)
+{
+    char *socket_path = NULL;
+    if (asprintf(&socket_path, "%s/horizon.sock", config->data_dir) < 0)
+        return hz_err_set(HZ_ENOMEM, "opening the server");
+    struct hz_http_options options = {.host = config->listen_host, .port = config->server_port, .socket_path = socket_path,
+            .allowed_hosts = config->hosts, .allowed_origin = config->client_url};
+    int err = hz_http_bind(&options, &manager.port);
+    free(socket_path);
+    return err;
+}
+
+/* What must be there before the first shard runs, in this order. */
+static int prepare(const struct hz_config *config)
+{
+    int err = hz_guard_install();
+    if (!err)
+        err = hz_catalog_refresh(config);
+    if (!err)
+        err = hz_store_open(config->data_dir, config->history);
+    if (!err)
+        err = hz_workflows_init(config);
+    if (err)
+        return err;
+    int imported = hz_workflows_scan();
+    if (imported > 0)
+        HZ_LOG(INFO, "%d workflow files imported", imported);
+    err = hz_shard_init(config->clusters);
+    if (!err)
+        err = hz_registry_init();
+    if (!err && manager.options->http)
+        err = bind_http(config); /* before the workers' ports, whose range it skips */
+    if (!err)
+        err = hz_supervisor_init(config);
+    if (!err)
+        err = hz_scheduler_init(config);
+    if (!err)
+        err = hz_api_init(config);
+    return err;
+}
+
+static int watch_signals(void)
+{
+    uv_loop_t *loop = hz_shard_loop(hz_shard_main());
+    if (uv_signal_init(loop, &manager.terminate) || uv_signal_init(loop, &manager.interrupt) ||
+            uv_signal_start(&manager.terminate, on_signal, SIGTERM) || uv_signal_start(&manager.interrupt, on_signal, SIGINT))
+        return hz_err_set(HZ_EREFUSED, "cannot watch signals");
+    return 0;
+}
+
+static void close_signals(void)
+{
+    uv_close((uv_handle_t *)&manager.terminate, NULL);
+    uv_close((uv_handle_t *)&manager.interrupt, NULL);
+}
+
+static int start(const struct hz_config *config)
+{
+    int err = prepare(config);
+    if (!err)
+        err = watch_signals();
+    if (!err)
+        err = hz_shard_start(begin_shard, NULL);
+    return err;
+}
+
+int hz_manager_run(struct hz_config *config, const struct hz_manager_options *options)
+{
+    memset(&manager, 0, sizeof manager);
+    manager.config = config;
+    manager.options = options;
+    (void)signal(SIGPIPE, SIG_IGN);
+    urcu_memb_register_thread();
+    hz_lines_quiet(options->quiet);
+    int err = start(config);
+    if (err) {
+        /* Nothing that runs outlives this process: threads end with it, workers follow it, rows handed over are written. */
+        hz_store_close();
+        (void)hz_err_prefix(err, "horizon cannot start");
+        fprintf(stderr, "horizon: %s\n", hz_err_last());
+        return EXIT_FAILURE;
+    }
+    if (options->http) {
+        hz_lines_print(false, "Servidor corriendo en puerto %u", manager.port);
+        HZ_LOG(INFO, "instance %s, %u shards, data in %s", config->instance, hz_shard_count(), config->data_dir);
+    }
+    if (options->started)
+        options->started(options->arg);
+    hz_shard_run_main();
+    close_signals();
+    hz_shard_stop(end_shard, NULL);
+    hz_scheduler_fini();
+    hz_supervisor_fini();
+    hz_registry_fini();
+    hz_shard_fini();
+    hz_workflows_fini();
+    hz_catalog_fini();
+    hz_store_close();
+    urcu_memb_unregister_thread();
+    return atomic_load(&manager.exit_code);
+}
