@@ -14,6 +14,9 @@
 #include <horizon/node.h>
 #include <jansson.h>
 
+/* Containers inside containers that are parsed and printed; deeper text is refused. */
+#define HZ_VALUE_DEPTH 512
+
 /* Call once per process before the first value (seeds jansson's hash; see json_object_seed). 0 or -errno. */
 HZ_MUST_CHECK int hz_value_init(void);
 
@@ -45,7 +48,9 @@ hz_str hz_value_str(const hz_value *value);       /* strings only, else {"", 0};
 size_t hz_value_length(const hz_value *value);
 const hz_value *hz_value_get(const hz_value *object, const char *key, size_t len); /* borrowed, NULL if absent */
 const hz_value *hz_value_at(const hz_value *array, size_t index);
-/* JavaScript's key order. *cursor starts NULL; stopping early needs hz_value_next_stop(&cursor). */
+/* JavaScript's key order. *cursor starts NULL and holds no memory: stopping early needs nothing (hz_value_next_stop()
+ * only sets it back to the start). The object must not lose keys meanwhile. O(1) a step, after O(n log n) at the start for
+ * an object with number-like keys. */
 bool hz_value_next(const hz_value *object, void **cursor, hz_str *ret_key, const hz_value **ret_value);
 void hz_value_next_stop(void **cursor);
 bool hz_value_equal(const hz_value *a, const hz_value *b);  /* deep, for tests and nodes */
@@ -55,13 +60,16 @@ struct hz_buffer {
     char *data;
     size_t len, capacity;
     bool failed;
+    bool too_deep; /* set together with `failed` when a value nested deeper than HZ_VALUE_DEPTH was printed */
 };
 void hz_buffer_add(struct hz_buffer *buffer, const void *data, size_t len);
+/* Room for `room` more bytes and a NUL at data + len (the caller writes them and raises len); NULL: out of memory. */
+char *hz_buffer_reserve(struct hz_buffer *buffer, size_t room);
 void hz_buffer_fini(struct hz_buffer *buffer);
 
 /* JSON text (any bytes, nesting at most 512) to value; NULL: *ret_error says why (static or thread-local text). */
 hz_value *hz_value_parse(const char *text, size_t len, const char **ret_error);
-/* As JSON.stringify: compact, undefined prints as nothing at top level. */
+/* As JSON.stringify: compact, undefined prints as nothing at top level, NaN and Infinity as null. */
 void hz_value_print(struct hz_buffer *buffer, const hz_value *value);
 /* As JavaScript's String(value) for scalars; objects and arrays as compact JSON; undefined as "". */
 void hz_value_print_text(struct hz_buffer *buffer, const hz_value *value);
