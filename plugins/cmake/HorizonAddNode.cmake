@@ -6,7 +6,6 @@
 #
 # HZ_NODE_OUTPUT_DIR   where the .so is built (default: the current binary folder)
 # HZ_NODE_INSTALL_DIR  where `cmake --install` puts it, below the prefix (default lib/horizon/nodes)
-set(HZ_NODE_CMAKE_DIR ${CMAKE_CURRENT_LIST_DIR})
 
 function(hz_add_node name)
   set(sources ${ARGN})
@@ -25,13 +24,13 @@ function(hz_add_node name)
   target_link_libraries(${name} PRIVATE HorizonNode::HorizonNode)
   target_compile_options(${name} PRIVATE -fvisibility=hidden -fno-omit-frame-pointer)
   target_link_options(${name} PRIVATE -Wl,-z,now -Wl,-z,relro -Wl,-z,noexecstack
-    -Wl,--version-script=${HZ_NODE_CMAKE_DIR}/HorizonNode.map)
+    -Wl,--version-script=${CMAKE_CURRENT_FUNCTION_LIST_DIR}/HorizonNode.map)
   # With clang the sanitizers' symbols come from the program that loads the node, so they are undefined at link time.
   if(NOT CMAKE_C_COMPILER_ID MATCHES Clang)
     target_link_options(${name} PRIVATE -Wl,--no-undefined)
   endif()
   set_target_properties(${name} PROPERTIES PREFIX "" POSITION_INDEPENDENT_CODE ON
-    LIBRARY_OUTPUT_DIRECTORY ${output} LINK_DEPENDS ${HZ_NODE_CMAKE_DIR}/HorizonNode.map)
+    LIBRARY_OUTPUT_DIRECTORY ${output} LINK_DEPENDS ${CMAKE_CURRENT_FUNCTION_LIST_DIR}/HorizonNode.map)
   set_property(GLOBAL APPEND PROPERTY HZ_NODES ${name})
   install(TARGETS ${name} LIBRARY DESTINATION ${destination})
 endfunction()
