@@ -63,13 +63,13 @@ void hz_bench_cpus(int *ret_first, int *ret_second)
         cpu_set_t set;
         CPU_ZERO(&set);
         HZ_ASSERT(sched_getaffinity(0, sizeof(set), &set) == 0);
-        for (int i = 0; i < CPU_SETSIZE; i++) {
+        for (size_t i = 0; i < CPU_SETSIZE; i++) {
             if (!CPU_ISSET(i, &set))
                 continue;
             if (first < 0)
-                first = second = i;
+                first = second = (int)i;
             else if (second == first)
-                second = i;
+                second = (int)i;
         }
     }
     *ret_first = first;
@@ -138,6 +138,8 @@ double hz_bench_distance(void)
     int first, second;
     hz_bench_cpus(&first, &second);
     struct probe *probe = hz_bench_shared(sizeof(*probe));
+    cpu_set_t before; /* the caller's children inherit where it may run */
+    HZ_ASSERT(sched_getaffinity(0, sizeof(before), &before) == 0);
     hz_bench_pin(first);
     int pid = hz_bench_child(probe_peer, probe, second);
     double bursts[PROBE_BURSTS];
@@ -152,6 +154,7 @@ double hz_bench_distance(void)
         bursts[b] = (double)(hz_base_now_ns() - start) / PROBE_TURNS;
     }
     hz_bench_wait(pid);
+    sched_setaffinity(0, sizeof(before), &before);
     munmap(probe, sizeof(*probe));
     return hz_bench_median(bursts, PROBE_BURSTS);
 }
@@ -251,8 +254,6 @@ static void print_json(const struct hz_bench_row *row, const struct outcome *o)
         printf("null,\"ratio\":null");
     printf(",\"unit\":\"%s\",\"better\":\"%s\",\"reach\":%g,\"runs\":%zu", row->unit,
             row->higher_is_better ? "higher" : "lower", row->reach, o->runs);
-    if (row->two_cpus)
-        printf(",\"distance_ns\":%.0f", o->distance);
     printf("}\n");
 }
 

@@ -16,14 +16,29 @@
 
 #include <ck_pr.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
+
+#define PIPE_BYTES 4096 /* the least there is: one page */
 
 int hz_doorbell_open(void)
 {
     int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     return fd >= 0 ? fd : -errno;
+}
+
+int hz_doorbell_pair(int *ret_wait_fd, int *ret_ring_fd)
+{
+    int fds[2];
+    if (pipe2(fds, O_CLOEXEC | O_NONBLOCK) != 0)
+        return -errno;
+    /* A refusal (the user's pipe pages are used up, so it is small already) does not matter. */
+    (void)fcntl(fds[1], F_SETPIPE_SZ, PIPE_BYTES);
+    *ret_wait_fd = fds[0];
+    *ret_ring_fd = fds[1];
+    return 0;
 }
 
 void hz_doorbell_attach(struct hz_doorbell *ret_bell, struct hz_doorbell_cell *cell, int fd)
@@ -39,11 +54,13 @@ void hz_doorbell_sleep(struct hz_doorbell *bell)
     ck_pr_fence_store_load(); /* S1 before S2 */
 }
 
+/* One read: it empties an eventfd and a pipe of one page. Were a hostile ringer to fill the pipe again meanwhile, the
+ * descriptor is still readable and the loop comes back; it does not keep us here. */
 static void drain(int fd)
 {
-    char sink[512];
-    while (read(fd, sink, sizeof(sink)) == (ssize_t)sizeof(sink)) {
-    }
+    char sink[PIPE_BYTES];
+    ssize_t got = read(fd, sink, sizeof(sink));
+    (void)got;
 }
 
 void hz_doorbell_awake(struct hz_doorbell *bell, bool drain_fd)
@@ -80,5 +97,5 @@ void hz_ringer_ring(struct hz_ringer *ringer)
     ringer->rings++;
     uint64_t one = 1;
     ssize_t written = write(ringer->fd, &one, sizeof(one));
-    (void)written; /* EAGAIN: it is ready already; anything else: the sleeper has gone, its death is noticed elsewhere */
+    (void)written; /* EAGAIN: it is ready already; EPIPE: the sleeper has gone, which is noticed elsewhere */
 }

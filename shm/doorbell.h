@@ -1,8 +1,8 @@
 /*
- * doorbell.h - sleep and wake across processes: an eventfd and an epoch in the mapping.
+ * doorbell.h - sleep and wake across processes: a descriptor and an epoch in the mapping.
  *
  * Only the sleeper writes the epoch: odd = asleep, even = awake. The producer, after publishing, looks at it behind a full
- * fence and writes the eventfd once per odd epoch. The sleeper announces (odd), fences, looks at all its rings again, and
+ * fence and writes the descriptor once per odd epoch. The sleeper announces (odd), fences, looks at all its rings again, and
  * only then waits. Either the producer sees the odd epoch or the sleeper sees the record.
  */
 #ifndef HZ_SHM_DOORBELL_H
@@ -29,12 +29,17 @@ struct hz_ringer { /* one per producing thread */
     uint64_t rings;
 };
 
-/* Returns an eventfd (close-on-exec, non-blocking) or -errno. */
+/* Returns an eventfd (close-on-exec, non-blocking) for both ends, or -errno. Only between ends that trust each other:
+ * O_NONBLOCK belongs to the open file, so a hostile holder can clear it and make the other end's read or write block. */
 HZ_MUST_CHECK int hz_doorbell_open(void);
+/* The bell for ends that do not trust each other: a pipe of one page, whose two ends are two open files. *ret_wait_fd is
+ * the sleeper's, *ret_ring_fd the ringer's (both close-on-exec, non-blocking). 0 or -errno. The ringer's process must
+ * ignore SIGPIPE: the sleeper may be dead. */
+HZ_MUST_CHECK int hz_doorbell_pair(int *ret_wait_fd, int *ret_ring_fd);
 void hz_doorbell_attach(struct hz_doorbell *ret_bell, struct hz_doorbell_cell *cell, int fd);
 /* Announce sleep. After it the caller MUST look at its rings once more and either wait on fd or call awake. */
 void hz_doorbell_sleep(struct hz_doorbell *bell);
-/* Awake again: drains the eventfd if `drain`. */
+/* Awake again: empties the descriptor if `drain` (one read, never blocks on a pair). */
 void hz_doorbell_awake(struct hz_doorbell *bell, bool drain);
 /* Waits for a ring at most timeout_ms (-1: for ever); 1 rung, 0 time-out, -errno. For loops without epoll. */
 int hz_doorbell_wait(struct hz_doorbell *bell, int timeout_ms);
