@@ -27,6 +27,9 @@ struct hz_flow_report {
     size_t count, capacity, errors;
 };
 void hz_flow_report_fini(struct hz_flow_report *report);
+/* Adds a finding of the caller's own (what `horizon-worker --check` said of an expression). Texts are copied. */
+void hz_flow_report_add(struct hz_flow_report *report, enum hz_flow_severity severity, const char *node,
+        const char *property, const char *message, const char *expected);
 /* One finding as text: `FILE: node "Suma", properties.mapping: message (expected ...)`. Caller frees. NULL: no memory. */
 char *hz_flow_finding_text(const struct hz_flow_finding *finding, const char *file);
 

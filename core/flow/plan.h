@@ -160,5 +160,9 @@ static inline const char *hz_plan_chars(const struct hz_plan *plan, struct hz_pl
 const struct hz_plan_output *hz_plan_find_output(const struct hz_plan *plan, uint32_t node, const char *name, size_t len);
 /* Index of the node's property `key` relative to first_prop, or UINT32_MAX. */
 uint32_t hz_plan_find_prop(const struct hz_plan *plan, uint32_t node, const char *key, size_t len);
+/* Visits each expression that needs JavaScript with its node and property (len 0: a log text of node.meta): what
+ * `horizon-worker --check` has to look at. */
+typedef void hz_plan_script_fn(void *arg, uint32_t node, struct hz_plan_text property, const struct hz_plan_expr *expr);
+void hz_plan_scripts(const struct hz_plan *plan, hz_plan_script_fn *visit, void *arg);
 
 #endif
