@@ -10,6 +10,7 @@
 #include "workflows.h"
 
 struct hz_config;
+struct hz_shard;
 HZ_MUST_CHECK int hz_scheduler_init(const struct hz_config *config);
 HZ_MUST_CHECK int hz_scheduler_begin(struct hz_shard *shard);
 void hz_scheduler_end(struct hz_shard *shard);

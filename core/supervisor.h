@@ -9,6 +9,7 @@
 #include "workflows.h"
 
 struct hz_config;
+struct hz_shard;
 
 struct hz_start_options {
     struct hz_workflow *workflow;  /* taken reference */
