@@ -131,8 +131,10 @@ static void in_the_middle_of_a_copy(void)
             _exit(ftruncate(fd, round % 2 == 0 ? 0 : 4096) == 0 ? 0 : 1);
         }
         CHECK(pid > 0);
-        while (!hz_guard_poisoned(slot))
-            memcpy(copy, base, BYTES), __asm__ __volatile__("" : : "r"(copy) : "memory");
+        while (!hz_guard_poisoned(slot)) {
+            memcpy(copy, base, BYTES);
+            __asm__ __volatile__("" : : "r"(copy) : "memory"); /* somebody might read it: do not drop the copy */
+        }
         CHECK(waitpid(pid, NULL, 0) == pid);
         hz_guard_remove(slot);
         munmap(base, BYTES);
