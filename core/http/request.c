@@ -1,0 +1,425 @@
+/*
+ * request.c - one request from its first line to the moment its answer is queued or its client has gone. Shard's thread.
+ *
+ * A request that waits for its answer is asked about at each run of the library: the callback returns "go on" without having
+ * queued a response, and is called again at the next run. That is cheaper than suspending and resuming the connection as long as
+ * the answer comes soon; after HZ_HTTP_EMPTY_TURNS runs without it the connection is suspended, so that a waiting request costs
+ * nothing.
+ */
+#include "internal.h"
+
+#include "shm/err.h"
+#include "shm/log.h"
+#include "url.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- birth and death ---- */
+void *hz_request_begin(struct hz_http_conn *conn, struct MHD_Connection *mhd, const char *uri)
+{
+    if (conn->request) /* the connection was reused without an end being told */
+        hz_request_abandon(conn->request);
+    size_t len = strlen(uri);
+    struct hz_http_request *request = calloc(1, sizeof *request + 3 * (len + 1));
+    if (!request)
+        return NULL;
+    request->magic = HZ_HTTP_REQUEST_MAGIC;
+    request->server = conn->server;
+    request->conn = conn;
+    request->mhd = mhd;
+    memcpy(request->storage, uri, len + 1);
+    request->path = request->storage + len + 1;
+    request->scratch = request->path + len + 1;
+    request->raw_path = request->storage;
+    char *mark = strchr(request->storage, '?');
+    request->raw_query = mark ? mark + 1 : request->storage + len;
+    if (mark)
+        *mark = 0;
+    conn->request = request;
+    conn->deadline_ns = hz_base_now_ns() + (uint64_t)hz_http_shared.header_ms * 1000000u;
+    return request;
+}
+
+static void unlink_lost(struct hz_http_request *request)
+{
+    if (request->prev_lost)
+        request->prev_lost->next_lost = request->next_lost;
+    else
+        request->server->lost = request->next_lost;
+    if (request->next_lost)
+        request->next_lost->prev_lost = request->prev_lost;
+}
+
+void hz_request_free(struct hz_http_request *request)
+{
+    HZ_CHECK_OBJ(request, HZ_HTTP_REQUEST_MAGIC);
+    if (request->state == HZ_HTTP_LOST)
+        unlink_lost(request);
+    if (request->conn)
+        request->conn->request = NULL;
+    if (request->response)
+        MHD_destroy_response(request->response);
+    request->server->body_bytes -= request->body_capacity;
+    free(request->body);
+    free(request->query);
+    free(request->query_text);
+    request->magic = 0;
+    free(request);
+}
+
+void hz_request_completed(struct hz_http_request *request)
+{
+    HZ_CHECK_OBJ(request, HZ_HTTP_REQUEST_MAGIC);
+    if (request->conn) /* the next request on this connection may be long in coming, its headers may not */
+        request->conn->deadline_ns = hz_base_now_ns() + (uint64_t)(hz_http_shared.idle_ms + hz_http_shared.header_ms) * 1000000u;
+    hz_request_free(request);
+}
+
+void hz_request_abandon(struct hz_http_request *request)
+{
+    HZ_CHECK_OBJ(request, HZ_HTTP_REQUEST_MAGIC);
+    struct hz_http_conn *conn = request->conn;
+    if (request->state != HZ_HTTP_PENDING) {
+        if (request->suspended) { /* answered meanwhile: the library ends it itself */
+            request->suspended = false;
+            MHD_resume_connection(request->mhd);
+        } else
+            hz_request_free(request);
+        return;
+    }
+    /* From here on the library knows nothing of the request: its callback gets an empty context and closes the connection. */
+    if (request->suspended)
+        MHD_resume_connection(request->mhd);
+    request->suspended = false;
+    if (conn)
+        conn->request = NULL;
+    request->conn = NULL;
+    request->mhd = NULL;
+    request->state = HZ_HTTP_LOST;
+    request->prev_lost = NULL;
+    request->next_lost = request->server->lost;
+    if (request->next_lost)
+        request->next_lost->prev_lost = request;
+    request->server->lost = request;
+    hz_server_kick(request->server);
+    if (request->gone) {
+        request->gone(request->gone_arg);
+        hz_request_free(request);
+    }
+}
+
+/* ---- headers complete: may it go on? ---- */
+static const char *header_of(const struct hz_http_request *request, const char *name)
+{
+    return request->mhd ? MHD_lookup_connection_value(request->mhd, MHD_HEADER_KIND, name) : NULL;
+}
+
+static bool refuse(struct hz_http_request *request, uint32_t status, const char *detail)
+{
+    if (!hz_respond_problem(request, status, detail))
+        request->state = HZ_HTTP_FAILED;
+    return false;
+}
+
+static bool answer_headers(struct hz_http_request *request, uint32_t status, const char *headers)
+{
+    struct hz_http_response response = {.status = status, .headers = headers, .headers_len = strlen(headers)};
+    request->state = hz_respond_build(request, &response) ? HZ_HTTP_ANSWERED : HZ_HTTP_FAILED;
+    return false;
+}
+
+static bool check_host(struct hz_http_request *request)
+{
+    const char *host = header_of(request, "Host");
+    if (request->conn->over_socket || hz_guard_host(&hz_http_shared.guard, host, request->conn->port != 0))
+        return true;
+    return refuse(request, 421, "this Host is not served here; HORIZON_HOSTS lists further names");
+}
+
+static bool check_origin(struct hz_http_request *request)
+{
+    if (request->conn->over_socket || request->match.open)
+        return true;
+    switch (hz_guard_origin(&hz_http_shared.guard, header_of(request, "Origin"), header_of(request, "Host"))) {
+    case HZ_ORIGIN_NONE:
+        return true;
+    case HZ_ORIGIN_OWN:
+        request->cors = true;
+        return true;
+    case HZ_ORIGIN_REFUSED:
+        break;
+    }
+    return refuse(request, 403, "this Origin is not allowed; CLIENT_URL names a further one");
+}
+
+static bool wrong_method(struct hz_http_request *request)
+{
+    char headers[256];
+    if (!check_origin(request))
+        return false;
+    if (strcmp(request->method, "OPTIONS") == 0) {
+        snprintf(headers, sizeof headers, "Allow: %s\nAccess-Control-Allow-Methods: %s\nAccess-Control-Allow-Headers: Content-Type\n",
+                request->match.allow, request->match.allow);
+        return answer_headers(request, 204, headers);
+    }
+    if (!refuse(request, 405, "this method is not offered here") && request->response)
+        MHD_add_response_header(request->response, "Allow", request->match.allow);
+    return false;
+}
+
+static bool find_handler(struct hz_http_request *request)
+{
+    enum hz_router_result result = HZ_ROUTE_UNKNOWN;
+    if (request->conn->port == 0)
+        result = hz_router_find(&hz_http_shared.router, request->method, request->raw_path, request->scratch, &request->match);
+    if (result == HZ_ROUTE_METHOD)
+        return wrong_method(request);
+    if (result == HZ_ROUTE_FOUND)
+        return check_origin(request);
+    request->webhook = true;
+    request->match.fn = hz_http_shared.fallback;
+    request->match.arg = hz_http_shared.fallback_arg;
+    return request->match.fn ? true : refuse(request, 404, "there is nothing at this path");
+}
+
+static uint64_t body_limit(const struct hz_http_request *request)
+{
+    return request->webhook ? HZ_HTTP_WEBHOOK_MAX : HZ_HTTP_BODY_MAX;
+}
+
+static bool check_length(struct hz_http_request *request)
+{
+    const char *text = header_of(request, "Content-Length");
+    if (text && strtoull(text, NULL, 10) > body_limit(request))
+        return refuse(request, 413, request->webhook ? "a request body may have 64 MiB" : "a request body may have 16 MiB");
+    return true;
+}
+
+/* Splits the query into decoded pairs; what is not text is left out. */
+static bool parse_query(struct hz_http_request *request)
+{
+    size_t len = strlen(request->raw_query), most = 1;
+    for (const char *p = request->raw_query; *p; p++)
+        most += *p == '&';
+    request->query_text = malloc(2 * len + 2 * most + 2);
+    request->query = calloc(most, sizeof *request->query);
+    if (!request->query_text || !request->query)
+        return false;
+    char *to = request->query_text;
+    for (const char *p = request->raw_query; *p;) {
+        size_t pair = strcspn(p, "&"), name = strcspn(p, "=&");
+        char *value = to + name + 1;
+        ptrdiff_t a = hz_url_decode(p, name, true, to);
+        ptrdiff_t b = hz_url_decode(p + name + (name < pair), pair - name - (name < pair), true, value);
+        if (a > 0 && b >= 0) {
+            request->query[request->query_count++] = (struct hz_http_pair){to, value};
+            to = value + b + 1;
+        }
+        p += pair + (p[pair] == '&');
+    }
+    return true;
+}
+
+/* False: the request has its (refusing) answer. */
+static bool admit(struct hz_http_request *request, const char *method)
+{
+    size_t len = strlen(method);
+    if (len >= sizeof request->method)
+        return refuse(request, 501, "unknown method");
+    memcpy(request->method, method, len + 1);
+    request->head = strcmp(method, "HEAD") == 0;
+    if (hz_url_decode(request->raw_path, strlen(request->raw_path), false, request->path) < 0)
+        return refuse(request, 400, "the path is not UTF-8 text");
+    if (!check_host(request) || !find_handler(request) || !check_length(request))
+        return false;
+    return request->webhook || !*request->raw_query || parse_query(request) ? true : refuse(request, 503, "out of memory");
+}
+
+/* ---- body ---- */
+static void take_body(struct hz_http_request *request, const char *data, size_t len)
+{
+    struct hz_http_server *server = request->server;
+    request->body_seen += len;
+    if (request->refuse_status)
+        return; /* thrown away; the answer says why */
+    size_t needed = request->body_len + len + 1;
+    if (request->body_seen > body_limit(request)) {
+        request->refuse_status = 413;
+        return;
+    }
+    if (needed > request->body_capacity) {
+        size_t capacity = HZ_MAX(needed, request->body_capacity * 2);
+        char *body = server->body_bytes + capacity - request->body_capacity > HZ_HTTP_BODIES_MAX ? NULL : realloc(request->body, capacity);
+        if (!body) {
+            request->refuse_status = 503;
+            return;
+        }
+        server->body_bytes += capacity - request->body_capacity;
+        request->body = body;
+        request->body_capacity = capacity;
+    }
+    memcpy(request->body + request->body_len, data, len);
+    request->body_len += len;
+    request->body[request->body_len] = 0;
+}
+
+static void dispatch(struct hz_http_request *request)
+{
+    request->conn->deadline_ns = 0;
+    if (request->refuse_status == 413) {
+        refuse(request, 413, request->webhook ? "a request body may have 64 MiB" : "a request body may have 16 MiB");
+        return;
+    }
+    if (request->refuse_status) {
+        refuse(request, 503, "too many request bodies at once");
+        return;
+    }
+    request->state = HZ_HTTP_PENDING;
+    request->last_turn = request->server->turn;
+    request->match.fn(request, request->match.arg);
+}
+
+/* The library asks again and there is no answer yet. */
+static enum MHD_Result wait_for_answer(struct hz_http_request *request)
+{
+    struct hz_http_server *server = request->server;
+    if (server->ending)
+        return MHD_NO;
+    if (request->last_turn == server->turn) /* asked twice in one run: the oldest connection is */
+        return MHD_YES;
+    request->last_turn = server->turn;
+    if (++request->empty_turns > HZ_HTTP_EMPTY_TURNS) {
+        request->suspended = true;
+        MHD_suspend_connection(request->mhd);
+    }
+    return MHD_YES;
+}
+
+static enum MHD_Result queue(struct hz_http_request *request)
+{
+    request->state = HZ_HTTP_QUEUED;
+    return MHD_queue_response(request->mhd, request->status, request->response);
+}
+
+enum MHD_Result hz_request_handle(void *cls, struct MHD_Connection *mhd, const char *url, const char *method, const char *version,
+        const char *data, size_t *data_len, void **context)
+{
+    (void)cls;
+    (void)url;
+    (void)version;
+    struct hz_http_conn *conn = hz_server_conn(mhd);
+    struct hz_http_request *request = *context;
+    if (!conn || !request || conn->request != request) { /* no memory, or the client was found gone */
+        *context = NULL;
+        return MHD_NO;
+    }
+    HZ_CHECK_OBJ(request, HZ_HTTP_REQUEST_MAGIC);
+    if (request->state == HZ_HTTP_NEW) {
+        request->state = HZ_HTTP_READING;
+        conn->deadline_ns = hz_base_now_ns() + (uint64_t)HZ_HTTP_BODY_MS * 1000000u;
+        if (admit(request, method))
+            return MHD_YES;
+    } else if (*data_len) {
+        take_body(request, data, *data_len);
+        *data_len = 0;
+        /* Somebody who goes on sending long after the limit is not listening. */
+        return request->refuse_status && request->body_seen > 2 * body_limit(request) ? MHD_NO : MHD_YES;
+    } else if (request->state == HZ_HTTP_READING)
+        dispatch(request);
+    switch (request->state) {
+    case HZ_HTTP_ANSWERED:
+        return queue(request);
+    case HZ_HTTP_PENDING:
+        return wait_for_answer(request);
+    case HZ_HTTP_QUEUED:
+        return MHD_YES;
+    case HZ_HTTP_NEW:
+    case HZ_HTTP_READING:
+    case HZ_HTTP_FAILED:
+    case HZ_HTTP_LOST:
+        break;
+    }
+    return MHD_NO;
+}
+
+/* ---- what a handler may ask ---- */
+const char *hz_http_method(const struct hz_http_request *request)
+{
+    return request->method;
+}
+
+const char *hz_http_path(const struct hz_http_request *request)
+{
+    return request->path;
+}
+
+const char *hz_http_raw_query(const struct hz_http_request *request)
+{
+    return request->raw_query;
+}
+
+const char *hz_http_param(const struct hz_http_request *request, const char *name)
+{
+    for (unsigned i = 0; i < request->match.count; i++)
+        if (strcmp(request->match.params[i].name, name) == 0)
+            return request->match.params[i].value;
+    return NULL;
+}
+
+const char *hz_http_query(const struct hz_http_request *request, const char *name)
+{
+    for (size_t i = 0; i < request->query_count; i++)
+        if (strcmp(request->query[i].name, name) == 0)
+            return request->query[i].value;
+    return NULL;
+}
+
+const char *hz_http_header(const struct hz_http_request *request, const char *name)
+{
+    return header_of(request, name);
+}
+
+struct each_header {
+    hz_http_header_fn *fn;
+    void *arg;
+};
+
+static enum MHD_Result on_header(void *cls, enum MHD_ValueKind kind, const char *name, const char *value)
+{
+    (void)kind;
+    struct each_header *each = cls;
+    each->fn(each->arg, name, value ? value : "");
+    return MHD_YES;
+}
+
+void hz_http_each_header(const struct hz_http_request *request, hz_http_header_fn *fn, void *arg)
+{
+    struct each_header each = {fn, arg};
+    if (request->mhd)
+        MHD_get_connection_values(request->mhd, MHD_HEADER_KIND, on_header, &each);
+}
+
+const void *hz_http_body(const struct hz_http_request *request, size_t *ret_len)
+{
+    *ret_len = request->body_len;
+    return request->body ? request->body : "";
+}
+
+uint32_t hz_http_local_port(const struct hz_http_request *request)
+{
+    return request->conn ? request->conn->port : 0;
+}
+
+bool hz_http_over_socket(const struct hz_http_request *request)
+{
+    return request->conn && request->conn->over_socket;
+}
+
+void hz_http_on_gone(struct hz_http_request *request, void (*fn)(void *arg), void *arg)
+{
+    HZ_CHECK_OBJ(request, HZ_HTTP_REQUEST_MAGIC);
+    request->gone = fn;
+    request->gone_arg = arg;
+}

@@ -1,0 +1,490 @@
+/*
+ * server.c - one libmicrohttpd daemon per shard, on the shard's loop: listeners, connections, deadlines, and when the library
+ * runs. What a request is and how it is answered is in request.c and respond.c.
+ *
+ * The daemon has no listening socket: connections are accepted here and handed over, those of the API, of the worker ports and
+ * of the Unix socket alike. Its epoll descriptor is polled by the loop. While the library says that it has work (time-out 0)
+ * it runs once each loop turn, so that the handlers of waiting requests are asked again between two looks at the workers' rings.
+ */
+#include "internal.h"
+
+#include "shm/err.h"
+#include "shm/log.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum { ACCEPTS_PER_EVENT = 16, SWEEP_MS = 1000, CONNECTIONS_MAX = 8192, CONNECTIONS_MIN = 64 };
+
+struct hz_http_shared hz_http_shared;
+
+/* ---- before the shards run ---- */
+static int need_router(void)
+{
+    if (hz_http_shared.routed)
+        return 0;
+    int err = hz_router_init(&hz_http_shared.router);
+    hz_http_shared.routed = err == 0;
+    return err;
+}
+
+int hz_http_route(const char *method, const char *pattern, hz_http_handler_fn *fn, void *arg)
+{
+    int err = need_router();
+    return err ? err : hz_router_add(&hz_http_shared.router, method, pattern, fn, arg, false);
+}
+
+int hz_http_route_open(const char *method, const char *pattern, hz_http_handler_fn *fn, void *arg)
+{
+    int err = need_router();
+    return err ? err : hz_router_add(&hz_http_shared.router, method, pattern, fn, arg, true);
+}
+
+void hz_http_fallback(hz_http_handler_fn *fn, void *arg)
+{
+    hz_http_shared.fallback = fn;
+    hz_http_shared.fallback_arg = arg;
+}
+
+int hz_http_bind(const struct hz_http_options *options, uint32_t *ret_port)
+{
+    struct hz_http_shared *shared = &hz_http_shared;
+    int err = need_router();
+    if (err)
+        return err;
+    shared->shards = hz_shard_count();
+    shared->header_ms = options->header_timeout_ms ? options->header_timeout_ms : HZ_HTTP_HEADER_MS;
+    shared->idle_ms = options->idle_timeout_ms ? options->idle_timeout_ms : HZ_HTTP_IDLE_MS;
+    size_t count = (size_t)shared->shards * HZ_HTTP_LISTENERS;
+    shared->fds = calloc(count, sizeof *shared->fds);
+    if (!shared->fds)
+        return hz_err_set(HZ_ENOMEM, "starting the HTTP server");
+    for (size_t i = 0; i < count; i++)
+        shared->fds[i] = -1;
+    err = hz_guard_init(&shared->guard, options->allowed_hosts, options->allowed_origin);
+    if (!err)
+        err = hz_listen_tcp(options->host, options->port, shared->shards, shared->fds, &shared->port);
+    if (!err && options->socket_path) {
+        shared->socket_path = strdup(options->socket_path);
+        err = shared->socket_path ? hz_unix_listen(options->socket_path, &shared->fds[2])
+                                  : hz_err_set(HZ_ENOMEM, "starting the HTTP server");
+    }
+    if (err)
+        return err;
+    *ret_port = shared->port;
+    return 0;
+}
+
+void hz_http_fini(void)
+{
+    struct hz_http_shared *shared = &hz_http_shared;
+    for (size_t i = 0; shared->fds && i < (size_t)shared->shards * HZ_HTTP_LISTENERS; i++)
+        if (shared->fds[i] >= 0)
+            close(shared->fds[i]);
+    if (shared->socket_path && shared->fds && shared->fds[2] >= 0)
+        unlink(shared->socket_path);
+    free(shared->fds);
+    free(shared->socket_path);
+    hz_guard_fini(&shared->guard);
+    hz_router_fini(&shared->router);
+    memset(shared, 0, sizeof *shared);
+}
+
+/* ---- running the library ---- */
+static bool run(struct hz_http_server *server)
+{
+    MHD_UNSIGNED_LONG_LONG timeout;
+    server->turn++;
+    server->running = true;
+    if (MHD_run(server->daemon) != MHD_YES)
+        HZ_LOG(ERROR, "http: shard %u: the server could not run", hz_shard_index(server->shard));
+    server->running = false;
+    return MHD_get_timeout(server->daemon, &timeout) == MHD_YES && timeout == 0;
+}
+
+/* arg: the shard, because a turn may still be asked for after hz_http_end(). */
+static bool take_turn(void *arg)
+{
+    struct hz_http_server *server = hz_shard_get(arg, HZ_SHARD_HTTP);
+    if (!server)
+        return false;
+    server->turning = run(server);
+    return server->turning;
+}
+
+void hz_server_kick(struct hz_http_server *server)
+{
+    if (server->turning || server->running || server->ending)
+        return;
+    int err = hz_shard_add_turn(server->shard, take_turn, server->shard);
+    if (err)
+        HZ_LOG(ERROR, "http: %s", hz_err_text(err)); /* the sweep runs it within a second */
+    else
+        server->turning = true;
+}
+
+static void on_epoll(uv_poll_t *poll, int status, int events)
+{
+    (void)status;
+    (void)events;
+    struct hz_http_server *server = poll->data;
+    if (!server->turning && run(server))
+        hz_server_kick(server);
+}
+
+/* ---- connections ---- */
+static void on_listener(uv_poll_t *poll, int status, int events);
+
+static void set_listening(struct hz_http_server *server, bool on)
+{
+    if (server->listening == on)
+        return;
+    server->listening = on;
+    for (unsigned i = 0; i < HZ_HTTP_LISTENERS; i++) {
+        struct hz_http_listener *listener = &server->listeners[i];
+        if (!listener->open)
+            continue;
+        if (on)
+            uv_poll_start(&listener->poll, UV_READABLE, on_listener);
+        else
+            uv_poll_stop(&listener->poll);
+    }
+}
+
+static void refuse(int fd, const char *text)
+{
+    ssize_t sent = send(fd, text, strlen(text), MSG_NOSIGNAL | MSG_DONTWAIT);
+    (void)sent; /* a courtesy; the connection ends either way */
+    close(fd);
+}
+
+static void add(struct hz_http_server *server, int fd, const void *addr, unsigned addr_len, uint32_t port, bool over_socket)
+{
+    if (server->conn_count >= server->conn_limit || server->ending) {
+        refuse(fd, "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+        return;
+    }
+    struct sockaddr_storage address;
+    memset(&address, 0, sizeof address);
+    memcpy(&address, addr, HZ_MIN((size_t)addr_len, sizeof address));
+    if (address.ss_family != AF_INET && address.ss_family != AF_INET6) {
+        /* The library wants an Internet address; it is asked for by nobody. */
+        address.ss_family = AF_INET;
+        addr_len = sizeof(struct sockaddr_in);
+    }
+    server->adding.port = port;
+    server->adding.fd = fd;
+    server->adding.over_socket = over_socket;
+    /* Closes fd itself when it fails. */
+    if (MHD_add_connection(server->daemon, fd, (const struct sockaddr *)&address, addr_len) != MHD_YES)
+        HZ_LOG(WARN, "http: a connection was refused: %s", strerror(errno));
+}
+
+static void on_listener(uv_poll_t *poll, int status, int events)
+{
+    (void)events;
+    struct hz_http_listener *listener = poll->data;
+    struct hz_http_server *server = listener->server;
+    for (int i = 0; status == 0 && i < ACCEPTS_PER_EVENT && server->conn_count < server->conn_limit; i++) {
+        struct sockaddr_storage address;
+        socklen_t len = sizeof address;
+        int fd = accept4(listener->fd, (struct sockaddr *)&address, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (fd < 0) {
+            if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED) {
+                /* No descriptor left: the level-triggered event would spin, so the sweep tries again. */
+                HZ_LOG(WARN, "http: accept: %s", strerror(errno));
+                server->accept_failed = true;
+                set_listening(server, false);
+                uv_timer_again(&server->sweep);
+            }
+            break;
+        }
+        if (listener->is_unix && !hz_unix_peer_allowed(fd))
+            refuse(fd, "HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+        else
+            add(server, fd, &address, len, 0, listener->is_unix);
+    }
+    if (server->conn_count >= server->conn_limit)
+        set_listening(server, false);
+}
+
+void hz_http_add(struct hz_shard *shard, int fd, const void *addr, unsigned addr_len, uint32_t port)
+{
+    HZ_ASSERT_SHARD(shard);
+    struct hz_http_server *server = hz_shard_get(shard, HZ_SHARD_HTTP);
+    if (!server) {
+        close(fd);
+        return;
+    }
+    HZ_CHECK_OBJ(server, HZ_HTTP_SERVER_MAGIC);
+    add(server, fd, addr, addr_len, port, false);
+}
+
+static void conn_opened(struct hz_http_server *server, void **context)
+{
+    struct hz_http_conn *conn = calloc(1, sizeof *conn);
+    *context = conn;
+    server->conn_count++;
+    if (!conn) {
+        shutdown(server->adding.fd, SHUT_RDWR); /* the library then sees the end of it */
+        return;
+    }
+    conn->server = server;
+    conn->fd = server->adding.fd;
+    conn->port = server->adding.port;
+    conn->over_socket = server->adding.over_socket;
+    conn->deadline_ns = hz_base_now_ns() + (uint64_t)hz_http_shared.header_ms * 1000000u;
+    conn->next = server->conns;
+    if (conn->next)
+        conn->next->prev = conn;
+    server->conns = conn;
+    if (!uv_is_active((uv_handle_t *)&server->sweep))
+        uv_timer_again(&server->sweep);
+}
+
+static void conn_closed(struct hz_http_server *server, void **context)
+{
+    struct hz_http_conn *conn = *context;
+    server->conn_count--;
+    if (!server->listening && !server->accept_failed && !server->ending && server->conn_count < server->conn_limit)
+        set_listening(server, true);
+    if (!conn)
+        return;
+    if (conn->request) /* ended between request line and headers: nobody was told of it */
+        hz_request_abandon(conn->request);
+    if (conn->prev)
+        conn->prev->next = conn->next;
+    else
+        server->conns = conn->next;
+    if (conn->next)
+        conn->next->prev = conn->prev;
+    free(conn);
+    *context = NULL;
+}
+
+static void on_connection(void *cls, struct MHD_Connection *mhd, void **context, enum MHD_ConnectionNotificationCode code)
+{
+    (void)mhd;
+    if (code == MHD_CONNECTION_NOTIFY_STARTED)
+        conn_opened(cls, context);
+    else
+        conn_closed(cls, context);
+}
+
+struct hz_http_conn *hz_server_conn(struct MHD_Connection *mhd)
+{
+    const union MHD_ConnectionInfo *info = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+    return info ? info->socket_context : NULL;
+}
+
+static void *on_uri(void *cls, const char *uri, struct MHD_Connection *mhd)
+{
+    (void)cls;
+    struct hz_http_conn *conn = hz_server_conn(mhd);
+    return conn ? hz_request_begin(conn, mhd, uri) : NULL;
+}
+
+static void on_completed(void *cls, struct MHD_Connection *mhd, void **context, enum MHD_RequestTerminationCode code)
+{
+    (void)cls;
+    struct hz_http_conn *conn = hz_server_conn(mhd);
+    struct hz_http_request *request = *context;
+    *context = NULL;
+    if (!request || !conn || conn->request != request) /* abandoned before: the pointer may be stale */
+        return;
+    if (code == MHD_REQUEST_TERMINATED_COMPLETED_OK)
+        hz_request_completed(request);
+    else
+        hz_request_abandon(request);
+}
+
+static size_t keep_escapes(void *cls, struct MHD_Connection *mhd, char *text)
+{
+    (void)cls;
+    (void)mhd;
+    return strlen(text); /* decoded by the router, segment by segment */
+}
+
+static void on_message(void *cls, const char *format, va_list args)
+{
+    (void)cls;
+    char text[512];
+    int len = vsnprintf(text, sizeof text, format, args);
+    while (len > 0 && (size_t)len < sizeof text && text[len - 1] == '\n')
+        text[--len] = 0;
+    HZ_LOG(DEBUG, "http: %s", text);
+}
+
+/* ---- once a second while there is a connection ---- */
+
+/* The library does not look at suspended connections: ask the kernel whether their clients are still there. */
+static void look_for_gone(struct hz_http_server *server)
+{
+    struct pollfd fds[256];
+    struct hz_http_conn *conns[256];
+    struct hz_http_conn *conn = server->conns;
+    while (conn) {
+        nfds_t count = 0;
+        for (; conn && count < HZ_COUNT_OF(fds); conn = conn->next)
+            if (conn->request && conn->request->suspended && conn->request->state == HZ_HTTP_PENDING) {
+                fds[count] = (struct pollfd){.fd = conn->fd, .events = POLLRDHUP};
+                conns[count++] = conn;
+            }
+        if (count == 0 || poll(fds, count, 0) <= 0)
+            continue;
+        for (nfds_t i = 0; i < count; i++)
+            if (fds[i].revents & (POLLRDHUP | POLLHUP | POLLERR))
+                hz_request_abandon(conns[i]->request);
+    }
+}
+
+static void on_sweep(uv_timer_t *timer)
+{
+    struct hz_http_server *server = timer->data;
+    uint64_t now = hz_base_now_ns();
+    for (struct hz_http_conn *conn = server->conns; conn; conn = conn->next)
+        if (conn->deadline_ns && now >= conn->deadline_ns) {
+            conn->deadline_ns = 0;
+            shutdown(conn->fd, SHUT_RDWR);
+        }
+    look_for_gone(server);
+    if (server->accept_failed) {
+        server->accept_failed = false;
+        set_listening(server, true);
+    }
+    if (!server->turning && run(server)) /* also the library's own time-outs */
+        hz_server_kick(server);
+    if (!server->conns && !server->accept_failed)
+        uv_timer_stop(timer);
+}
+
+/* ---- life of a shard's server ---- */
+static uint32_t connection_limit(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit))
+        return CONNECTIONS_MIN;
+    rlim_t share = limit.rlim_cur / 4 / hz_http_shared.shards;
+    return (uint32_t)HZ_MAX(HZ_MIN(share, (rlim_t)CONNECTIONS_MAX), (rlim_t)CONNECTIONS_MIN);
+}
+
+static int open_listeners(struct hz_http_server *server)
+{
+    uint32_t index = hz_shard_index(server->shard);
+    uv_loop_t *loop = hz_shard_loop(server->shard);
+    for (unsigned i = 0; i < HZ_HTTP_LISTENERS; i++) {
+        struct hz_http_listener *listener = &server->listeners[i];
+        listener->server = server;
+        listener->fd = hz_http_shared.fds[(size_t)index * HZ_HTTP_LISTENERS + i];
+        listener->is_unix = i == 2;
+        if (listener->fd < 0)
+            continue;
+        int err = uv_poll_init(loop, &listener->poll, listener->fd);
+        if (err)
+            return hz_err_set(err, "polling a listening socket");
+        listener->poll.data = listener;
+        listener->open = true;
+        server->handles++;
+    }
+    set_listening(server, true);
+    return 0;
+}
+
+static struct MHD_Daemon *start_daemon(struct hz_http_server *server)
+{
+    return MHD_start_daemon(MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0, NULL, NULL,
+            hz_request_handle, server, MHD_OPTION_EXTERNAL_LOGGER, on_message, NULL, MHD_OPTION_NOTIFY_CONNECTION, on_connection, server,
+            MHD_OPTION_URI_LOG_CALLBACK, on_uri, server, MHD_OPTION_NOTIFY_COMPLETED, on_completed, server,
+            MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes, NULL, MHD_OPTION_CONNECTION_LIMIT, (unsigned)server->conn_limit,
+            MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)HZ_MAX(hz_http_shared.idle_ms / 1000u, 1u), MHD_OPTION_END);
+}
+
+static void free_server(struct hz_http_server *server)
+{
+    if (server->handles > 0)
+        return;
+    server->magic = 0;
+    free(server);
+}
+
+static void on_handle_closed(uv_handle_t *handle)
+{
+    struct hz_http_server *server = handle->data;
+    server->handles--;
+    free_server(server);
+}
+
+static void on_listener_closed(uv_handle_t *handle)
+{
+    struct hz_http_listener *listener = handle->data;
+    listener->server->handles--;
+    free_server(listener->server);
+}
+
+int hz_http_begin(struct hz_shard *shard)
+{
+    HZ_ASSERT_SHARD(shard);
+    uv_loop_t *loop = hz_shard_loop(shard);
+    struct hz_http_server *server = calloc(1, sizeof *server);
+    if (!server)
+        return hz_err_set(HZ_ENOMEM, "starting the HTTP server");
+    server->magic = HZ_HTTP_SERVER_MAGIC;
+    server->shard = shard;
+    server->conn_limit = connection_limit();
+    server->daemon = start_daemon(server);
+    if (!server->daemon) {
+        free(server);
+        return hz_err_set(-errno, "starting the HTTP server");
+    }
+    const union MHD_DaemonInfo *info = MHD_get_daemon_info(server->daemon, MHD_DAEMON_INFO_EPOLL_FD);
+    int err = info ? uv_poll_init(loop, &server->epoll, info->epoll_fd) : -EINVAL;
+    if (err) {
+        MHD_stop_daemon(server->daemon);
+        free(server);
+        return hz_err_set(err, "polling the HTTP server");
+    }
+    server->epoll.data = server;
+    uv_poll_start(&server->epoll, UV_READABLE, on_epoll);
+    uv_timer_init(loop, &server->sweep);
+    server->sweep.data = server;
+    uv_timer_start(&server->sweep, on_sweep, SWEEP_MS, SWEEP_MS);
+    server->handles = 2;
+    hz_shard_set(shard, HZ_SHARD_HTTP, server);
+    err = open_listeners(server);
+    if (err)
+        hz_http_end(shard);
+    return err;
+}
+
+void hz_http_end(struct hz_shard *shard)
+{
+    HZ_ASSERT_SHARD(shard);
+    struct hz_http_server *server = hz_shard_get(shard, HZ_SHARD_HTTP);
+    if (!server)
+        return;
+    HZ_CHECK_OBJ(server, HZ_HTTP_SERVER_MAGIC);
+    hz_shard_set(shard, HZ_SHARD_HTTP, NULL);
+    server->ending = true;
+    set_listening(server, false);
+    /* A daemon with suspended connections must not be stopped. */
+    for (struct hz_http_conn *conn = server->conns; conn; conn = conn->next)
+        if (conn->request && conn->request->suspended)
+            hz_request_abandon(conn->request);
+    run(server);
+    uv_close((uv_handle_t *)&server->epoll, on_handle_closed);
+    uv_close((uv_handle_t *)&server->sweep, on_handle_closed);
+    MHD_stop_daemon(server->daemon);
+    server->daemon = NULL;
+    while (server->lost)
+        hz_request_free(server->lost);
+    for (unsigned i = 0; i < HZ_HTTP_LISTENERS; i++)
+        if (server->listeners[i].open)
+            uv_close((uv_handle_t *)&server->listeners[i].poll, on_listener_closed);
+}
