@@ -6,8 +6,8 @@
 #include "text.h"
 #include <strings.h>
 
-/* When the process that workers are forked from loads this node, it also pays for the libraries' start, once (OpenSSL reads
- * its tables and configuration: some milliseconds). No thread, socket or random number is made by that. */
+/* When the process that workers are forked from loads this node, it also pays for the libraries' start, once (OpenSSL
+ * reads its tables and configuration: some milliseconds). No thread, socket or random number is made by that. */
 __attribute__((constructor)) static void warm_up(void)
 {
     (void)curl_api_get();
