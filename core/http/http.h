@@ -29,8 +29,8 @@ struct hz_http_options {
 /* May be called again after hz_http_fini(). */
 HZ_MUST_CHECK int hz_http_bind(const struct hz_http_options *options, uint32_t *ret_port);
 HZ_MUST_CHECK int hz_http_begin(struct hz_shard *shard);
-/* Closes every connection of the shard; requests without an answer are dropped (their on_gone runs). Nobody may answer later, so
- * whoever answers ends first. Shard's thread. */
+/* Closes every connection of the shard; for requests without an answer their clients have gone (on_gone runs, a late answer is
+ * dropped). Shard's thread. */
 void hz_http_end(struct hz_shard *shard);
 /* Closes what hz_http_bind() opened and forgets the routes. Main thread, after the last hz_http_end(). */
 void hz_http_fini(void);

@@ -5,7 +5,7 @@
 #ifndef HZ_CORE_HTTP_INTERNAL_H
 #define HZ_CORE_HTTP_INTERNAL_H
 
-#include "guard.h"
+#include "gate.h"
 #include "http.h"
 #include "router.h"
 
@@ -100,7 +100,7 @@ struct hz_http_request {
 
 struct hz_http_shared {
     struct hz_router router;
-    struct hz_guard guard;
+    struct hz_gate gate;
     hz_http_handler_fn *fallback;
     void *fallback_arg;
     int *fds; /* HZ_HTTP_LISTENERS per shard, -1 none */
@@ -124,6 +124,7 @@ enum MHD_Result hz_request_handle(void *cls, struct MHD_Connection *mhd, const c
         const char *data, size_t *data_len, void **context);
 void hz_request_completed(struct hz_http_request *request);
 void hz_request_abandon(struct hz_http_request *request); /* the client has gone */
+void hz_request_orphan(struct hz_http_request *request); /* LOST, and the server ends */
 void hz_request_free(struct hz_http_request *request);
 /* respond.c */
 HZ_MUST_CHECK bool hz_respond_build(struct hz_http_request *request, const struct hz_http_response *response);

@@ -52,16 +52,25 @@ static void unlink_lost(struct hz_http_request *request)
         request->next_lost->prev_lost = request->prev_lost;
 }
 
+void hz_request_orphan(struct hz_http_request *request)
+{
+    unlink_lost(request);
+    request->server->body_bytes -= request->body_capacity;
+    request->body_capacity = 0;
+    request->server = NULL;
+}
+
 void hz_request_free(struct hz_http_request *request)
 {
     HZ_CHECK_OBJ(request, HZ_HTTP_REQUEST_MAGIC);
-    if (request->state == HZ_HTTP_LOST)
+    if (request->state == HZ_HTTP_LOST && request->server)
         unlink_lost(request);
     if (request->conn)
         request->conn->request = NULL;
     if (request->response)
         MHD_destroy_response(request->response);
-    request->server->body_bytes -= request->body_capacity;
+    if (request->server)
+        request->server->body_bytes -= request->body_capacity;
     free(request->body);
     free(request->query);
     free(request->query_text);
@@ -133,7 +142,7 @@ static bool answer_headers(struct hz_http_request *request, uint32_t status, con
 static bool check_host(struct hz_http_request *request)
 {
     const char *host = header_of(request, "Host");
-    if (request->conn->over_socket || hz_guard_host(&hz_http_shared.guard, host, request->conn->port != 0))
+    if (request->conn->over_socket || hz_gate_host(&hz_http_shared.gate, host, request->conn->port != 0))
         return true;
     return refuse(request, 421, "this Host is not served here; HORIZON_HOSTS lists further names");
 }
@@ -142,7 +151,7 @@ static bool check_origin(struct hz_http_request *request)
 {
     if (request->conn->over_socket || request->match.open)
         return true;
-    switch (hz_guard_origin(&hz_http_shared.guard, header_of(request, "Origin"), header_of(request, "Host"))) {
+    switch (hz_gate_origin(&hz_http_shared.gate, header_of(request, "Origin"), header_of(request, "Host"))) {
     case HZ_ORIGIN_NONE:
         return true;
     case HZ_ORIGIN_OWN:

@@ -68,7 +68,7 @@ int hz_http_bind(const struct hz_http_options *options, uint32_t *ret_port)
         return hz_err_set(HZ_ENOMEM, "starting the HTTP server");
     for (size_t i = 0; i < count; i++)
         shared->fds[i] = -1;
-    err = hz_guard_init(&shared->guard, options->allowed_hosts, options->allowed_origin);
+    err = hz_gate_init(&shared->gate, options->allowed_hosts, options->allowed_origin);
     if (!err)
         err = hz_listen_tcp(options->host, options->port, shared->shards, shared->fds, &shared->port);
     if (!err && options->socket_path) {
@@ -92,7 +92,7 @@ void hz_http_fini(void)
         unlink(shared->socket_path);
     free(shared->fds);
     free(shared->socket_path);
-    hz_guard_fini(&shared->guard);
+    hz_gate_fini(&shared->gate);
     hz_router_fini(&shared->router);
     memset(shared, 0, sizeof *shared);
 }
@@ -482,8 +482,8 @@ void hz_http_end(struct hz_shard *shard)
     uv_close((uv_handle_t *)&server->sweep, on_handle_closed);
     MHD_stop_daemon(server->daemon);
     server->daemon = NULL;
-    while (server->lost)
-        hz_request_free(server->lost);
+    while (server->lost) /* freed by their late answers, which find no server any more */
+        hz_request_orphan(server->lost);
     for (unsigned i = 0; i < HZ_HTTP_LISTENERS; i++)
         if (server->listeners[i].open)
             uv_close((uv_handle_t *)&server->listeners[i].poll, on_listener_closed);

@@ -1,8 +1,8 @@
 /*
- * guard.c - keeps web pages of strangers away from a server on loopback: the Host list stops DNS rebinding, the Origin list
+ * gate.c - keeps web pages of strangers away from a server on loopback: the Host list stops DNS rebinding, the Origin list
  * stops requests that a browser sends for another site. It knows no users and no passwords.
  */
-#include "guard.h"
+#include "gate.h"
 
 #include "shm/err.h"
 
@@ -47,21 +47,21 @@ static void free_list(char **list)
     free(list);
 }
 
-int hz_guard_init(struct hz_guard *guard, const char *hosts, const char *origins)
+int hz_gate_init(struct hz_gate *gate, const char *hosts, const char *origins)
 {
-    guard->hosts = split(hosts ? hosts : "");
-    guard->origins = split(origins ? origins : "");
-    if (guard->hosts && guard->origins)
+    gate->hosts = split(hosts ? hosts : "");
+    gate->origins = split(origins ? origins : "");
+    if (gate->hosts && gate->origins)
         return 0;
-    hz_guard_fini(guard);
+    hz_gate_fini(gate);
     return hz_err_set(HZ_ENOMEM, "reading the lists of hosts and origins");
 }
 
-void hz_guard_fini(struct hz_guard *guard)
+void hz_gate_fini(struct hz_gate *gate)
 {
-    free_list(guard->hosts);
-    free_list(guard->origins);
-    guard->hosts = guard->origins = NULL;
+    free_list(gate->hosts);
+    free_list(gate->origins);
+    gate->hosts = gate->origins = NULL;
 }
 
 /* Length of the name in `name[:port]`, 0 if it is none. A dot at the end is the same name (the DNS root). */
@@ -110,22 +110,22 @@ static bool is_loopback_v4(const char *host, size_t len)
     return dots == 3 && digits > 0 && value <= 255;
 }
 
-bool hz_guard_host(const struct hz_guard *guard, const char *host, bool wide)
+bool hz_gate_host(const struct hz_gate *gate, const char *host, bool wide)
 {
     size_t len = host ? name_length(host) : 0;
     if (len == 0)
         return false;
     if (is_name(host, len, "127.0.0.1") || is_name(host, len, "[::1]") || is_name(host, len, "localhost"))
         return true;
-    for (size_t i = 0; guard->hosts && guard->hosts[i]; i++)
-        if (is_name(host, len, guard->hosts[i]))
+    for (size_t i = 0; gate->hosts && gate->hosts[i]; i++)
+        if (is_name(host, len, gate->hosts[i]))
             return true;
     static const char below[] = ".localhost";
     return wide && (is_loopback_v4(host, len) ||
                            (len > sizeof below - 1 && strncasecmp(host + len - (sizeof below - 1), below, sizeof below - 1) == 0));
 }
 
-enum hz_guard_origin hz_guard_origin(const struct hz_guard *guard, const char *origin, const char *host)
+enum hz_gate_origin hz_gate_origin(const struct hz_gate *gate, const char *origin, const char *host)
 {
     if (!origin)
         return HZ_ORIGIN_NONE;
@@ -135,8 +135,8 @@ enum hz_guard_origin hz_guard_origin(const struct hz_guard *guard, const char *o
     if (host && (strncasecmp(origin, "http://", 7) == 0 || strncasecmp(origin, "https://", 8) == 0) &&
             strcasecmp(authority + 3, host) == 0)
         return HZ_ORIGIN_OWN;
-    for (size_t i = 0; guard->origins && guard->origins[i]; i++)
-        if (strcasecmp(origin, guard->origins[i]) == 0)
+    for (size_t i = 0; gate->origins && gate->origins[i]; i++)
+        if (strcasecmp(origin, gate->origins[i]) == 0)
             return HZ_ORIGIN_OWN;
     return HZ_ORIGIN_REFUSED;
 }
