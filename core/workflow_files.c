@@ -141,61 +141,70 @@ void hz_workflow_files_each(const struct hz_config *config, void (*fn)(const cha
     free(top);
 }
 
-/* Which node's property uses the expression? For the message only: a walk over the property trees. */
-static bool tree_uses(const struct hz_plan *plan, uint32_t tree, uint32_t expr)
+struct scripts {
+    json_t *texts;
+    struct script {
+        uint32_t node;
+        struct hz_plan_text property, text;
+    } *items;
+    size_t count, capacity;
+    bool failed;
+};
+
+static void add_script(void *arg, uint32_t node, struct hz_plan_text property, const struct hz_plan_expr *expr)
 {
-    const struct hz_plan_tree *t = hz_plan_tree(plan, tree);
-    bool found = false;
-    if (t->kind == HZ_TREE_TEMPLATE)
-        for (uint32_t i = 0; i < t->b && !found; i++)
-            found = hz_plan_part(plan, t->a + i)->expr == expr;
-    else if (t->kind == HZ_TREE_OBJECT || t->kind == HZ_TREE_ARRAY)
-        for (uint32_t i = 0; i < t->b && !found; i++)
-            found = tree_uses(plan, hz_plan_member(plan, t->a + i)->tree, expr);
-    return found;
+    struct scripts *scripts = arg;
+    if (scripts->count == scripts->capacity) {
+        size_t capacity = scripts->capacity ? 2 * scripts->capacity : 16;
+        struct script *grown = realloc(scripts->items, capacity * sizeof *grown);
+        if (!grown) {
+            scripts->failed = true;
+            return;
+        }
+        scripts->items = grown;
+        scripts->capacity = capacity;
+    }
+    scripts->items[scripts->count++] = (struct script){node, property, expr->text};
 }
 
-static int script_error(const struct hz_plan *plan, uint32_t expr, const char *reason)
+static json_t *script_texts(const struct hz_plan *plan, const struct scripts *scripts)
 {
-    const struct hz_plan_expr *e = hz_plan_expr(plan, expr);
-    for (uint32_t n = 0; n < plan->node_count; n++) {
-        const struct hz_plan_node *node = hz_plan_node(plan, n);
-        for (uint32_t p = 0; p < node->prop_count; p++) {
-            const struct hz_plan_prop *prop = hz_plan_prop(plan, node->first_prop + p);
-            if (tree_uses(plan, prop->tree, expr))
-                return hz_err_set(HZ_EFORMAT, "node \"%s\", properties.%s: the expression {{%.200s}} is not JavaScript: %s (expected one expression)",
-                        hz_plan_chars(plan, node->name), hz_plan_chars(plan, prop->key), hz_plan_chars(plan, e->text), reason);
+    json_t *texts = scripts->failed ? NULL : json_array();
+    for (size_t i = 0; texts && i < scripts->count; i++) {
+        struct hz_plan_text text = scripts->items[i].text;
+        if (json_array_append_new(texts, json_stringn(hz_plan_chars(plan, text), text.len))) {
+            json_decref(texts);
+            texts = NULL;
         }
     }
-    return hz_err_set(HZ_EFORMAT, "the expression {{%.200s}} is not JavaScript: %s (expected one expression)", hz_plan_chars(plan, e->text), reason);
+    return texts;
 }
 
-int hz_workflow_files_check_scripts(const struct hz_plan *plan, const struct hz_config *config)
+int hz_workflow_files_check_scripts(const struct hz_plan *plan, const struct hz_config *config, struct hz_flow_report *report)
 {
     if (!plan->needs_script)
         return 0;
-    json_t *texts = json_array();
-    uint32_t *which = calloc(plan->expr_count, sizeof *which), count = 0;
-    int err = texts && which ? 0 : hz_err_set(HZ_ENOMEM, "checking scripts");
-    for (uint32_t i = 0; i < plan->expr_count && !err; i++) {
-        const struct hz_plan_expr *e = hz_plan_expr(plan, i);
-        if (e->kind != HZ_EXPR_SCRIPT)
-            continue;
-        if (json_array_append_new(texts, json_stringn(hz_plan_chars(plan, e->text), e->text.len)))
-            err = hz_err_set(HZ_ENOMEM, "checking scripts");
-        which[count++] = i;
-    }
-    json_t *answers = err ? NULL : hz_catalog_check_scripts(config, texts);
-    if (!err && !answers)
+    struct scripts scripts = {0};
+    hz_plan_scripts(plan, add_script, &scripts);
+    json_t *texts = script_texts(plan, &scripts), *answers = NULL;
+    int err = texts ? 0 : hz_err_set(HZ_ENOMEM, "checking scripts");
+    if (!err && !(answers = hz_catalog_check_scripts(config, texts)))
         err = hz_err_prefix(HZ_EREFUSED, "checking the scripts");
-    for (uint32_t i = 0; i < count && !err; i++) {
+    for (size_t i = 0; i < scripts.count && answers; i++) {
         const char *reason = json_string_value(json_array_get(answers, i));
-        if (reason)
-            err = script_error(plan, which[i], reason);
+        if (!reason)
+            continue;
+        const struct script *item = &scripts.items[i];
+        char property[256], message[1024];
+        snprintf(property, sizeof property, "%s%s", item->property.len ? "properties." : "meta.logs", hz_plan_chars(plan, item->property));
+        snprintf(message, sizeof message, "the expression {{%.300s}} is not JavaScript: %s", hz_plan_chars(plan, item->text), reason);
+        hz_flow_report_add(report, HZ_FLOW_ERROR, hz_plan_chars(plan, hz_plan_node(plan, item->node)->name), property, message,
+                "one JavaScript expression");
+        err = HZ_EFORMAT;
     }
     json_decref(answers);
     json_decref(texts);
-    free(which);
+    free(scripts.items);
     return err;
 }
 

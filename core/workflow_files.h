@@ -15,8 +15,8 @@ HZ_MUST_CHECK int hz_workflow_files_write(const struct hz_config *config, const 
         bool only_if_missing);
 /* Calls fn for each DIR/workflows/<id>/flow.json with a valid id. */
 void hz_workflow_files_each(const struct hz_config *config, void (*fn)(const char *id, const char *path, void *arg), void *arg);
-/* Asks the probe whether the plan's scripts parse. HZ_EFORMAT: hz_err_last() names node and expression. */
-HZ_MUST_CHECK int hz_workflow_files_check_scripts(const struct hz_plan *plan, const struct hz_config *config);
+/* Asks the probe whether the plan's scripts parse. HZ_EFORMAT with a finding for each that does not; other codes: hz_err_last(). */
+HZ_MUST_CHECK int hz_workflow_files_check_scripts(const struct hz_plan *plan, const struct hz_config *config, struct hz_flow_report *report);
 /* The Workflow record; every stored property merged over its type's definition, nodes of unknown type left out. New reference. */
 json_t *hz_workflow_files_record(const char *id, const char *version, const json_t *flow, const json_t *types, int64_t updated_wall_ms);
 

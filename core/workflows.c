@@ -129,16 +129,13 @@ static int compile(const char *id, const char *version, const char *text, size_t
         err = hz_flow_parse(text, len, &report, &flow);
     if (!err)
         err = hz_flow_compile(flow, types, strict, &report, &plan);
+    if (!err && strict)
+        err = hz_workflow_files_check_scripts(plan, flows.config, &report);
     if (err && ret_text)
         *ret_text = report_text(&report, id);
-    if (!err && strict) {
-        err = hz_workflow_files_check_scripts(plan, flows.config);
-        if (err && ret_text)
-            *ret_text = strdup(hz_err_last());
-        if (err) {
-            free(plan);
-            plan = NULL;
-        }
+    if (err) {
+        free(plan);
+        plan = NULL;
     }
     if (!err) {
         err = hz_workflow_new(id, version ? version : hz_flow_version(flow), hz_flow_json(flow), plan, flows.config, ret_workflow);
