@@ -34,13 +34,14 @@ struct hz_http_server { /* one per shard */
     struct MHD_Daemon *daemon;
     uv_poll_t epoll;
     uv_timer_t sweep;
+    uv_idle_t idle;
     struct hz_http_listener listeners[HZ_HTTP_LISTENERS];
     unsigned handles; /* libuv handles not yet closed */
     struct hz_http_conn *conns;
     struct hz_http_request *lost; /* client gone, answer still to come */
     uint32_t conn_count, conn_limit;
     uint64_t body_bytes, turn;
-    bool turning;   /* the shard asks us each loop turn */
+    bool wanted;    /* run the library at the next loop turn; the idle handle is active then */
     bool running;   /* inside MHD_run */
     bool listening, accept_failed, ending;
     struct { uint32_t port; int fd; bool over_socket; } adding; /* valid during MHD_add_connection */

@@ -109,25 +109,38 @@ static bool run(struct hz_http_server *server)
     return MHD_get_timeout(server->daemon, &timeout) == MHD_YES && timeout == 0;
 }
 
-/* arg: the shard, because a turn may still be asked for after hz_http_end(). */
+static void on_idle(uv_idle_t *idle)
+{
+    (void)idle; /* that it is active keeps the loop from sleeping */
+}
+
+static void set_wanted(struct hz_http_server *server, bool wanted)
+{
+    if (server->wanted == wanted)
+        return;
+    server->wanted = wanted;
+    if (wanted)
+        uv_idle_start(&server->idle, on_idle);
+    else
+        uv_idle_stop(&server->idle);
+}
+
+/* Once each loop turn. arg: the shard, which goes on asking after hz_http_end(). */
 static bool take_turn(void *arg)
 {
     struct hz_http_server *server = hz_shard_get(arg, HZ_SHARD_HTTP);
-    if (!server)
+    if (!server || !server->wanted)
         return false;
-    server->turning = run(server);
-    return server->turning;
+    set_wanted(server, run(server));
+    return server->wanted;
 }
 
+/* The turn function of somebody else may have answered after ours was asked in this loop turn: the idle handle sees to it that
+ * the loop does not sleep before the next one. */
 void hz_server_kick(struct hz_http_server *server)
 {
-    if (server->turning || server->running || server->ending)
-        return;
-    int err = hz_shard_add_turn(server->shard, take_turn, server->shard);
-    if (err)
-        HZ_LOG(ERROR, "http: %s", hz_err_text(err)); /* the sweep runs it within a second */
-    else
-        server->turning = true;
+    if (!server->running && !server->ending)
+        set_wanted(server, true);
 }
 
 static void on_epoll(uv_poll_t *poll, int status, int events)
@@ -135,8 +148,8 @@ static void on_epoll(uv_poll_t *poll, int status, int events)
     (void)status;
     (void)events;
     struct hz_http_server *server = poll->data;
-    if (!server->turning && run(server))
-        hz_server_kick(server);
+    if (!server->wanted)
+        set_wanted(server, run(server));
 }
 
 /* ---- connections ---- */
@@ -359,8 +372,8 @@ static void on_sweep(uv_timer_t *timer)
         server->accept_failed = false;
         set_listening(server, true);
     }
-    if (!server->turning && run(server)) /* also the library's own time-outs */
-        hz_server_kick(server);
+    if (!server->wanted) /* also the library's own time-outs */
+        set_wanted(server, run(server));
     if (!server->conns && !server->accept_failed)
         uv_timer_stop(timer);
 }
@@ -455,9 +468,13 @@ int hz_http_begin(struct hz_shard *shard)
     uv_timer_init(loop, &server->sweep);
     server->sweep.data = server;
     uv_timer_start(&server->sweep, on_sweep, SWEEP_MS, SWEEP_MS);
-    server->handles = 2;
+    uv_idle_init(loop, &server->idle);
+    server->idle.data = server;
+    server->handles = 3;
     hz_shard_set(shard, HZ_SHARD_HTTP, server);
-    err = open_listeners(server);
+    err = hz_shard_add_turn(shard, take_turn, shard);
+    if (!err)
+        err = open_listeners(server);
     if (err)
         hz_http_end(shard);
     return err;
@@ -480,6 +497,7 @@ void hz_http_end(struct hz_shard *shard)
     run(server);
     uv_close((uv_handle_t *)&server->epoll, on_handle_closed);
     uv_close((uv_handle_t *)&server->sweep, on_handle_closed);
+    uv_close((uv_handle_t *)&server->idle, on_handle_closed);
     MHD_stop_daemon(server->daemon);
     server->daemon = NULL;
     while (server->lost) /* freed by their late answers, which find no server any more */
