@@ -264,7 +264,7 @@ HZ_NODE(.type = "http_response", .title = "Response", .group = "Input/Output", .
         .outputs = HZ_NAMES("response", "error"), .run = http_response_run,
         .properties = HZ_PROPERTIES(
                 {"contentType", "options", "Tipo de contenido", "\"application/json\"", mime_options,
-                        "{\"size\":2,\"free\":true}"},
+                        "{\"size\":2,\"custom\":true}"},
                 {"status", "options", "Código de estado", "200",
                         "[" STATUS(100, "Continue") "," STATUS(101, "Switching Protocols") "," STATUS(200, "OK") ","
                         STATUS(201, "Created") "," STATUS(202, "Accepted") "," STATUS(204, "No Content") ","
@@ -276,7 +276,7 @@ HZ_NODE(.type = "http_response", .title = "Response", .group = "Input/Output", .
                         STATUS(410, "Gone") "," STATUS(429, "Too Many Requests") ","
                         STATUS(500, "Internal Server Error") "," STATUS(501, "Not Implemented") ","
                         STATUS(503, "Service Unavailable") "," STATUS(504, "Gateway Timeout") "]",
-                        "{\"size\":2,\"free\":true}"},
+                        "{\"size\":2,\"custom\":true}"},
                 {"isFile", "switch", "Enviar como archivo", "false", NULL, NULL},
                 {"nameFile", "string", "Nombre del archivo", "\"\"", NULL, "{\"show\":false}"},
                 {"response", "code", "Respuesta", "\"{\\n}\"", NULL, "{\"lang\":\"json\"}"},

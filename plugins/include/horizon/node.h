@@ -209,9 +209,10 @@ struct hz_property {
     const char *options; /* JSON array of {label, value} for type `options`, or NULL */
     const char *extra;   /* JSON object of further keys for the editor, or NULL: show, lang, min, max, step,
                             description, disabled, size, order, required, placeholder, maxlength, rows, secretType,
-                            object (template of a list's item), onTransform, evaluation. Two keys are for the host
-                            and not shown: {"caps": bits, "capsWhen": value}: if the flow stores this value for the
-                            property, or an expression, the node also needs these capabilities (HZ_CAP_*). */
+                            object (template of a list's item), onTransform, evaluation. Three keys are for the
+                            host. {"custom": true}: an `options` property takes values outside its list, too. {"caps":
+                            bits, "capsWhen": value}: if the flow stores this value for the property, or an expression,
+                            the node also needs these capabilities (HZ_CAP_*). */
 };
 
 enum { /* flags */
