@@ -107,7 +107,8 @@ bool hz_expr_inherited(const char *member, size_t len, unsigned kinds)
 {
     if (len < 2) /* the shortest are `at`, `big` */
         return false;
-    if (in_list(member, len,
+    if (len >= 7 && strchr("tvhpic_", member[0]) && member[0] != '\0' /* asked for each member that is absent */
+            && in_list(member, len,
                 "toString toLocaleString valueOf hasOwnProperty propertyIsEnumerable isPrototypeOf constructor __proto__ "
                 "__defineGetter__ __defineSetter__ __lookupGetter__ __lookupSetter__"))
         return true;
