@@ -20,11 +20,10 @@ need_packages() {
         command -v sudo >/dev/null || die "as root: apt-get install $*"
         sudo=sudo
     fi
-    # shellcheck disable=SC2086
-    $sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "$@" >&2 ||
-        { $sudo apt-get update -q >&2 &&
-            $sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "$@" >&2; } ||
-        die "apt-get could not install: $*"
+    install="$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends"
+    # lists that are missing or name versions the mirror no longer has: fetch them, then once more
+    ls /var/lib/apt/lists/*_Packages* >/dev/null 2>&1 || $sudo apt-get update -q >&2
+    $install "$@" >&2 || { $sudo apt-get update -q >&2 && $install "$@" >&2; } || die "apt-get could not install: $*"
 }
 
 # build PRESET [TARGET...]: configures once, then only what changed is built. Silent when nothing is to be done.
