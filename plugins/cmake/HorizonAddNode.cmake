@@ -5,7 +5,7 @@
 # ordinary target: target_link_libraries(NAME PRIVATE something) adds what the node needs.
 #
 # HZ_NODE_OUTPUT_DIR   where the .so is built (default: the current binary folder)
-# HZ_NODE_INSTALL_DIR  where `cmake --install` puts it, below the prefix (default lib/horizon/nodes)
+# HZ_NODE_INSTALL_DIR  where `cmake --install` puts it, below the prefix (default lib/horizon/nodes; NONE: nowhere)
 
 function(hz_add_node name)
   set(sources ${ARGN})
@@ -32,5 +32,7 @@ function(hz_add_node name)
   set_target_properties(${name} PROPERTIES PREFIX "" POSITION_INDEPENDENT_CODE ON
     LIBRARY_OUTPUT_DIRECTORY ${output} LINK_DEPENDS ${CMAKE_CURRENT_FUNCTION_LIST_DIR}/HorizonNode.map)
   set_property(GLOBAL APPEND PROPERTY HZ_NODES ${name})
-  install(TARGETS ${name} LIBRARY DESTINATION ${destination})
+  if(NOT destination STREQUAL NONE)
+    install(TARGETS ${name} LIBRARY DESTINATION ${destination})
+  endif()
 endfunction()

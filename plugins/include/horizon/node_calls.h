@@ -283,8 +283,8 @@ static inline void hz_watch_stop(hz_watch *w)
  * memory. */
 static inline hz_trigger *hz_trigger_open(hz_call *call) { return hz_host_table->trigger(call); }
 
-/* A new execution begins with event(), whose input is `data` (a kept value, or one of a call that is still open).
- * From any thread. HZ_ERR_LIMIT: too many executions are waiting; HZ_ERR_CLOSED: the worker is ending. */
+/* A new execution begins with event(), whose input is `data`: a kept value, one of a call that is still open, or NULL
+ * for {}. From any thread. HZ_ERR_LIMIT: too many executions are waiting; HZ_ERR_CLOSED: the worker is ending. */
 static inline int hz_fire(hz_trigger *t, const hz_value *data) { return hz_host_table->fire(t, data); }
 
 /* In run() of a trigger: requests `method` (any letter case) `endpoint` (below the flow's prefix; `:name` makes a
