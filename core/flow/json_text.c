@@ -12,6 +12,7 @@
 
 /* More digits than this may lie beyond 2^53; such an integer is read as double. */
 #define SAFE_DIGITS 15
+#define SAFE_INTEGER (1LL << 53)
 #define NUMBER_TEXT 2048
 
 struct scan {
@@ -137,21 +138,21 @@ static bool scan_number(struct scan *scan)
     }
     digits = scan->at - from;
     copy_out(scan, from, scan->at);
-    if (digits <= SAFE_DIGITS)
+    if (integer && digits <= SAFE_DIGITS)
         return true;
     if (digits < NUMBER_TEXT) {
         char number[NUMBER_TEXT];
+        long long exact;
 
         memcpy(number, scan->text + from, digits);
         number[digits] = '\0';
         if (isfinite(strtod(number, NULL))) {
-            if (!integer)
-                return true;
-            if (fabs(strtod(number, NULL)) <= 9007199254740992.0)
-                return true;
-            scan->rewrite = true;
-            if (scan->out)
-                fputs("e0", scan->out);
+            exact = strtoll(number, NULL, 10); /* saturates beyond 64 bits */
+            if (integer && (exact > SAFE_INTEGER || exact < -SAFE_INTEGER)) {
+                scan->rewrite = true;
+                if (scan->out)
+                    fputs("e0", scan->out);
+            }
             return true;
         }
     }

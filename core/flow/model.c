@@ -39,7 +39,7 @@ uint32_t hz_model_find(const struct hz_flow *flow, const char *id)
 const char *hz_model_type_name(const json_t *value)
 {
     if (!value)
-        return "nothing";
+        return "missing";
     switch (json_typeof(value)) {
     case JSON_OBJECT: return "an object";
     case JSON_ARRAY: return "an array";
@@ -50,7 +50,7 @@ const char *hz_model_type_name(const json_t *value)
     case JSON_FALSE: return "false";
     case JSON_NULL: return "null";
     }
-    return "nothing";
+    return "missing";
 }
 
 const char *hz_flow_uid(const struct hz_flow *flow)

@@ -100,9 +100,11 @@ static void node_error(struct parse *parse, const char *node, const char *proper
     struct hz_report_place place = {.node = node, .property = property};
     char text[HZ_REPORT_QUOTE];
 
-    hz_report_add(parse->report, HZ_FLOW_ERROR, &place, expected, "%s %s", message,
-            json_is_string(value) ? hz_report_quote(json_string_value(value), json_string_length(value), text)
-                                  : hz_model_type_name(value));
+    if (json_is_string(value))
+        hz_report_add(parse->report, HZ_FLOW_ERROR, &place, expected, "%s the text `%s`", message,
+                hz_report_quote(json_string_value(value), json_string_length(value), text));
+    else
+        hz_report_add(parse->report, HZ_FLOW_ERROR, &place, expected, "%s %s", message, hz_model_type_name(value));
 }
 
 /* An optional object of a node; null counts as absent (older files). */
@@ -175,7 +177,7 @@ static int parse_nodes(struct parse *parse)
             char text[HZ_REPORT_QUOTE];
 
             node_error(parse, hz_report_quote(node->id, strlen(node->id), text), "", HZ_LIMIT("an id of at most ", HZ_FLOW_MAX_NAME, " bytes"),
-                    "has an id that is too long", NULL);
+                    "has an id that is too long, its value is", node->json);
             continue;
         }
         if (!json_is_object(node->json)) {
