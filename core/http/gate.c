@@ -135,6 +135,10 @@ enum hz_gate_origin hz_gate_origin(const struct hz_gate *gate, const char *origi
     if (host && (strncasecmp(origin, "http://", 7) == 0 || strncasecmp(origin, "https://", 8) == 0) &&
             strcasecmp(authority + 3, host) == 0)
         return HZ_ORIGIN_OWN;
+    const char *colon = strrchr(origin, ':'); /* a page that came from another of our names is ours as well */
+    if (strncasecmp(origin, "http://", 7) == 0 && gate->port && colon && strtoul(colon + 1, NULL, 10) == gate->port &&
+            hz_gate_host(gate, authority + 3, false))
+        return HZ_ORIGIN_OWN;
     for (size_t i = 0; gate->origins && gate->origins[i]; i++)
         if (strcasecmp(origin, gate->origins[i]) == 0)
             return HZ_ORIGIN_OWN;

@@ -5,8 +5,9 @@
 #include "shm/base.h"
 
 struct hz_gate {
-    char **hosts;   /* further names, lower case, NULL-terminated; may be NULL */
-    char **origins; /* further origins, `scheme://authority`, lower case, without slash at the end */
+    char **hosts;   /* further names, NULL-terminated; may be NULL */
+    char **origins; /* further origins, `scheme://authority`, without slash at the end */
+    uint32_t port;  /* our own; 0: none yet */
 };
 
 /* hosts, origins: comma-separated or NULL. HZ_ENOMEM. */
@@ -18,8 +19,8 @@ void hz_gate_fini(struct hz_gate *gate);
 bool hz_gate_host(const struct hz_gate *gate, const char *host, bool wide);
 
 enum hz_gate_origin { HZ_ORIGIN_NONE, HZ_ORIGIN_OWN, HZ_ORIGIN_REFUSED };
-/* origin: the header or NULL. Own are the origin the request itself was addressed to (its Host was checked before) and the
- * listed ones; `null` never is. */
+/* origin: the header or NULL. Own are the origin the request itself was addressed to (its Host was checked before), our names
+ * with our port, and the listed ones; `null` never is. */
 enum hz_gate_origin hz_gate_origin(const struct hz_gate *gate, const char *origin, const char *host);
 
 #endif

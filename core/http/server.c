@@ -78,6 +78,7 @@ int hz_http_bind(const struct hz_http_options *options, uint32_t *ret_port)
     }
     if (err)
         return err;
+    shared->gate.port = shared->port;
     *ret_port = shared->port;
     return 0;
 }

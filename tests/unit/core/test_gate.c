@@ -62,6 +62,15 @@ HZ_TEST(gate, an_origin_is_own_if_the_request_was_addressed_to_it)
     HZ_ASSERT_EQ(hz_gate_origin(&gate, "http://127.0.0.1:3000", "localhost:3000"), HZ_ORIGIN_REFUSED);
 }
 
+HZ_TEST(gate, our_names_with_our_port_are_one_origin)
+{
+    gate.port = 3000;
+    HZ_ASSERT_EQ(hz_gate_origin(&gate, "http://127.0.0.1:3000", "localhost:3000"), HZ_ORIGIN_OWN);
+    HZ_ASSERT_EQ(hz_gate_origin(&gate, "http://127.0.0.1:3001", "localhost:3000"), HZ_ORIGIN_REFUSED);
+    HZ_ASSERT_EQ(hz_gate_origin(&gate, "http://attacker.example:3000", "localhost:3000"), HZ_ORIGIN_REFUSED);
+    HZ_ASSERT_EQ(hz_gate_origin(&gate, "http://127.0.0.1:3000/x", "localhost:3000"), HZ_ORIGIN_REFUSED);
+}
+
 HZ_TEST(gate, a_listed_origin_is_own_and_null_never)
 {
     HZ_ASSERT_EQ(hz_gate_origin(&gate, "https://app.example.org", "localhost:3000"), HZ_ORIGIN_OWN);

@@ -1,0 +1,284 @@
+/*
+ * rest.c - the table of REST routes, each a few lines: read parameters and body, call the operation, which answers through
+ * hz_rest_done(). Shard's thread.
+ */
+#include "rest.h"
+
+#include "json.h"
+
+#include "core/flow/json_text.h"
+#include "shm/err.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { BODY_DEPTH = 100, LINES_DEFAULT = 100, LINES_MAX = 10000, LIMIT_DEFAULT = 100, LIMIT_MAX = 1000 };
+
+/* ---- answers ---- */
+static void add_more(struct hz_json *json, const char *more)
+{
+    size_t len = more ? strlen(more) : 0;
+    if (len > 2) /* the members of an object that is not empty */
+        hz_json_raw(json, more + 1, len - 2);
+}
+
+static void answer_problem(struct hz_http_request *request, const struct hz_api_result *result)
+{
+    struct hz_json json = {0};
+    char retry[64] = "";
+    hz_json_open(&json, '{');
+    HZ_JSON_KEY(&json, "type");
+    hz_json_text(&json, "about:blank");
+    HZ_JSON_KEY(&json, "title");
+    hz_json_text(&json, hz_http_reason(result->status));
+    HZ_JSON_KEY(&json, "status");
+    hz_json_uint(&json, result->status);
+    HZ_JSON_KEY(&json, "detail");
+    hz_json_text(&json, result->error ? result->error : hz_http_reason(result->status));
+    add_more(&json, result->more);
+    hz_json_close(&json, '}');
+    if (result->retry_after_s)
+        snprintf(retry, sizeof retry, "Retry-After: %u\n", (unsigned)result->retry_after_s);
+    if (json.failed)
+        hz_http_problem(request, 500, "out of memory");
+    else
+        hz_http_respond(request, &(struct hz_http_response){.status = result->status, .type = "application/problem+json", .body = json.data,
+                .len = json.len, .headers = retry, .headers_len = strlen(retry)});
+    hz_json_fini(&json);
+}
+
+void hz_rest_done(void *arg, const struct hz_api_result *result)
+{
+    struct hz_http_request *request = arg;
+    if (result->status < 200 || result->status > 299)
+        answer_problem(request, result);
+    else
+        hz_http_respond(request, &(struct hz_http_response){.status = result->status, .type = "application/json", .body = result->data,
+                .len = result->len});
+}
+
+/* ---- reading ---- */
+
+/* The body as an object ({} if there is none). NULL: the request has been answered. New reference. */
+static json_t *body_object(struct hz_http_request *request)
+{
+    size_t len;
+    const char *text = hz_http_body(request, &len);
+    if (len == 0)
+        return json_object();
+    struct hz_json_text_error error;
+    json_t *body = hz_json_text_parse(text, len, BODY_DEPTH, false, &error);
+    if (json_is_object(body))
+        return body;
+    char detail[320];
+    if (body)
+        snprintf(detail, sizeof detail, "the body is no JSON object");
+    else
+        snprintf(detail, sizeof detail, "the body is no JSON: line %d, column %d: %s", error.line, error.column, error.message);
+    json_decref(body);
+    hz_http_problem(request, 400, detail);
+    return NULL;
+}
+
+/* A whole number of the query within bounds; *ret untouched if it is not there. False: answered. */
+static bool query_number(struct hz_http_request *request, const char *name, uint64_t lowest, uint64_t highest, uint64_t *ret)
+{
+    const char *text = hz_http_query(request, name);
+    if (!text)
+        return true;
+    char *end;
+    unsigned long long value = strtoull(text, &end, 10);
+    if (*text < '0' || *text > '9' || *end) {
+        char detail[128];
+        snprintf(detail, sizeof detail, "%s is no whole number", name);
+        hz_http_problem(request, 400, detail);
+        return false;
+    }
+    *ret = HZ_MIN(HZ_MAX((uint64_t)value, lowest), highest);
+    return true;
+}
+
+/* ---- routes ---- */
+static void workers_list(struct hz_http_request *request, void *arg)
+{
+    (void)arg;
+    hz_api_workers_list(hz_rest_done, request);
+}
+
+static void workers_get(struct hz_http_request *request, void *arg)
+{
+    (void)arg;
+    hz_api_workers_get(hz_http_param(request, "id"), hz_rest_done, request);
+}
+
+static void workers_logs(struct hz_http_request *request, void *arg)
+{
+    (void)arg;
+    uint64_t lines = LINES_DEFAULT, after = 0;
+    if (query_number(request, "lines", 1, LINES_MAX, &lines) && query_number(request, "after", 0, UINT64_MAX, &after))
+        hz_api_workers_logs(hz_http_param(request, "id"), lines, after, hz_rest_done, request);
+}
+
+static void workers_start(struct hz_http_request *request, void *arg)
+{
+    (void)arg;
+    json_t *body = body_object(request);
+    if (!body)
+        return;
+    const char *id = json_string_value(json_object_get(body, "workflowId"));
+    if (!id || !*id)
+        hz_http_problem(request, 400, "ID de workflow requerido");
+    else
+        hz_api_workers_start(id, json_string_value(json_object_get(body, "version")), hz_rest_done, request);
+    json_decref(body);
+}
+
+static void workers_stop(struct hz_http_request *request, void *arg)
+{
+    (void)arg;
+    hz_api_workers_stop(hz_http_param(request, "id"), HZ_API_USER, hz_rest_done, request);
+}
+
+static void workers_restart(struct hz_http_request *request, void *arg)
+{
+    (void)arg;
+    hz_api_workers_restart(hz_http_param(request, "id"), HZ_API_USER, hz_rest_done, request);
+}
+
+static void workers_message(struct hz_http_request *request, void *arg)
+{
+    (void)arg;
+    json_t *body = body_object(request);
+    if (!body)
+        return;
+    const char *route = json_string_value(json_object_get(body, "route"));
+    const json_t *data = json_object_get(body, "messageData");
+    if (!data)
+        data = json_object_get(body, "data");
+    size_t len = 2;
+    char *text = data ? hz_json_text_print(data, 0, &len) : strdup("{}");
+    if (!route || !*route)
+        hz_http_problem(request, 400, "ID de worker y ruta requeridos");
+    else if (!text)
+        hz_http_problem(request, 500, "out of memory");
+    else
+        hz_api_workers_message(hz_http_param(request, "id"), route, text, len, hz_rest_done, request);
+    free(text);
+    json_decref(body);
+}
+
+static void dashboard(struct hz_http_request *request, void *arg)
+{
+    (void)arg;
+    hz_api_dashboard(hz_rest_done, request);
+}
+
+static void workflows_list(struct hz_http_request *request, void *arg)
+{
+    (void)arg;
+    hz_api_workflows_list(hz_rest_done, request);
+}
+
+static void workflows_get(struct hz_http_request *request, void *arg)
+{
+    (void)arg;
+    hz_api_workflows_get(hz_http_param(request, "id"), hz_rest_done, request);
+}
+
+static void workflows_put(struct hz_http_request *request, void *arg)
+{
+    (void)arg;
+    size_t len;
+    const char *text = hz_http_body(request, &len);
+    hz_api_workflows_put(hz_http_param(request, "id"), text, len, HZ_API_USER, hz_rest_done, request);
+}
+
+static void executions_start(struct hz_http_request *request, void *arg)
+{
+    (void)arg;
+    json_t *body = body_object(request);
+    if (!body)
+        return;
+    const json_t *data = json_object_get(body, "data"), *wait = json_object_get(body, "wait"), *version = json_object_get(body, "version");
+    size_t len = 0;
+    char *text = data ? hz_json_text_print(data, 0, &len) : NULL;
+    struct hz_api_execute execute = {.workflow_id = hz_http_param(request, "id"), .version = json_string_value(version), .data = text ? text : "",
+            .len = len, .trigger = "api", .wait = json_is_true(wait)};
+    if ((wait && !json_is_boolean(wait)) || (version && !json_is_string(version)))
+        hz_http_problem(request, 400, "wait is true or false, version is a text");
+    else if (data && !text)
+        hz_http_problem(request, 500, "out of memory");
+    else
+        hz_api_executions_start(&execute, hz_rest_done, request);
+    free(text);
+    json_decref(body);
+}
+
+static void executions_list(struct hz_http_request *request, void *arg)
+{
+    (void)arg;
+    uint64_t limit = LIMIT_DEFAULT, before = 0;
+    if (query_number(request, "limit", 1, LIMIT_MAX, &limit) && query_number(request, "before", 0, INT64_MAX, &before))
+        hz_api_executions_list(hz_http_param(request, "id"), limit, (int64_t)before, hz_rest_done, request);
+}
+
+static void executions_get(struct hz_http_request *request, void *arg)
+{
+    (void)arg;
+    hz_api_executions_get(hz_http_param(request, "id"), hz_rest_done, request);
+}
+
+static void executions_cancel(struct hz_http_request *request, void *arg)
+{
+    (void)arg;
+    hz_api_executions_cancel(hz_http_param(request, "id"), "Detenido por " HZ_API_USER, hz_rest_done, request);
+}
+
+static void nodes_list(struct hz_http_request *request, void *arg)
+{
+    (void)arg;
+    hz_api_nodes_list(hz_rest_done, request);
+}
+
+static void nodes_get(struct hz_http_request *request, void *arg)
+{
+    (void)arg;
+    hz_api_nodes_get(hz_http_param(request, "type"), hz_rest_done, request);
+}
+
+static void health(struct hz_http_request *request, void *arg)
+{
+    (void)arg;
+    hz_api_health(hz_rest_done, request);
+}
+
+int hz_rest_init(void)
+{
+    static const struct {
+        const char *method, *pattern;
+        hz_http_handler_fn *fn;
+    } routes[] = {
+            {"GET", "/api/v1/workers", workers_list},
+            {"POST", "/api/v1/workers", workers_start},
+            {"GET", "/api/v1/workers/:id", workers_get},
+            {"GET", "/api/v1/workers/:id/logs", workers_logs},
+            {"POST", "/api/v1/workers/:id/stop", workers_stop},
+            {"POST", "/api/v1/workers/:id/restart", workers_restart},
+            {"POST", "/api/v1/workers/:id/messages", workers_message},
+            {"GET", "/api/v1/dashboard", dashboard},
+            {"GET", "/api/v1/workflows", workflows_list},
+            {"GET", "/api/v1/workflows/:id", workflows_get},
+            {"PUT", "/api/v1/workflows/:id", workflows_put},
+            {"POST", "/api/v1/workflows/:id/executions", executions_start},
+            {"GET", "/api/v1/workflows/:id/executions", executions_list},
+            {"GET", "/api/v1/executions/:id", executions_get},
+            {"POST", "/api/v1/executions/:id/cancel", executions_cancel},
+            {"GET", "/api/v1/nodes", nodes_list},
+            {"GET", "/api/v1/nodes/:type", nodes_get},
+    };
+    int err = hz_http_route_open("GET", "/health", health, NULL);
+    for (size_t i = 0; !err && i < HZ_COUNT_OF(routes); i++)
+        err = hz_http_route(routes[i].method, routes[i].pattern, routes[i].fn, NULL);
+    return err;
+}
