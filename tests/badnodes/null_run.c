@@ -1,0 +1,4 @@
+/* A description without run(). */
+#include "bad.h"
+
+BAD_NODE("null_run", NULL)
