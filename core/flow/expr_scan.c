@@ -131,6 +131,7 @@ bool hz_expr_inherited(const char *member, size_t len, unsigned kinds)
 /* ---- the scan ---- */
 struct brackets {
     char open[HZ_FLOW_MAX_EXPR_DEPTH * 4]; /* ( [ { and $ for `${` */
+    size_t at[HZ_FLOW_MAX_EXPR_DEPTH * 4]; /* where */
     size_t count;
 };
 
@@ -195,6 +196,12 @@ static bool closes(char open, char close)
             || (open == '$' && close == '}');
 }
 
+static void push(struct brackets *stack, char open, size_t at)
+{
+    stack->at[stack->count] = at;
+    stack->open[stack->count++] = open;
+}
+
 static const char *scan_brackets(const char *text, size_t len, size_t *ret_at)
 {
     struct brackets stack = {.count = 0};
@@ -245,14 +252,14 @@ static const char *scan_brackets(const char *text, size_t len, size_t *ret_at)
             if (hole && stack.count == sizeof(stack.open))
                 return NULL;
             if (hole)
-                stack.open[stack.count++] = '$';
+                push(&stack, '$', *ret_at);
             value_before = !hole;
             continue;
         }
         if (c == '(' || c == '[' || c == '{') {
             if (stack.count == sizeof(stack.open))
                 return NULL;
-            stack.open[stack.count++] = c;
+            push(&stack, c, at);
             value_before = false;
         } else if (c == ')' || c == ']' || c == '}') {
             if (stack.count == 0 || !closes(stack.open[stack.count - 1], c))
@@ -264,9 +271,10 @@ static const char *scan_brackets(const char *text, size_t len, size_t *ret_at)
         }
         at++;
     }
-    if (stack.count > 0)
-        return "a bracket that is never closed";
-    return NULL;
+    if (stack.count == 0)
+        return NULL;
+    *ret_at = stack.at[stack.count - 1];
+    return "a bracket that is never closed";
 }
 
 const char *hz_expr_scan(const char *text, size_t len, void (*name)(void *arg, const char *name, size_t len), void *arg,

@@ -166,7 +166,16 @@ static uint32_t add_script(struct hz_compile *compile, const char *text, size_t 
     return hz_plan_build_add(&compile->build, &compile->build.exprs, &expr);
 }
 
-static uint32_t add_expr(struct hz_compile *compile, const char *text, size_t len)
+static bool blank_text(const char *text, size_t len)
+{
+    for (size_t i = 0; i < len; i++)
+        if (text[i] != ' ' && text[i] != '\t' && text[i] != '\n' && text[i] != '\r')
+            return false;
+    return true;
+}
+
+/* whole: the text of a value that is one expression without braces. */
+static uint32_t add_expr(struct hz_compile *compile, const char *text, size_t len, bool whole)
 {
     struct hz_plan_text source = hz_plan_build_text(&compile->build, text, len);
     struct hz_expr_code code;
@@ -176,6 +185,11 @@ static uint32_t add_expr(struct hz_compile *compile, const char *text, size_t le
     uint32_t expr = 0;
 
     compile->expressions++;
+    if (whole && blank_text(text, len)) {
+        /* an empty condition is what the canvas stores for a new one: it counts as not true */
+        hz_compile_find(compile, HZ_FLOW_WARNING, "a JavaScript expression", "an expression that is empty always fails");
+        return add_script(compile, text, len, source, true);
+    }
     if (len > HZ_FLOW_MAX_EXPR)
         hz_compile_find(compile, HZ_FLOW_ERROR, "at most 64 KiB", "an expression has %zu bytes", len);
     verdict = hz_expr_parse(text, len, resolve, compile, &code, &reason, &at);
@@ -327,14 +341,14 @@ static uint32_t string_tree(struct hz_compile *compile, const char *text, size_t
     if (!(rules & HZ_TEMPLATE_SKIP)) {
         if ((rules & HZ_TEMPLATE_ALL) && !hz_template_find(text, len, 0, &from, &to)) {
             struct hz_plan_tree tree = {.kind = HZ_TREE_TEMPLATE, .flags = HZ_TPL_WHOLE | HZ_TPL_VALUE, .b = 1};
-            uint32_t expr = add_expr(compile, text, len);
+            uint32_t expr = add_expr(compile, text, len, true);
 
             tree.a = compile->build.parts.count;
             add_part(compile, hz_plan_build_text(&compile->build, text, len), expr, false);
             return hz_plan_build_add(&compile->build, &compile->build.trees, &tree);
         }
         while (hz_template_find(text, len, at, &from, &to)) {
-            add_expr(compile, text + from, to - from);
+            add_expr(compile, text + from, to - from, false);
             at = to + 2;
         }
         if (at > 0)

@@ -272,7 +272,7 @@ HZ_TEST(expr, scan_finds_open_brackets_and_quotes)
     static const struct {
         const char *text, *reason;
         size_t at;
-    } cases[] = {{"f(1", "a bracket that is never closed", 2}, {"f(1]", "a closing bracket without its opening one", 3},
+    } cases[] = {{"f(1", "a bracket that is never closed", 1}, {"f(1]", "a closing bracket without its opening one", 3},
             {"f)", "a closing bracket without its opening one", 1}, {"f('a)", "a string without its closing quote", 2},
             {"`a${1}", "a template string without its closing backtick", 5}, {"f(1) /* x", "a comment that is never closed", 5},
             {"[1, {a: 2]", "a closing bracket without its opening one", 9}};
