@@ -1,0 +1,286 @@
+/*
+ * executions.c - run a flow, look at its record, end it. A caller who does not wait hears "accepted" when the row is committed;
+ * one who waits hears the record in its final state, or, for a flow with a trigger, when its worker is ready.
+ */
+#include "internal.h"
+
+#include "core/scheduler.h"
+
+#include "shm/err.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct running {
+    hz_api_done_fn *done; /* NULL once answered */
+    void *arg;
+    bool wait;
+    char workflow_id[128], version[32];
+};
+
+static const char *state_name(enum hz_exec_state state)
+{
+    switch (state) {
+    case HZ_EXEC_QUEUED:
+        return "queued";
+    case HZ_EXEC_RUNNING:
+        return "running";
+    case HZ_EXEC_WAITING:
+        return "waiting";
+    case HZ_EXEC_SUCCESS:
+        return "success";
+    case HZ_EXEC_FAILED:
+        return "failed";
+    case HZ_EXEC_CANCELLED:
+        return "cancelled";
+    case HZ_EXEC_TIMED_OUT:
+        return "timed_out";
+    case HZ_EXEC_CRASHED:
+        return "crashed";
+    case HZ_EXEC_INTERRUPTED:
+        return "interrupted";
+    }
+    return "unknown";
+}
+
+static void add_time(struct hz_json *json, const char *key, int64_t wall_ms)
+{
+    hz_json_key(json, key, strlen(key));
+    if (wall_ms)
+        hz_json_iso(json, wall_ms);
+    else
+        hz_json_null(json);
+}
+
+static void add_json(struct hz_json *json, const char *key, const char *text)
+{
+    hz_json_key(json, key, strlen(key));
+    if (text && *text)
+        hz_json_raw(json, text, strlen(text));
+    else
+        hz_json_null(json);
+}
+
+static void add_error(struct hz_json *json, const struct hz_store_execution *row)
+{
+    HZ_JSON_KEY(json, "error");
+    if (!row->error || !*row->error) {
+        hz_json_null(json);
+        return;
+    }
+    hz_json_open(json, '{');
+    HZ_JSON_KEY(json, "message");
+    hz_json_text(json, row->error);
+    if (row->error_node && *row->error_node) {
+        HZ_JSON_KEY(json, "node");
+        hz_json_text(json, row->error_node);
+    }
+    if (row->error_code && *row->error_code) {
+        HZ_JSON_KEY(json, "code");
+        hz_json_text(json, row->error_code);
+    }
+    hz_json_close(json, '}');
+}
+
+/* payloads: input and result too. */
+static void add_record(struct hz_json *json, const struct hz_store_execution *row, bool payloads)
+{
+    char id[HZ_UUID_TEXT];
+    hz_json_open(json, '{');
+    hz_uuid_format(&row->id, id);
+    HZ_JSON_KEY(json, "id");
+    hz_json_text(json, id);
+    HZ_JSON_KEY(json, "workflowId");
+    hz_json_text(json, row->workflow_id);
+    HZ_JSON_KEY(json, "version");
+    hz_json_text(json, row->version);
+    HZ_JSON_KEY(json, "state");
+    hz_json_text(json, state_name(row->state));
+    HZ_JSON_KEY(json, "trigger");
+    hz_json_text(json, row->trigger);
+    HZ_JSON_KEY(json, "activation");
+    hz_json_bool(json, row->is_activation != 0);
+    if (!hz_uuid_is_nil(&row->activation)) {
+        hz_uuid_format(&row->activation, id);
+        HZ_JSON_KEY(json, "activationId");
+        hz_json_text(json, id);
+    }
+    HZ_JSON_KEY(json, "attempt");
+    hz_json_uint(json, row->attempt);
+    HZ_JSON_KEY(json, "workerId");
+    if (row->worker_id[0])
+        hz_json_text(json, row->worker_id);
+    else
+        hz_json_null(json);
+    add_time(json, "createdAt", row->created_wall_ms);
+    add_time(json, "startedAt", row->started_wall_ms);
+    add_time(json, "endedAt", row->ended_wall_ms);
+    if (payloads) {
+        add_json(json, "input", row->input);
+        add_json(json, "result", row->result);
+    }
+    add_error(json, row);
+    HZ_JSON_KEY(json, "bill");
+    hz_json_open(json, '{');
+    HZ_JSON_KEY(json, "nodeRuns");
+    hz_json_uint(json, row->node_runs);
+    HZ_JSON_KEY(json, "cpuNs");
+    hz_json_uint(json, row->cpu_ns);
+    HZ_JSON_KEY(json, "peakBytes");
+    hz_json_uint(json, row->peak_bytes);
+    hz_json_close(json, '}');
+    hz_json_close(json, '}');
+}
+
+/* ---- run ---- */
+static void on_finished(void *arg, const struct hz_store_execution *row)
+{
+    struct running *running = arg;
+    if (running->wait) {
+        struct hz_json json = {0};
+        add_record(&json, row, true);
+        hz_api_answer(running->done, running->arg, 200, &json);
+    }
+    free(running);
+}
+
+static void answer_accepted(struct running *running, const struct hz_uuid *execution, const struct hz_worker_info *worker)
+{
+    char id[HZ_UUID_TEXT];
+    struct hz_json json = {0};
+    hz_uuid_format(execution, id);
+    hz_json_open(&json, '{');
+    HZ_JSON_KEY(&json, "executionId");
+    hz_json_text(&json, id);
+    HZ_JSON_KEY(&json, "workflowId");
+    hz_json_text(&json, running->workflow_id);
+    HZ_JSON_KEY(&json, "version");
+    hz_json_text(&json, running->version);
+    if (worker) {
+        HZ_JSON_KEY(&json, "workerId");
+        hz_json_text(&json, worker->id_text);
+        HZ_JSON_KEY(&json, "port");
+        hz_json_uint(&json, worker->port);
+    }
+    hz_json_close(&json, '}');
+    hz_api_answer(running->done, running->arg, 202, &json);
+}
+
+static void on_accepted(void *arg, const struct hz_uuid *execution, const struct hz_worker_info *worker, const char *error,
+        uint32_t retry_after_s)
+{
+    struct running *running = arg;
+    if (error) {
+        running->done(running->arg, &(struct hz_api_result){.status = retry_after_s ? 503 : hz_api_start_status(error), .error = error,
+                .retry_after_s = retry_after_s});
+        free(running);
+    } else if (!running->wait)
+        answer_accepted(running, execution, worker); /* freed when it has finished */
+}
+
+void hz_api_executions_start(const struct hz_api_execute *execute, hz_api_done_fn *done, void *arg)
+{
+    struct hz_workflow *workflow;
+    char *text = NULL;
+    if (!execute->workflow_id || !hz_workflows_valid_id(execute->workflow_id, strlen(execute->workflow_id))) {
+        hz_api_fail(done, arg, 404, "Workflow no encontrado");
+        return;
+    }
+    int err = hz_workflows_get(execute->workflow_id, execute->version, &workflow, &text);
+    if (err) {
+        hz_api_fail(done, arg, err == HZ_ENOTFOUND ? 404 : 422, text ? text : err == HZ_ENOTFOUND ? "Workflow no encontrado" : hz_err_last());
+        free(text);
+        return;
+    }
+    free(text);
+    struct running *running = calloc(1, sizeof *running);
+    if (!running) {
+        hz_workflow_unref(&workflow);
+        hz_api_fail(done, arg, 500, hz_err_text(HZ_ENOMEM));
+        return;
+    }
+    running->done = done;
+    running->arg = arg;
+    running->wait = execute->wait;
+    memcpy(running->workflow_id, workflow->id, sizeof running->workflow_id);
+    memcpy(running->version, workflow->version, sizeof running->version);
+    hz_scheduler_submit(&(struct hz_submit){.workflow = workflow, .data = execute->data, .data_len = execute->len, .trigger = execute->trigger,
+            .wants_port = workflow->plan->trigger_count > 0}, on_accepted, on_finished, running);
+}
+
+/* ---- look ---- */
+void hz_api_executions_get(const char *id, hz_api_done_fn *done, void *arg)
+{
+    struct hz_uuid uuid;
+    struct hz_store_execution row;
+    if (!id || !hz_uuid_parse(id, strlen(id), &uuid) || hz_scheduler_get(&uuid, &row)) {
+        hz_api_fail(done, arg, 404, "Ejecución no encontrada");
+        return;
+    }
+    struct hz_json json = {0};
+    add_record(&json, &row, true);
+    hz_store_execution_fini(&row);
+    hz_api_answer(done, arg, 200, &json);
+}
+
+void hz_api_executions_list(const char *workflow_id, uint64_t limit, int64_t before_ms, hz_api_done_fn *done, void *arg)
+{
+    struct hz_store_execution *rows;
+    size_t count;
+    if (hz_store_list(workflow_id, 0, before_ms, (size_t)limit, &rows, &count)) {
+        hz_api_fail(done, arg, 500, hz_err_last());
+        return;
+    }
+    struct hz_json json = {0};
+    hz_json_open(&json, '{');
+    HZ_JSON_KEY(&json, "executions");
+    hz_json_open(&json, '[');
+    for (size_t i = 0; i < count; i++)
+        add_record(&json, &rows[i], false);
+    hz_json_close(&json, ']');
+    HZ_JSON_KEY(&json, "next"); /* value of `before` for the page behind this one */
+    if (count == limit)
+        hz_json_int(&json, rows[count - 1].created_wall_ms);
+    else
+        hz_json_null(&json);
+    hz_json_close(&json, '}');
+    for (size_t i = 0; i < count; i++)
+        hz_store_execution_fini(&rows[i]);
+    free(rows);
+    hz_api_answer(done, arg, 200, &json);
+}
+
+/* ---- end ---- */
+struct cancelling {
+    hz_api_done_fn *done;
+    void *arg;
+    char id[HZ_UUID_TEXT];
+};
+
+static void on_cancelled(void *arg, bool found)
+{
+    struct cancelling *cancelling = arg;
+    if (found)
+        hz_api_answer_value(cancelling->done, cancelling->arg, 202, json_pack("{s:s}", "executionId", cancelling->id));
+    else
+        hz_api_fail(cancelling->done, cancelling->arg, 404, "Ejecución no encontrada o ya terminada");
+    free(cancelling);
+}
+
+void hz_api_executions_cancel(const char *id, const char *reason, hz_api_done_fn *done, void *arg)
+{
+    struct hz_uuid uuid;
+    if (!id || !hz_uuid_parse(id, strlen(id), &uuid)) {
+        hz_api_fail(done, arg, 404, "Ejecución no encontrada o ya terminada");
+        return;
+    }
+    struct cancelling *cancelling = calloc(1, sizeof *cancelling);
+    if (!cancelling) {
+        hz_api_fail(done, arg, 500, hz_err_text(HZ_ENOMEM));
+        return;
+    }
+    cancelling->done = done;
+    cancelling->arg = arg;
+    hz_uuid_format(&uuid, cancelling->id);
+    hz_scheduler_cancel(&uuid, reason, on_cancelled, cancelling);
+}

@@ -1,0 +1,25 @@
+/* internal.h - what the operations share: ways to answer. Private to this folder. */
+#ifndef HZ_CORE_API_INTERNAL_H
+#define HZ_CORE_API_INTERNAL_H
+
+#include "api.h"
+#include "json.h"
+
+/* Answers with a text of JSON (taken over; NULL: out of memory is answered). */
+void hz_api_answer(hz_api_done_fn *done, void *arg, uint32_t status, struct hz_json *json);
+void hz_api_fail(hz_api_done_fn *done, void *arg, uint32_t status, const char *error);
+/* A new object, reference taken over; NULL: out of memory is answered. */
+void hz_api_answer_value(hz_api_done_fn *done, void *arg, uint32_t status, json_t *value);
+
+/* One worker by id or beginning of it. False: answered (404 with `missing`, 409 if several match). */
+HZ_MUST_CHECK bool hz_api_find_worker(const char *id, const char *missing, struct hz_worker_info *ret_info, hz_api_done_fn *done, void *arg);
+/* 503 for what passes by itself (ports, memory, descriptors taken), else 500. */
+uint32_t hz_api_start_status(const char *error);
+
+const struct hz_config *hz_api_config(void);
+void hz_health_init(void);
+void hz_health_worker(struct hz_json *json);
+HZ_MUST_CHECK int hz_asks_init(void);
+void hz_webhook_init(void);
+
+#endif
