@@ -5,39 +5,10 @@
  */
 #include "expr_program.h"
 #include <math.h>
-#include <pthread.h>
 #include <string.h>
 
-#define KEEP_BYTES (1u << 20) /* a larger buffer is not kept for the next template */
+#define FIRST_BYTES 256u /* most texts fit: one allocation from the thread's own cache */
 #define FIRST_CELLS 16u
-
-static pthread_once_t key_once = PTHREAD_ONCE_INIT;
-static pthread_key_t key;
-static _Thread_local struct hz_buffer thread_buffer;
-static _Thread_local bool registered;
-
-static void drop_buffer(void *buffer)
-{
-    hz_buffer_fini(buffer);
-}
-
-static void make_key(void)
-{
-    HZ_ASSERT(pthread_key_create(&key, drop_buffer) == 0);
-}
-
-/* This thread's buffer, empty; freed when the thread ends. */
-static struct hz_buffer *borrow_buffer(void)
-{
-    if (!registered) {
-        pthread_once(&key_once, make_key);
-        registered = pthread_setspecific(key, &thread_buffer) == 0;
-    }
-    if (thread_buffer.capacity > KEEP_BYTES || thread_buffer.failed)
-        hz_buffer_fini(&thread_buffer);
-    thread_buffer.len = 0;
-    return &thread_buffer;
-}
 
 static bool blank(char c)
 {
@@ -178,12 +149,25 @@ bool hz_template_text(struct hz_vm *vm, const struct hz_plan_tree *tree, struct 
     return cells && eval_parts(vm, tree, cells, ret_expr) && print_parts(vm, tree, cells, buffer);
 }
 
+/* The way of text: print, then parse if it is the text of a `value`. */
+static const hz_value *text_value(struct hz_vm *vm, const struct hz_plan_tree *tree, const struct hz_cell *cells)
+{
+    struct hz_buffer buffer = {0};
+    const hz_value *value = NULL;
+
+    if (!hz_buffer_reserve(&buffer, FIRST_BYTES))
+        hz_vm_throw(vm, "RangeError: Out of memory");
+    else if (print_parts(vm, tree, cells, &buffer))
+        value = tree->flags & HZ_TPL_VALUE ? parse_text(buffer.data, buffer.len, NULL) : hz_value_string(buffer.data, buffer.len);
+    hz_buffer_fini(&buffer);
+    return value;
+}
+
 const hz_value *hz_template_value(struct hz_program *program, struct hz_vm *vm, uint32_t index, uint32_t *ret_expr)
 {
     const struct hz_plan_tree *tree = hz_plan_tree(program->plan, index);
     struct hz_cell first[FIRST_CELLS], *cells = cells_for(vm, tree, first);
     const hz_value *value = NULL;
-    struct hz_buffer *buffer;
 
     *ret_expr = first_expr(vm->plan, tree);
     if (!cells || !eval_parts(vm, tree, cells, ret_expr))
@@ -192,13 +176,8 @@ const hz_value *hz_template_value(struct hz_program *program, struct hz_vm *vm, 
         value = whole_value(vm, &cells[0], (tree->flags & HZ_TPL_VALUE) != 0);
     else if (program->skeletons[index])
         value = hz_skeleton_build(vm, program->skeletons[index], cells);
-    if (!value && !(tree->flags & HZ_TPL_WHOLE)) {
-        buffer = borrow_buffer();
-        if (!print_parts(vm, tree, cells, buffer))
-            return NULL;
-        value = tree->flags & HZ_TPL_VALUE ? parse_text(buffer->len > 0 ? buffer->data : "", buffer->len, NULL)
-                                           : hz_value_string(buffer->len > 0 ? buffer->data : "", buffer->len);
-    }
+    if (!value && !(tree->flags & HZ_TPL_WHOLE))
+        return text_value(vm, tree, cells);
     if (!value)
         hz_vm_throw(vm, "RangeError: Out of memory");
     return value;

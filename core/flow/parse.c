@@ -298,9 +298,10 @@ int hz_flow_parse(const char *text, size_t len, struct hz_flow_report *report, s
     }
     parse.flow->root = hz_json_text_parse(text, len, HZ_FLOW_MAX_DEPTH, true, &error);
     if (!parse.flow->root) {
-        struct hz_report_place place = {.line = error.line, .column = error.column};
+        struct hz_report_place place = {.line = error.line, .column = HZ_MAX(error.column, 1)};
 
-        hz_report_add(report, HZ_FLOW_ERROR, &place, "JSON text in UTF-8", "%s", error.message);
+        hz_report_add(report, HZ_FLOW_ERROR, &place,
+                strstr(error.message, "duplicate") ? "each key once in an object" : "JSON text in UTF-8", "%s", error.message);
         goto fail;
     }
     if (!json_is_object(parse.flow->root)) {
