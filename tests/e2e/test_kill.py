@@ -10,10 +10,6 @@ import hz
 FINAL = {"success", "failed", "cancelled", "timed_out", "crashed", "interrupted"}
 
 
-def state_of(record):
-    return record.get("state") or record.get("status")
-
-
 class Load:
     """Clients of a neighbour: every answer has to be right, whatever happens to the others."""
 
@@ -103,12 +99,12 @@ class WorkerKills(hz.Case):
             for worker in self.server.workers():
                 if worker["workflowId"] == name and worker["processId"] not in pids and worker["processId"] > 0:
                     self.server.call("POST", f"/workers/{worker['id']}/stop")
-            return all(state_of(record) in FINAL for record in records.values())
+            return all(record["state"] in FINAL for record in records.values())
 
         hz.wait_for(all_final, 20, 0.05, what=f"every execution of {name} is final")
-        states = [state_of(record) for record in records.values()]
+        states = [record["state"] for record in records.values()]
         for record in records.values():
-            if state_of(record) in ("crashed", "interrupted"):
+            if record["state"] in ("crashed", "interrupted"):
                 text = str(record)
                 self.assertTrue("SIGKILL" in text or "signal 9" in text or "señal 9" in text or "9" in str(record.get("error")),
                                 f"names the signal: {record}")
@@ -155,9 +151,9 @@ class WorkerKills(hz.Case):
         worker = hz.wait_for(lambda: [w for w in self.server.workers() if w["workflowId"] == "v0"], what="a worker")[0]
         time.sleep(1.0)
         os.kill(worker["processId"], signal.SIGKILL)
-        hz.wait_for(lambda: all(state_of(self.server.execution(i)) in FINAL for i in ids), 10, what="final states")
+        hz.wait_for(lambda: all(self.server.execution(i)["state"] in FINAL for i in ids), 10, what="final states")
         records = [self.server.execution(execution) for execution in ids]
-        self.assertEqual([state_of(record) for record in records], ["interrupted"] * 3 + ["crashed"])
+        self.assertEqual([record["state"] for record in records], ["interrupted"] * 3 + ["crashed"])
         self.assertTrue("Suma" in str(records[3]) or "Sigue" in str(records[3]), f"names the node: {records[3]}")
 
     def test_in_flight_webhook_requests_end(self):
@@ -245,7 +241,7 @@ class ManagerKills(hz.Case):
         server.process.popen.wait(5)
         server.block.close()
         again = hz.Server(self.place, data=server.data)
-        self.assertEqual(state_of(again.execution(execution)), "interrupted")
+        self.assertEqual(again.execution(execution)["state"], "interrupted")
 
 
 if __name__ == "__main__":

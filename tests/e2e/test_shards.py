@@ -42,7 +42,7 @@ class Shards(hz.Case):
             self.assertEqual(hz.request(server.port, "POST", f"/w{n}", {"n": 1}).text, '{"f":%d,"n":1}' % n)
         for _ in range(20):
             record = server.execute("s")
-            self.assertEqual(record.get("state") or record.get("status"), "success", record)
+            self.assertEqual(record["state"], "success", record)
         for worker in server.workers():
             self.assertEqual(server.call("POST", f"/workers/{worker['id']}/stop", timeout=30).status, 200)
         self.assertEqual(server.workers(), [])
@@ -80,7 +80,7 @@ class Threads(hz.Case):
         ids = [server.execute("desigual", {"turns": n}, wait=False)["executionId"] for n in turns]
 
         def ended():
-            return (lambda r: r.get("state") or r.get("status"))(server.execution(ids[-1])) == "success"
+            return server.execution(ids[-1])["state"] == "success"
 
         hz.wait_for(ended, 60, what="the last one ends")
         hz.wait_for(lambda: self.lines(server) >= count, 30, 0.1, what=f"{count} console lines")

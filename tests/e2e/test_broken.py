@@ -1,0 +1,65 @@
+"""tests/broken through `horizon check` and `run`: exit 2, exactly the findings of NAME.txt, each in under a second."""
+import json
+import os
+
+import hz
+
+BROKEN = os.path.join(hz.SOURCE, "tests", "broken")
+
+
+class Broken(hz.Case):
+    limit = 1.0 * hz.SLOW
+
+    def check(self, name):
+        result = self.place.run("check", name, timeout=20)
+        self.clean_exit(result, 2)
+        self.assertLess(result.seconds, self.limit)
+        self.assert_no_sanitizer_report(result.err)
+        return result
+
+    def test_every_file_has_its_findings(self):
+        names = sorted(name[:-5] for name in os.listdir(BROKEN) if name.endswith(".json"))
+        self.assertGreaterEqual(len(names), 25)
+        for name in names:
+            with self.subTest(name=name):
+                with open(os.path.join(BROKEN, name + ".json"), "rb") as file:
+                    self.place.write(name + ".json", file.read())
+                with open(os.path.join(BROKEN, name + ".txt"), encoding="utf-8") as file:
+                    wanted = file.read().splitlines()
+                result = self.check(name + ".json")
+                self.assertEqual(result.out.splitlines() or result.err.splitlines(), wanted)
+
+    def test_run_and_import_refuse_them_too(self):
+        for name in ("unknown_node", "no_start", "not_json", "broken_expression", "bad_utf8"):
+            with self.subTest(name=name):
+                with open(os.path.join(BROKEN, name + ".json"), "rb") as file:
+                    self.place.write(f"{name}/flow.json", file.read())
+                run = self.place.run("run", f"{name}/flow.json")
+                self.clean_exit(run, 2)
+                self.assertIn("flow.json", run.err)
+                self.assertEqual(run.out, "")
+                self.clean_exit(self.place.run("import", name, "--data", self.place.path("data")), 2)
+
+    def test_large_ones(self):
+        deep = "[" * 100_000 + "]" * 100_000
+        many = hz.simple_flow("many")
+        many["nodes"].update({f"x{n}": {"type": "delay", "name": f"x{n}", "properties": {}} for n in range(10_001)})
+        long_text = hz.simple_flow("largo")
+        for node in long_text["nodes"].values():
+            node["type"] = "y" * 10_000_000
+        for name, data in (("deep", deep), ("many", many), ("long", long_text), ("zeros", b"\0" * 1_000_000),
+                           ("huge", json.dumps({"nodes": "z" * 70_000_000}))):
+            with self.subTest(name=name):
+                self.place.write(name + ".json", data)
+                result = self.place.run("check", name + ".json", timeout=30)
+                self.clean_exit(result, 2)
+                self.assertLess(result.seconds, self.limit * (3 if name in ("huge", "long") else 1))
+                self.assertLess(len(result.out + result.err), 100_000, "a finding does not repeat ten megabytes")
+
+    def test_a_10_mb_string_in_a_good_place_is_no_error(self):
+        flow = hz.simple_flow("texto", json.dumps({"t": "a" * 10_000_000}))
+        self.clean_exit(self.place.run("check", self.place.write("texto.json", flow)))
+
+
+if __name__ == "__main__":
+    hz.main()
