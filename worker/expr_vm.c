@@ -344,6 +344,26 @@ static enum hz_vm_result unary(struct hz_vm *vm, enum hz_expr_op op, struct hz_c
     return result;
 }
 
+/* The helper _length(x): a text's length, a number as it is, else the number of keys. */
+static void length(const struct hz_vm *vm, struct hz_cell *cell)
+{
+    switch (cell->kind) {
+    case HZ_CELL_UNDEFINED:
+    case HZ_CELL_NULL: break; /* the caller's */
+    case HZ_CELL_BOOL: hz_cell_set_number(cell, 0); break;
+    case HZ_CELL_NUMBER: break;
+    case HZ_CELL_TEXT: hz_cell_set_number(cell, (double)hz_cell_utf16_length(cell->text.data, cell->text.len)); break;
+    case HZ_CELL_VALUE: hz_cell_set_number(cell, (double)hz_value_length(cell->value)); break;
+    case HZ_CELL_INPUT:
+        hz_cell_set_number(cell, 2 + (vm->scope->input_data && hz_value_type(vm->scope->input_data) != HZ_UNDEFINED));
+        break;
+    case HZ_CELL_NODE:
+        hz_cell_set_number(cell, (cell->value && hz_value_type(cell->value) != HZ_UNDEFINED)
+                + (cell->meta && hz_value_type(cell->meta) != HZ_UNDEFINED));
+        break;
+    }
+}
+
 enum hz_vm_result hz_vm_run(struct hz_vm *vm, const struct hz_plan_expr *expr, struct hz_cell *ret_cell)
 {
     const struct hz_plan *plan = vm->plan;
@@ -388,6 +408,11 @@ enum hz_vm_result hz_vm_run(struct hz_vm *vm, const struct hz_plan_expr *expr, s
         case HZ_OP_NEGATE:
         case HZ_OP_PLUS:
         case HZ_OP_TYPEOF: result = unary(vm, (enum hz_expr_op)op->op, top); break;
+        case HZ_OP_LENGTH: /* its script says 'keys(x)' here; the argument helps more */
+            if (hz_cell_nullish(top))
+                return throw_no_object(vm, expr, (uint32_t)(op - code), top);
+            length(vm, top);
+            break;
         case HZ_OP_ADD:
             top--;
             result = hz_cell_add(vm, top, top + 1);

@@ -79,7 +79,7 @@ static int effect(enum hz_expr_op op)
     case HZ_OP_SNE: case HZ_OP_JUMP_FALSE: case HZ_OP_AND: case HZ_OP_OR: case HZ_OP_COALESCE:
         return -1; /* the last three: on the way that does not jump */
     case HZ_OP_MEMBER: case HZ_OP_MEMBER_OPT: case HZ_OP_NOT: case HZ_OP_NEGATE: case HZ_OP_PLUS: case HZ_OP_TYPEOF:
-    case HZ_OP_JUMP: case HZ_OP_JUMP_NULLISH: case HZ_OP_END:
+    case HZ_OP_LENGTH: case HZ_OP_JUMP: case HZ_OP_JUMP_NULLISH: case HZ_OP_END:
         return 0;
     }
     return 0;
@@ -325,6 +325,24 @@ static bool is_word(const char *text, size_t len, const char *word)
     return len == strlen(word) && memcmp(text, word, len) == 0;
 }
 
+/* The helper `_length` with one argument; flows use it so often that it should not cost them a JavaScript engine. */
+static bool length_call(struct parser *p, size_t from)
+{
+    blanks(p);
+    if (peek(p, 0) != '(')
+        return script(p);
+    p->at++;
+    if (!ternary(p))
+        return false;
+    blanks(p);
+    if (p->at == p->len)
+        return broken(p, "a parenthesis that is never closed");
+    if (p->text[p->at] != ')')
+        return script(p);
+    p->at++;
+    return emit(p, HZ_OP_LENGTH, from) != NULL;
+}
+
 static bool name(struct parser *p, size_t from, size_t n)
 {
     static const struct {
@@ -349,6 +367,8 @@ static bool name(struct parser *p, size_t from, size_t n)
     }
     if (hz_expr_reserved(word, n))
         return script(p);
+    if (is_word(word, n, "_length") && (!p->resolve || p->resolve(p->arg, word, n) < 0))
+        return length_call(p, from);
     node = p->resolve ? p->resolve(p->arg, word, n) : 0;
     if (node < HZ_EXPR_UNKNOWN)
         return script(p);

@@ -118,7 +118,7 @@ static int op_needs(uint32_t op)
     case HZ_OP_FALSE: case HZ_OP_NULL: case HZ_OP_UNDEFINED: case HZ_OP_JUMP:
         return 0;
     case HZ_OP_MEMBER: case HZ_OP_MEMBER_OPT: case HZ_OP_NOT: case HZ_OP_NEGATE: case HZ_OP_PLUS: case HZ_OP_TYPEOF:
-    case HZ_OP_JUMP_FALSE: case HZ_OP_AND: case HZ_OP_OR: case HZ_OP_COALESCE: case HZ_OP_JUMP_NULLISH: case HZ_OP_END:
+    case HZ_OP_LENGTH: case HZ_OP_JUMP_FALSE: case HZ_OP_AND: case HZ_OP_OR: case HZ_OP_COALESCE: case HZ_OP_JUMP_NULLISH: case HZ_OP_END:
         return 1;
     case HZ_OP_INDEX: case HZ_OP_ADD: case HZ_OP_SUB: case HZ_OP_MUL: case HZ_OP_DIV: case HZ_OP_MOD: case HZ_OP_LT:
     case HZ_OP_LE: case HZ_OP_GT: case HZ_OP_GE: case HZ_OP_EQ: case HZ_OP_NE: case HZ_OP_SEQ: case HZ_OP_SNE:
@@ -138,7 +138,7 @@ static uint32_t op_leaves(uint32_t op, uint32_t depth)
     case HZ_OP_JUMP_FALSE: case HZ_OP_AND: case HZ_OP_OR: case HZ_OP_COALESCE:
         return depth - 1;
     case HZ_OP_MEMBER: case HZ_OP_MEMBER_OPT: case HZ_OP_NOT: case HZ_OP_NEGATE: case HZ_OP_PLUS: case HZ_OP_TYPEOF:
-    case HZ_OP_JUMP: case HZ_OP_JUMP_NULLISH: case HZ_OP_END:
+    case HZ_OP_LENGTH: case HZ_OP_JUMP: case HZ_OP_JUMP_NULLISH: case HZ_OP_END:
         break;
     }
     return depth;
@@ -173,7 +173,7 @@ static bool check_operand(struct check *check, const struct hz_plan_expr *expr, 
         jump = true;
         break;
     case HZ_OP_INPUT: case HZ_OP_ENV: case HZ_OP_INDEX: case HZ_OP_NUMBER: case HZ_OP_TRUE: case HZ_OP_FALSE:
-    case HZ_OP_NULL: case HZ_OP_UNDEFINED: case HZ_OP_NOT: case HZ_OP_NEGATE: case HZ_OP_PLUS: case HZ_OP_TYPEOF:
+    case HZ_OP_NULL: case HZ_OP_UNDEFINED: case HZ_OP_NOT: case HZ_OP_NEGATE: case HZ_OP_PLUS: case HZ_OP_TYPEOF: case HZ_OP_LENGTH:
     case HZ_OP_ADD: case HZ_OP_SUB: case HZ_OP_MUL: case HZ_OP_DIV: case HZ_OP_MOD: case HZ_OP_LT: case HZ_OP_LE:
     case HZ_OP_GT: case HZ_OP_GE: case HZ_OP_EQ: case HZ_OP_NE: case HZ_OP_SEQ: case HZ_OP_SNE: case HZ_OP_END:
         break;

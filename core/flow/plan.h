@@ -29,6 +29,7 @@ enum hz_expr_op {
     HZ_OP_TEXT,      /* a: text */
     HZ_OP_TRUE, HZ_OP_FALSE, HZ_OP_NULL, HZ_OP_UNDEFINED,
     HZ_OP_NOT, HZ_OP_NEGATE, HZ_OP_PLUS, HZ_OP_TYPEOF,
+    HZ_OP_LENGTH, /* the helper _length(x): the only call that needs no JavaScript */
     HZ_OP_ADD, HZ_OP_SUB, HZ_OP_MUL, HZ_OP_DIV, HZ_OP_MOD,
     HZ_OP_LT, HZ_OP_LE, HZ_OP_GT, HZ_OP_GE, HZ_OP_EQ, HZ_OP_NE, HZ_OP_SEQ, HZ_OP_SNE,
     HZ_OP_JUMP,               /* a: code index relative to the expression's start */

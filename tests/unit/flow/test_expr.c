@@ -20,7 +20,7 @@ static void put(FILE *out, const struct hz_expr_code *code, const struct hz_expr
     static const char *const names[] = {[HZ_OP_INPUT] = "input", [HZ_OP_NODE] = "node", [HZ_OP_ENV] = "env",
             [HZ_OP_MEMBER] = ".", [HZ_OP_MEMBER_OPT] = "?.", [HZ_OP_INDEX] = "[]", [HZ_OP_NUMBER] = "", [HZ_OP_TEXT] = "text",
             [HZ_OP_TRUE] = "true", [HZ_OP_FALSE] = "false", [HZ_OP_NULL] = "null", [HZ_OP_UNDEFINED] = "undefined",
-            [HZ_OP_NOT] = "!", [HZ_OP_NEGATE] = "neg", [HZ_OP_PLUS] = "pos", [HZ_OP_TYPEOF] = "typeof", [HZ_OP_ADD] = "+",
+            [HZ_OP_NOT] = "!", [HZ_OP_NEGATE] = "neg", [HZ_OP_PLUS] = "pos", [HZ_OP_TYPEOF] = "typeof", [HZ_OP_LENGTH] = "length", [HZ_OP_ADD] = "+",
             [HZ_OP_SUB] = "-", [HZ_OP_MUL] = "*", [HZ_OP_DIV] = "/", [HZ_OP_MOD] = "%", [HZ_OP_LT] = "<", [HZ_OP_LE] = "<=",
             [HZ_OP_GT] = ">", [HZ_OP_GE] = ">=", [HZ_OP_EQ] = "==", [HZ_OP_NE] = "!=", [HZ_OP_SEQ] = "===", [HZ_OP_SNE] = "!==",
             [HZ_OP_JUMP] = "jump", [HZ_OP_JUMP_FALSE] = "false?", [HZ_OP_AND] = "&&", [HZ_OP_OR] = "||",
@@ -128,6 +128,18 @@ HZ_TEST(expr, short_circuits_jump_forward)
     check("1 ? 2 : 3", "1 false?4 2 jump5 3 end");
     check("1 ? 2 : 3 ? 4 : 5", "1 false?4 2 jump9 3 false?8 4 jump9 5 end");
     check("1 ? 2 ? 3 : 4 : 5", "1 false?8 2 false?6 3 jump7 4 jump9 5 end");
+}
+
+HZ_TEST(expr, the_helper_length_is_native)
+{
+    check("_length(input.data.s)", "input .data .s length end");
+    check("_length( [1] )", "script");
+    check("_length(_length('a') + 1) > 2", "text:a length 1 + length 2 > end");
+    check("_length()", "script");
+    check("_length(1, 2)", "script");
+    check("_length", "script");
+    check("_length(1", "broken: a parenthesis that is never closed @9");
+    check("_keys(input)", "script");
 }
 
 HZ_TEST(expr, optional_chains_leave_the_whole_path)

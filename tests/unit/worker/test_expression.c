@@ -96,6 +96,23 @@ HZ_TEST(expression, values_are_those_of_javascript)
             check_agree(cases[i].expression, true, cases[i].result);
 }
 
+HZ_TEST(expression, the_helper_length_agrees_with_its_script)
+{
+    static const struct expected cases[] = {{"_length(input.data.s)", "7"}, {"_length('')", "0"}, {"_length(input.data.arr)", "5"},
+            {"_length(input.data.user)", "2"}, {"_length(3.5)", "3.5"}, {"_length(true)", "0"}, {"_length(input)", "3"}, {"_length(Pedido)", "2"},
+            {"_length(env) + 1", "3"}, {"_length(input.data.empty)", "0"}, {"_length(input.data.zz.y)", NULL}, {"_length(Otro)", NULL}};
+    struct bed bed;
+    const char *error = NULL;
+
+    for (size_t i = 0; i < HZ_COUNT_OF(cases); i++)
+        check_agree(cases[i].expression, true, cases[i].result);
+    bed_open_expr(&bed, "1 + _length(input.data.zz)", js);
+    HZ_ASSERT_NULL(hz_program_expr(bed.program, 0, &bed.scope, true, &error));
+    HZ_ASSERT_NULL(hz_program_expr(bed.program, 0, &bed.scope, false, &error));
+    HZ_ASSERT_STR_EQ(error, "TypeError: undefined is not an object (evaluating '_length(input.data.zz)')");
+    bed_close(&bed);
+}
+
 HZ_TEST(expression, whole_objects_and_arrays_come_through)
 {
     check_agree("input.data.user", true, "{\"name\":\"Ana\",\"age\":30}");
@@ -136,7 +153,7 @@ HZ_TEST(expression, scripts_see_input_env_and_the_nodes_that_have_run)
 {
     static const struct expected cases[] = {
             {"input.data.list.map(x => x.id * 10)", "[10,20]"}, {"`hola ${input.data.user.name}`", "\"hola Ana\""},
-            {"Pedido.data.items.reduce((a, x) => a + x.p, 0)", "3.5"}, {"Math.max(1, input.data.n)", "5"}, {"_length(input.data.s)", "7"},
+            {"Pedido.data.items.reduce((a, x) => a + x.p, 0)", "3.5"}, {"Math.max(1, input.data.n)", "5"}, {"_length([...input.data.s])", "6"},
             {"Object.keys(env).length", "2"}, {"[1, 2].concat(Pedido.data.total)", "[1,2,120]"}, {"({a: input.data.n})", "{\"a\":5}"},
             {"Otro.data.x()", "!ReferenceError: Can't find variable: Otro"}, {"Nadie.data.f()", "!ReferenceError: Can't find variable: Nadie"},
             {"((x) => x)(undefined)", "undefined"}, {"input.data.s.toUpperCase().length", "7"}, {"JSON.stringify(input.data.user)", "\"{\\\"name\\\":\\\"Ana\\\",\\\"age\\\":30}\""},
@@ -340,7 +357,7 @@ HZ_TEST(expression, failed_members_are_absent_and_failed_elements_null)
 HZ_TEST(expression, script_failures_name_their_reason)
 {
     struct bed bed;
-    json_t *property = json_pack("{s:s}", "value", "{{_length(input.data.zz)}}");
+    json_t *property = json_pack("{s:s}", "value", "{{_keys(input.data.zz)}}");
     char *text;
 
     bed_open(&bed, property, js);
