@@ -249,7 +249,8 @@ struct hz_node_desc {
     int (*run)(hz_call *);
     /* Triggers: begins an execution; the input is the event. Required with HZ_NODE_TRIGGER. */
     int (*event)(hz_call *);
-    /* The worker ends in good order: release what hz_self() holds. On the main loop; NULL if there is nothing. */
+    /* The worker ends in good order: release what hz_self() holds. On the main loop, after everything that was posted
+     * and after the last call; NULL if there is nothing. */
     void (*close)(void *self);
 };
 
