@@ -41,7 +41,9 @@ struct hz_ring {
     uint64_t published; /* what we last stored into the shared index */
     uint64_t peer;      /* the peer's index as last loaded */
     uint64_t reserved;  /* bytes between reserve and commit, or between peek and release */
-    bool producer, poisoned;
+    uint64_t gained;    /* consumer: bytes the last look at the tail found */
+    uint32_t pauses;    /* consumer: see hz_ring_spin() */
+    bool producer, poisoned, looked; /* looked: the tail was loaded in this visit */
 };
 
 struct hz_record {
@@ -55,9 +57,15 @@ size_t hz_ring_bytes(uint64_t capacity);
 void hz_ring_create(void *mem, uint64_t capacity);
 void hz_ring_attach(struct hz_ring *ret_ring, void *mem, uint64_t capacity, bool producer);
 
-/* Producer. reserve: room for one record of `len` payload bytes (1 .. max_record = capacity / 8), built in place;
- * commit: the record is complete but not yet visible; publish: one release store makes all committed records visible. */
-HZ_MUST_CHECK enum hz_ring_result hz_ring_reserve(struct hz_ring *ring, uint32_t type, uint32_t len, void **ret_data);
+/*
+ * Producer. reserve: room for one record of `len` payload bytes (1 .. max_record = capacity / 8), built in place; FULL has
+ * published what was committed. commit: the record is complete but not yet visible. abort: forget it. publish: one release
+ * store makes all committed records visible. At most one record is between reserve and commit.
+ * Cost: no foreign cache line unless the cached head says full.
+ * Source: Lamport 1977 (one writer per index); MCRingBuffer, Lee et al. 2010 (cached index, batches).
+ */
+HZ_MUST_CHECK enum hz_ring_result hz_ring_reserve(struct hz_ring *ring, uint32_t type, uint32_t len,
+        void **ret_data);
 void hz_ring_commit(struct hz_ring *ring);
 void hz_ring_abort(struct hz_ring *ring);
 void hz_ring_publish(struct hz_ring *ring);
@@ -68,13 +76,20 @@ HZ_MUST_CHECK enum hz_ring_result hz_ring_peek(struct hz_ring *ring, struct hz_r
 void hz_ring_release(struct hz_ring *ring);
 void hz_ring_release_publish(struct hz_ring *ring);
 
-/* Consumer that trusts nobody (the manager): checks the copied header, copies the payload into buf and releases; a broken
- * rule poisons the ring. At most the tail loaded once per hz_ring_take_begin() is read. A record longer than `cap` stays
- * where it is: HZ_RING_TOO_BIG, and ret_record->len says how much it asks for (checked, at most max_record). */
+/* Consumer that trusts nobody (the manager): a visit is take_begin, take until it is not OK or the caller's bound is
+ * reached, take_end. take checks the copied header, copies the payload into buf and releases; a broken rule poisons the
+ * ring. The tail is loaded at most once a visit, when what is known is used up. A record longer than `cap` stays where it
+ * is: HZ_RING_TOO_BIG, and ret_record->len says how much it asks for (checked, at most max_record). */
 void hz_ring_take_begin(struct hz_ring *ring);
-HZ_MUST_CHECK enum hz_ring_result hz_ring_take(struct hz_ring *ring, void *buf, size_t cap, struct hz_record *ret_record);
-/* records and bytes taken since take_begin are told to the producer */
+HZ_MUST_CHECK enum hz_ring_result hz_ring_take(struct hz_ring *ring, void *buf, size_t cap,
+        struct hz_record *ret_record);
+/* Tells the producer what was taken: all of it when nothing is left, else in steps of an eighth of the ring. */
 void hz_ring_take_end(struct hz_ring *ring);
+
+/* For a consumer that does nothing but look again (not for a loop with other work between two visits): one pause if the
+ * last look found nothing; if look after look finds only a little, up to 15, because each look takes the tail's cache line
+ * away from a producer that is in full swing. Never waits after a look that found nothing or much. */
+void hz_ring_spin(struct hz_ring *ring);
 
 /* Anything to read? One acquire load at most. */
 bool hz_ring_has_data(struct hz_ring *ring);

@@ -7,6 +7,7 @@
  */
 #include "stream.h"
 #include "err.h"
+#include "ring_inline.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -34,7 +35,7 @@ static void gather(struct cursor *from, uint8_t *to, size_t len)
     while (len > 0) {
         size_t step = HZ_MIN(len, from->part->len - from->at);
         if (step > 0)
-            memcpy(to, (const uint8_t *)from->part->data + from->at, step);
+            hz_ring_copy_(to, (const uint8_t *)from->part->data + from->at, step);
         from->at += step;
         to += step;
         len -= step;
@@ -90,7 +91,7 @@ static int result_error(enum hz_ring_result result)
 static void publish(struct hz_stream_out *out)
 {
     out->unrung = false;
-    hz_ring_publish(out->ring);
+    hz_ring_publish_inline(out->ring);
     hz_ringer_ring(&out->ringer);
 }
 
@@ -101,7 +102,7 @@ static enum hz_ring_result reserve_piece(struct hz_ring *ring, uint32_t type, ui
     void *data;
     enum hz_ring_result result;
     if (total <= ring->max_record) {
-        result = hz_ring_reserve(ring, type, (uint32_t)total, &data);
+        result = hz_ring_reserve_inline(ring, type, (uint32_t)total, &data);
         if (result == HZ_RING_OK) {
             *ret_to = data;
             *ret_piece = (size_t)total;
@@ -109,7 +110,7 @@ static enum hz_ring_result reserve_piece(struct hz_ring *ring, uint32_t type, ui
         return result;
     }
     uint64_t piece = HZ_MIN(left, ring->max_record - FRAGMENT_HEAD);
-    result = hz_ring_reserve(ring, HZ_MSG_FRAGMENT, (uint32_t)(FRAGMENT_HEAD + piece), &data);
+    result = hz_ring_reserve_inline(ring, HZ_MSG_FRAGMENT, (uint32_t)(FRAGMENT_HEAD + piece), &data);
     if (result == HZ_RING_OK) {
         *(struct hz_msg_fragment *)data = (struct hz_msg_fragment){.total = total, .type = type, .sequence = sequence};
         *ret_to = (uint8_t *)data + FRAGMENT_HEAD;
@@ -131,7 +132,7 @@ static enum hz_ring_result drain_backlog(struct hz_stream_out *out)
             if (result != HZ_RING_OK)
                 return result;
             memcpy(to, first->data + first->at, piece);
-            hz_ring_commit(out->ring);
+            hz_ring_commit_inline(out->ring);
             out->unrung = true;
             first->at += piece;
             first->sequence++;
@@ -199,7 +200,7 @@ static int send_fragments(struct hz_stream_out *out, uint32_t type, size_t total
         if (result != HZ_RING_OK)
             break;
         gather(&from, to, piece);
-        hz_ring_commit(out->ring);
+        hz_ring_commit_inline(out->ring);
         out->unrung = true;
         sent += piece;
         sequence++;
@@ -243,10 +244,10 @@ int hz_stream_send(struct hz_stream_out *out, uint32_t type, const struct hz_par
         result = send_fragments(out, type, total, from);
     } else {
         void *data;
-        enum hz_ring_result room = hz_ring_reserve(out->ring, type, (uint32_t)total, &data);
+        enum hz_ring_result room = hz_ring_reserve_inline(out->ring, type, (uint32_t)total, &data);
         if (room == HZ_RING_OK) {
             gather(&from, data, total);
-            hz_ring_commit(out->ring);
+            hz_ring_commit_inline(out->ring);
             out->unrung = true;
             out->sent++;
             result = 0;
@@ -278,11 +279,11 @@ int hz_stream_try(struct hz_stream_out *out, uint32_t type, const struct hz_part
     if (total > out->ring->max_record)
         return HZ_ETOOBIG;
     void *data;
-    enum hz_ring_result room = hz_ring_reserve(out->ring, type, (uint32_t)total, &data);
+    enum hz_ring_result room = hz_ring_reserve_inline(out->ring, type, (uint32_t)total, &data);
     if (room == HZ_RING_OK) {
         struct cursor from = {.part = parts};
         gather(&from, data, total);
-        hz_ring_commit(out->ring);
+        hz_ring_commit_inline(out->ring);
         out->unrung = true;
         out->sent++;
     }
@@ -311,7 +312,7 @@ void hz_stream_in_begin(struct hz_stream_in *in, unsigned max_records, size_t ma
     in->records_left = max_records != 0 ? max_records : UINT32_MAX;
     in->bytes_left = max_bytes != 0 ? max_bytes : SIZE_MAX;
     if (in->hostile)
-        hz_ring_take_begin(in->ring);
+        hz_ring_take_begin_inline(in->ring);
 }
 
 static enum hz_ring_result poison(struct hz_stream_in *in, const char *reason)
@@ -345,7 +346,7 @@ static void take_back(struct hz_stream_in *in)
 static enum hz_ring_result take_copy(struct hz_stream_in *in, struct hz_record *ret_record)
 {
     for (int i = 0; i < 2; i++) {
-        enum hz_ring_result result = hz_ring_take(in->ring, in->copy, in->copy_cap, ret_record);
+        enum hz_ring_result result = hz_ring_take_inline(in->ring, in->copy, in->copy_cap, ret_record);
         if (result != HZ_RING_TOO_BIG)
             return result;
         size_t cap = HZ_MAX(FIRST_COPY, in->copy_cap);
@@ -454,7 +455,7 @@ void hz_stream_in_end(struct hz_stream_in *in)
 {
     take_back(in);
     if (in->hostile)
-        hz_ring_take_end(in->ring);
+        hz_ring_take_end_inline(in->ring);
     else
-        hz_ring_release_publish(in->ring);
+        hz_ring_release_publish_inline(in->ring);
 }

@@ -260,18 +260,46 @@ HZ_TEST(ring, take_with_a_small_buffer_leaves_the_record_and_says_its_length)
     hz_ring_take_end(&in);
 }
 
-HZ_TEST(ring, take_reads_only_up_to_the_tail_of_its_visit)
+HZ_TEST(ring, visit_looks_at_the_tail_once)
 {
     struct hz_record record;
     HZ_ASSERT_EQ(put(1, 8, 1), HZ_RING_OK);
     hz_ring_publish(&out);
     hz_ring_take_begin(&in);
+    HZ_ASSERT_EQ(hz_ring_take(&in, buffer, sizeof(buffer), &record), HZ_RING_OK);
     HZ_ASSERT_EQ(put(2, 8, 2), HZ_RING_OK);
     hz_ring_publish(&out);
-    HZ_ASSERT_EQ(hz_ring_take(&in, buffer, sizeof(buffer), &record), HZ_RING_OK);
     HZ_ASSERT_EQ(hz_ring_take(&in, buffer, sizeof(buffer), &record), HZ_RING_EMPTY);
     hz_ring_take_end(&in);
     expect_record(2, 8, 2);
+}
+
+HZ_TEST(ring, visit_that_leaves_records_behind_tells_its_room_in_steps)
+{
+    struct hz_record record;
+    for (unsigned i = 0; i < 6; i++)
+        HZ_ASSERT_EQ(put(1, 56, 0), HZ_RING_OK);
+    hz_ring_publish(&out);
+    static const uint64_t heads[] = {0, 128, 128, 256, 256, 384};
+    for (unsigned i = 0; i < 6; i++) {
+        HZ_ASSERT_EQ(take(&record), HZ_RING_OK);
+        HZ_ASSERT_EQ(atomic_load(&shared()->head), heads[i]);
+    }
+}
+
+HZ_TEST(ring, spinning_waits_longer_while_looks_find_little_and_not_after_an_empty_one)
+{
+    struct hz_record record;
+    for (unsigned i = 0; i < 10; i++) {
+        HZ_ASSERT_EQ(put(1, 8, 0), HZ_RING_OK);
+        hz_ring_publish(&out);
+        HZ_ASSERT_EQ(take(&record), HZ_RING_OK);
+        hz_ring_spin(&in);
+        HZ_ASSERT_EQ(in.pauses, i < 3 ? (2u << i) - 1 : 15);
+    }
+    HZ_ASSERT_EQ(take(&record), HZ_RING_EMPTY);
+    hz_ring_spin(&in);
+    HZ_ASSERT_EQ(in.pauses, 0);
 }
 
 HZ_TEST(ring, closed_is_said_only_after_the_last_record)
@@ -334,6 +362,7 @@ HZ_TEST(ring, tail_that_takes_unread_records_back_poisons)
     hz_ring_publish(&out);
     expect_record(1, 8, 1);
     atomic_store(&shared()->tail, 24);
+    expect_record(1, 8, 1); /* was known to be there */
     expect_poison();
 }
 
