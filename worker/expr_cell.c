@@ -12,8 +12,12 @@ void hz_cell_load(struct hz_cell *cell, const hz_value *value, uint32_t root)
     cell->root = root;
     cell->value = value;
     switch (hz_value_type(value)) {
-    case HZ_UNDEFINED: cell->kind = HZ_CELL_UNDEFINED; return;
-    case HZ_NULL: cell->kind = HZ_CELL_NULL; return;
+    case HZ_UNDEFINED:
+        cell->kind = HZ_CELL_UNDEFINED;
+        return;
+    case HZ_NULL:
+        cell->kind = HZ_CELL_NULL;
+        return;
     case HZ_BOOL:
         cell->kind = HZ_CELL_BOOL;
         cell->number = hz_value_truthy(value);
@@ -31,7 +35,9 @@ void hz_cell_load(struct hz_cell *cell, const hz_value *value, uint32_t root)
         return;
     }
     case HZ_ARRAY:
-    case HZ_OBJECT: cell->kind = HZ_CELL_VALUE; return;
+    case HZ_OBJECT:
+        cell->kind = HZ_CELL_VALUE;
+        return;
     }
 }
 
@@ -39,13 +45,17 @@ bool hz_cell_truthy(const struct hz_cell *cell)
 {
     switch (cell->kind) {
     case HZ_CELL_UNDEFINED:
-    case HZ_CELL_NULL: return false;
+    case HZ_CELL_NULL:
+        return false;
     case HZ_CELL_BOOL:
-    case HZ_CELL_NUMBER: return cell->number != 0 && !isnan(cell->number);
-    case HZ_CELL_TEXT: return cell->text.len > 0;
+    case HZ_CELL_NUMBER:
+        return cell->number != 0 && !isnan(cell->number);
+    case HZ_CELL_TEXT:
+        return cell->text.len > 0;
     case HZ_CELL_VALUE:
     case HZ_CELL_INPUT:
-    case HZ_CELL_NODE: break;
+    case HZ_CELL_NODE:
+        break;
     }
     return true;
 }
@@ -53,14 +63,19 @@ bool hz_cell_truthy(const struct hz_cell *cell)
 const char *hz_cell_typeof(const struct hz_cell *cell)
 {
     switch (cell->kind) {
-    case HZ_CELL_UNDEFINED: return "undefined";
-    case HZ_CELL_BOOL: return "boolean";
-    case HZ_CELL_NUMBER: return "number";
-    case HZ_CELL_TEXT: return "string";
+    case HZ_CELL_UNDEFINED:
+        return "undefined";
+    case HZ_CELL_BOOL:
+        return "boolean";
+    case HZ_CELL_NUMBER:
+        return "number";
+    case HZ_CELL_TEXT:
+        return "string";
     case HZ_CELL_NULL:
     case HZ_CELL_VALUE:
     case HZ_CELL_INPUT:
-    case HZ_CELL_NODE: break;
+    case HZ_CELL_NODE:
+        break;
     }
     return "object";
 }
@@ -86,7 +101,8 @@ static bool no_default_value(const hz_value *value)
     return hz_value_type(value) == HZ_OBJECT && hz_value_get(value, "toString", strlen("toString")) != NULL;
 }
 
-/* Array.prototype.join(",") into buffer. False: an element has no primitive, or the nesting is beyond what is printed. */
+/* Array.prototype.join(",") into buffer. False: an element has no primitive, or the nesting is beyond what is printed.
+ */
 static bool join(const hz_value *array, struct hz_buffer *buffer, unsigned depth)
 {
     size_t length = hz_value_length(array);
@@ -165,19 +181,26 @@ enum hz_vm_result hz_cell_text(struct hz_vm *vm, struct hz_cell *cell)
     char number[32];
 
     switch (cell->kind) {
-    case HZ_CELL_UNDEFINED: hz_cell_set_text(cell, "undefined", strlen("undefined")); break;
-    case HZ_CELL_NULL: hz_cell_set_text(cell, "null", strlen("null")); break;
+    case HZ_CELL_UNDEFINED:
+        hz_cell_set_text(cell, "undefined", strlen("undefined"));
+        break;
+    case HZ_CELL_NULL:
+        hz_cell_set_text(cell, "null", strlen("null"));
+        break;
     case HZ_CELL_BOOL:
         if (cell->number != 0)
             hz_cell_set_text(cell, "true", strlen("true"));
         else
             hz_cell_set_text(cell, "false", strlen("false"));
         break;
-    case HZ_CELL_NUMBER: return set_copy(vm, cell, number, hz_value_format_number(cell->number, number));
-    case HZ_CELL_TEXT: break;
+    case HZ_CELL_NUMBER:
+        return set_copy(vm, cell, number, hz_value_format_number(cell->number, number));
+    case HZ_CELL_TEXT:
+        break;
     case HZ_CELL_VALUE:
     case HZ_CELL_INPUT:
-    case HZ_CELL_NODE: return hz_cell_primitive(vm, cell);
+    case HZ_CELL_NODE:
+        return hz_cell_primitive(vm, cell);
     }
     return HZ_VM_OK;
 }
@@ -207,14 +230,22 @@ enum hz_vm_result hz_cell_number(struct hz_vm *vm, const struct hz_cell *cell, d
     enum hz_vm_result result;
 
     switch (cell->kind) {
-    case HZ_CELL_UNDEFINED: *ret_number = (double)NAN; return HZ_VM_OK;
-    case HZ_CELL_NULL: *ret_number = 0; return HZ_VM_OK;
+    case HZ_CELL_UNDEFINED:
+        *ret_number = (double)NAN;
+        return HZ_VM_OK;
+    case HZ_CELL_NULL:
+        *ret_number = 0;
+        return HZ_VM_OK;
     case HZ_CELL_BOOL:
-    case HZ_CELL_NUMBER: *ret_number = cell->number; return HZ_VM_OK;
-    case HZ_CELL_TEXT: return text_number(vm, cell, ret_number);
+    case HZ_CELL_NUMBER:
+        *ret_number = cell->number;
+        return HZ_VM_OK;
+    case HZ_CELL_TEXT:
+        return text_number(vm, cell, ret_number);
     case HZ_CELL_VALUE:
     case HZ_CELL_INPUT:
-    case HZ_CELL_NODE: break;
+    case HZ_CELL_NODE:
+        break;
     }
     result = hz_cell_primitive(vm, &copy);
     return result == HZ_VM_OK ? text_number(vm, &copy, ret_number) : result;
@@ -248,8 +279,9 @@ enum hz_vm_result hz_cell_add(struct hz_vm *vm, struct hz_cell *left, struct hz_
 
 /* ---- comparisons ---- */
 
-/* Order of UTF-16 units from UTF-8 bytes: bytes decide, but U+E000..U+FFFF (lead bytes EE, EF) come after the surrogates
- * that stand for everything from U+10000 (lead bytes F0 and up). Lead and continuation bytes cannot be confused there. */
+/* Order of UTF-16 units from UTF-8 bytes: bytes decide, but U+E000..U+FFFF (lead bytes EE, EF) come after the
+ * surrogates that stand for everything from U+10000 (lead bytes F0 and up). Lead and continuation bytes cannot be
+ * confused there. */
 static int compare_text(const struct hz_cell *left, const struct hz_cell *right)
 {
     size_t common = HZ_MIN(left->text.len, right->text.len);
@@ -295,12 +327,17 @@ bool hz_cell_same(const struct hz_cell *left, const struct hz_cell *right)
     switch (left->kind) {
     case HZ_CELL_UNDEFINED:
     case HZ_CELL_NULL:
-    case HZ_CELL_INPUT: return true;
+    case HZ_CELL_INPUT:
+        return true;
     case HZ_CELL_BOOL:
-    case HZ_CELL_NUMBER: return left->number == right->number;
-    case HZ_CELL_TEXT: return same_text(left, right);
-    case HZ_CELL_VALUE: return left->value == right->value && left->root == right->root;
-    case HZ_CELL_NODE: return left->root == right->root;
+    case HZ_CELL_NUMBER:
+        return left->number == right->number;
+    case HZ_CELL_TEXT:
+        return same_text(left, right);
+    case HZ_CELL_VALUE:
+        return left->value == right->value && left->root == right->root;
+    case HZ_CELL_NODE:
+        return left->root == right->root;
     }
     return false;
 }
@@ -356,9 +393,10 @@ const hz_value *hz_cell_input(struct hz_vm *vm)
     object = hz_value_object();
     if (!object)
         return NULL;
-    if (!set_text(object, "idNode", scope->input_node ? scope->input_node : "")
-            || !set_text(object, "inputName", scope->input_name ? scope->input_name : "")
-            || (scope->input_data && hz_value_type(scope->input_data) != HZ_UNDEFINED && !set(object, "data", scope->input_data))) {
+    if (!set_text(object, "idNode", scope->input_node ? scope->input_node : "") ||
+            !set_text(object, "inputName", scope->input_name ? scope->input_name : "") ||
+            (scope->input_data && hz_value_type(scope->input_data) != HZ_UNDEFINED &&
+                    !set(object, "data", scope->input_data))) {
         hz_value_unref(object);
         return NULL;
     }
@@ -372,8 +410,8 @@ const hz_value *hz_cell_node(struct hz_vm *vm, const hz_value *data, const hz_va
 
     if (!object)
         return NULL;
-    if ((data && hz_value_type(data) != HZ_UNDEFINED && !set(object, "data", data))
-            || (meta && hz_value_type(meta) != HZ_UNDEFINED && !set(object, "meta", meta))) {
+    if ((data && hz_value_type(data) != HZ_UNDEFINED && !set(object, "data", data)) ||
+            (meta && hz_value_type(meta) != HZ_UNDEFINED && !set(object, "meta", meta))) {
         hz_value_unref(object);
         return NULL;
     }
@@ -383,14 +421,22 @@ const hz_value *hz_cell_node(struct hz_vm *vm, const hz_value *data, const hz_va
 const hz_value *hz_cell_value(struct hz_vm *vm, const struct hz_cell *cell)
 {
     switch (cell->kind) {
-    case HZ_CELL_UNDEFINED: return hz_value_undefined();
-    case HZ_CELL_NULL: return hz_value_null();
-    case HZ_CELL_BOOL: return hz_value_bool(cell->number != 0);
-    case HZ_CELL_NUMBER: return cell->value ? hz_value_ref(cell->value) : hz_value_number(cell->number);
-    case HZ_CELL_TEXT: return cell->value ? hz_value_ref(cell->value) : hz_value_string(cell->text.data, cell->text.len);
-    case HZ_CELL_VALUE: return hz_value_ref(cell->value);
-    case HZ_CELL_INPUT: return hz_value_ref(hz_cell_input(vm));
-    case HZ_CELL_NODE: return hz_value_ref(hz_cell_node(vm, cell->value, cell->meta));
+    case HZ_CELL_UNDEFINED:
+        return hz_value_undefined();
+    case HZ_CELL_NULL:
+        return hz_value_null();
+    case HZ_CELL_BOOL:
+        return hz_value_bool(cell->number != 0);
+    case HZ_CELL_NUMBER:
+        return cell->value ? hz_value_ref(cell->value) : hz_value_number(cell->number);
+    case HZ_CELL_TEXT:
+        return cell->value ? hz_value_ref(cell->value) : hz_value_string(cell->text.data, cell->text.len);
+    case HZ_CELL_VALUE:
+        return hz_value_ref(cell->value);
+    case HZ_CELL_INPUT:
+        return hz_value_ref(hz_cell_input(vm));
+    case HZ_CELL_NODE:
+        return hz_value_ref(hz_cell_node(vm, cell->value, cell->meta));
     }
     return NULL;
 }
@@ -401,16 +447,26 @@ void hz_cell_print(struct hz_vm *vm, const struct hz_cell *cell, struct hz_buffe
     char number[32];
 
     switch (cell->kind) {
-    case HZ_CELL_UNDEFINED: return;
-    case HZ_CELL_NULL: hz_buffer_add(buffer, "null", 4); return;
-    case HZ_CELL_BOOL: hz_buffer_add(buffer, cell->number != 0 ? "true" : "false", cell->number != 0 ? 4 : 5); return;
-    case HZ_CELL_NUMBER: hz_buffer_add(buffer, number, hz_value_format_number(cell->number, number)); return;
-    case HZ_CELL_TEXT: hz_buffer_add(buffer, cell->text.data, cell->text.len); return;
+    case HZ_CELL_UNDEFINED:
+        return;
+    case HZ_CELL_NULL:
+        hz_buffer_add(buffer, "null", 4);
+        return;
+    case HZ_CELL_BOOL:
+        hz_buffer_add(buffer, cell->number != 0 ? "true" : "false", cell->number != 0 ? 4 : 5);
+        return;
+    case HZ_CELL_NUMBER:
+        hz_buffer_add(buffer, number, hz_value_format_number(cell->number, number));
+        return;
+    case HZ_CELL_TEXT:
+        hz_buffer_add(buffer, cell->text.data, cell->text.len);
+        return;
     case HZ_CELL_VALUE:
     case HZ_CELL_INPUT:
-    case HZ_CELL_NODE: break;
+    case HZ_CELL_NODE:
+        break;
     }
-    value = cell->kind == HZ_CELL_VALUE ? cell->value
+    value = cell->kind == HZ_CELL_VALUE   ? cell->value
             : cell->kind == HZ_CELL_INPUT ? hz_cell_input(vm)
                                           : hz_cell_node(vm, cell->value, cell->meta);
     if (value)

@@ -11,10 +11,10 @@
 enum hz_skeleton_kind { HZ_SKELETON_CONST, HZ_SKELETON_HOLE, HZ_SKELETON_TEXT, HZ_SKELETON_OBJECT, HZ_SKELETON_ARRAY };
 struct hz_skeleton {
     enum hz_skeleton_kind kind;
-    uint32_t count;           /* TEXT, OBJECT, ARRAY: children; TEXT: they are CONST texts and HOLEs */
-    uint32_t hole;            /* HOLE: number of the template's part */
-    const hz_value *value;    /* CONST: owned */
-    char *key;                /* member of an OBJECT: owned */
+    uint32_t count;        /* TEXT, OBJECT, ARRAY: children; TEXT: they are CONST texts and HOLEs */
+    uint32_t hole;         /* HOLE: number of the template's part */
+    const hz_value *value; /* CONST: owned */
+    char *key;             /* member of an OBJECT: owned */
     size_t key_len;
     struct hz_skeleton *children;
 };

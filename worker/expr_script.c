@@ -81,9 +81,10 @@ enum hz_vm_result hz_vm_script(struct hz_vm *vm, const struct hz_plan_expr *expr
         return hz_vm_throw(vm, "Error: this expression needs JavaScript, which this worker was started without");
     bindings.list = bindings.first;
     input = hz_cell_input(vm);
-    if (input && add(&bindings, "input", strlen("input"), input) && add(&bindings, "env", strlen("env"), scope->env)
-            && add_nodes(vm, expr, &bindings))
-        value = hz_js_eval(js, hz_plan_chars(vm->plan, expr->text), expr->text.len, bindings.list, bindings.count, &reason);
+    if (input && add(&bindings, "input", strlen("input"), input) && add(&bindings, "env", strlen("env"), scope->env) &&
+            add_nodes(vm, expr, &bindings))
+        value = hz_js_eval(
+                js, hz_plan_chars(vm->plan, expr->text), expr->text.len, bindings.list, bindings.count, &reason);
     else
         reason = "RangeError: Out of memory";
     value = hz_vm_keep(vm, value);

@@ -1,7 +1,7 @@
 /*
- * expr_skeleton.c - values from JSON text with expressions without printing and parsing that text in every run. Measured
- * on `{"n": {{input.data.n + 1}}, "clase": "{{input.data.clase}}"}`: see DESIGN.md. Worker process; made once per
- * program, read by any thread.
+ * expr_skeleton.c - values from JSON text with expressions without printing and parsing that text in every run.
+ * Measured on `{"n": {{input.data.n + 1}}, "clase": "{{input.data.clase}}"}`: see DESIGN.md. Worker process; made once
+ * per program, read by any thread.
  */
 #include "expr_program.h"
 #include <math.h>
@@ -9,8 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A hole's mark inside the text: NUL, 'H', eight digits, NUL. Text that has an escaped NUL of its own gets no skeleton. */
-#define MARK_LEN 11u
+/* A hole's mark inside the text: NUL, 'H', eight digits, NUL. Text that has an escaped NUL of its own gets no skeleton.
+ */
+#define MARK_LEN      11u
 #define MARK_JSON_LEN 21u
 /* Deeper values go the way of text, which refuses what is deeper than values may be; a loop that wraps its message in
  * every turn so ends where it would end with text. */
@@ -184,14 +185,15 @@ static void marked_text(const struct hz_plan *plan, const struct hz_plan_tree *t
     }
 }
 
-/* Constants whose text ends in the middle of a number or a word could swallow a hole; they parse no more with a mark. */
+/* Constants whose text ends in the middle of a number or a word could swallow a hole; they parse no more with a mark.
+ */
 static bool foreign_nul(const struct hz_plan *plan, const struct hz_plan_tree *tree)
 {
     for (uint32_t i = 0; i < tree->b; i++) {
         const struct hz_plan_part *part = hz_plan_part(plan, tree->a + i);
 
-        if (part->expr == UINT32_MAX && (memmem(hz_plan_chars(plan, part->text), part->text.len, "\\u0000", 6)
-                || memchr(hz_plan_chars(plan, part->text), '\0', part->text.len)))
+        if (part->expr == UINT32_MAX && (memmem(hz_plan_chars(plan, part->text), part->text.len, "\\u0000", 6) ||
+                                                memchr(hz_plan_chars(plan, part->text), '\0', part->text.len)))
             return true;
     }
     return false;
@@ -202,8 +204,8 @@ static void unwrap(const struct hz_plan *plan, const struct hz_plan_tree *tree, 
 {
     for (uint32_t i = 0; i < skeleton->count; i++)
         unwrap(plan, tree, &skeleton->children[i]);
-    if (skeleton->kind == HZ_SKELETON_TEXT && skeleton->count == 1
-            && !hz_plan_part(plan, tree->a + skeleton->children[0].hole)->in_string) {
+    if (skeleton->kind == HZ_SKELETON_TEXT && skeleton->count == 1 &&
+            !hz_plan_part(plan, tree->a + skeleton->children[0].hole)->in_string) {
         skeleton->kind = HZ_SKELETON_HOLE;
         skeleton->hole = skeleton->children[0].hole;
         free(skeleton->children);
@@ -283,8 +285,10 @@ static const hz_value *build_hole(struct hz_vm *vm, const struct hz_cell *cell)
     const hz_value *value;
 
     switch (cell->kind) {
-    case HZ_CELL_NULL: return hz_value_null();
-    case HZ_CELL_BOOL: return hz_value_bool(cell->number != 0);
+    case HZ_CELL_NULL:
+        return hz_value_null();
+    case HZ_CELL_BOOL:
+        return hz_value_bool(cell->number != 0);
     case HZ_CELL_NUMBER:
         if (!isfinite(cell->number))
             return NULL;
@@ -298,7 +302,8 @@ static const hz_value *build_hole(struct hz_vm *vm, const struct hz_cell *cell)
         hz_value_unref(value);
         return NULL;
     case HZ_CELL_UNDEFINED:
-    case HZ_CELL_TEXT: break;
+    case HZ_CELL_TEXT:
+        break;
     }
     return NULL;
 }
@@ -335,17 +340,22 @@ const hz_value *hz_skeleton_build(struct hz_vm *vm, const struct hz_skeleton *sk
     hz_value *made;
 
     switch (skeleton->kind) {
-    case HZ_SKELETON_CONST: return hz_value_ref(skeleton->value);
-    case HZ_SKELETON_HOLE: return build_hole(vm, &cells[skeleton->hole]);
-    case HZ_SKELETON_TEXT: return build_text(vm, skeleton, cells);
+    case HZ_SKELETON_CONST:
+        return hz_value_ref(skeleton->value);
+    case HZ_SKELETON_HOLE:
+        return build_hole(vm, &cells[skeleton->hole]);
+    case HZ_SKELETON_TEXT:
+        return build_text(vm, skeleton, cells);
     case HZ_SKELETON_OBJECT:
-    case HZ_SKELETON_ARRAY: break;
+    case HZ_SKELETON_ARRAY:
+        break;
     }
     made = object ? hz_value_object() : hz_value_array();
     for (uint32_t i = 0; made && i < skeleton->count; i++) {
         const struct hz_skeleton *child = &skeleton->children[i];
         const hz_value *value = hz_skeleton_build(vm, child, cells);
-        int code = value ? object ? hz_value_set(made, child->key, child->key_len, value) : hz_value_push(made, value) : -1;
+        int code = value ? object ? hz_value_set(made, child->key, child->key_len, value) : hz_value_push(made, value)
+                         : -1;
 
         hz_value_unref(value);
         if (code != 0) {

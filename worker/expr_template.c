@@ -37,8 +37,8 @@ static bool may_be_json(const char *text, size_t len)
         return z == '"' && last - first > 1;
     if (a == '-' || (a >= '0' && a <= '9'))
         return z >= '0' && z <= '9';
-    return (last - first == 4 && (memcmp(text + first, "true", 4) == 0 || memcmp(text + first, "null", 4) == 0))
-            || (last - first == 5 && memcmp(text + first, "false", 5) == 0);
+    return (last - first == 4 && (memcmp(text + first, "true", 4) == 0 || memcmp(text + first, "null", 4) == 0)) ||
+           (last - first == 5 && memcmp(text + first, "false", 5) == 0);
 }
 
 /* The value of a text under the key `value`; `same`: a value that is this text already, or NULL. */
@@ -61,9 +61,12 @@ static const hz_value *whole_value(struct hz_vm *vm, const struct hz_cell *cell,
     case HZ_CELL_NULL:
     case HZ_CELL_VALUE:
     case HZ_CELL_INPUT:
-    case HZ_CELL_NODE: return hz_cell_value(vm, cell);
-    case HZ_CELL_UNDEFINED: return hz_value_string("", 0);
-    case HZ_CELL_TEXT: return parse ? parse_text(cell->text.data, cell->text.len, cell->value) : hz_cell_value(vm, cell);
+    case HZ_CELL_NODE:
+        return hz_cell_value(vm, cell);
+    case HZ_CELL_UNDEFINED:
+        return hz_value_string("", 0);
+    case HZ_CELL_TEXT:
+        return parse ? parse_text(cell->text.data, cell->text.len, cell->value) : hz_cell_value(vm, cell);
     case HZ_CELL_BOOL:
         if (parse)
             return hz_value_bool(cell->number != 0);
@@ -107,7 +110,8 @@ static void print_escaped(struct hz_vm *vm, const struct hz_cell *cell, struct h
     hz_buffer_fini(&plain);
 }
 
-static bool print_parts(struct hz_vm *vm, const struct hz_plan_tree *tree, const struct hz_cell *cells, struct hz_buffer *buffer)
+static bool print_parts(
+        struct hz_vm *vm, const struct hz_plan_tree *tree, const struct hz_cell *cells, struct hz_buffer *buffer)
 {
     for (uint32_t i = 0; i < tree->b; i++) {
         const struct hz_plan_part *part = hz_plan_part(vm->plan, tree->a + i);
@@ -158,7 +162,8 @@ static const hz_value *text_value(struct hz_vm *vm, const struct hz_plan_tree *t
     if (!hz_buffer_reserve(&buffer, FIRST_BYTES))
         hz_vm_throw(vm, "RangeError: Out of memory");
     else if (print_parts(vm, tree, cells, &buffer))
-        value = tree->flags & HZ_TPL_VALUE ? parse_text(buffer.data, buffer.len, NULL) : hz_value_string(buffer.data, buffer.len);
+        value = tree->flags & HZ_TPL_VALUE ? parse_text(buffer.data, buffer.len, NULL)
+                                           : hz_value_string(buffer.data, buffer.len);
     hz_buffer_fini(&buffer);
     return value;
 }

@@ -1,7 +1,7 @@
 /*
- * expr_vm.c - the stack machine for native expressions. The code was proven by hz_plan_check(): no stack check, no index
- * check here. Errors are worded as JavaScriptCore words them, so that nobody can tell which engine ran.
- * Worker process, the thread that evaluates; no recursion.
+ * expr_vm.c - the stack machine for native expressions. The code was proven by hz_plan_check(): no stack check, no
+ * index check here. Errors are worded as JavaScriptCore words them, so that nobody can tell which engine ran. Worker
+ * process, the thread that evaluates; no recursion.
  */
 #include "expr_vm.h"
 #include "core/flow/expr.h"
@@ -13,8 +13,8 @@
 #include <string.h>
 
 #define ROOT_INPUT 0u
-#define ROOT_ENV 1u
-#define ROOT_NODE 2u /* + index */
+#define ROOT_ENV   1u
+#define ROOT_NODE  2u /* + index */
 
 struct hz_vm_block {
     struct hz_vm_block *next;
@@ -76,7 +76,8 @@ enum hz_vm_result hz_vm_throw(struct hz_vm *vm, const char *format, ...)
 }
 
 /* The source an error of operation `at` quotes: parsed once more, because only errors need it. */
-static enum hz_vm_result throw_no_object(struct hz_vm *vm, const struct hz_plan_expr *expr, uint32_t at, const struct hz_cell *cell)
+static enum hz_vm_result throw_no_object(
+        struct hz_vm *vm, const struct hz_plan_expr *expr, uint32_t at, const struct hz_cell *cell)
 {
     const char *text = hz_plan_chars(vm->plan, expr->text), *reason;
     struct hz_expr_code code;
@@ -226,11 +227,15 @@ static enum hz_vm_result member(struct hz_vm *vm, struct hz_cell *cell, const ch
         else
             return absent(cell, key, len, HZ_EXPR_OF_OBJECT);
         return HZ_VM_OK;
-    case HZ_CELL_TEXT: return text_member(cell, key, len);
-    case HZ_CELL_NUMBER: return absent(cell, key, len, HZ_EXPR_OF_NUMBER);
-    case HZ_CELL_BOOL: return absent(cell, key, len, HZ_EXPR_OF_OBJECT);
+    case HZ_CELL_TEXT:
+        return text_member(cell, key, len);
+    case HZ_CELL_NUMBER:
+        return absent(cell, key, len, HZ_EXPR_OF_NUMBER);
+    case HZ_CELL_BOOL:
+        return absent(cell, key, len, HZ_EXPR_OF_OBJECT);
     case HZ_CELL_UNDEFINED:
-    case HZ_CELL_NULL: break;
+    case HZ_CELL_NULL:
+        break;
     }
     return HZ_VM_SCRIPT;
 }
@@ -240,11 +245,12 @@ static enum hz_vm_result index_cell(struct hz_vm *vm, struct hz_cell *object, st
 {
     enum hz_vm_result result;
 
-    if (key->kind == HZ_CELL_NUMBER && object->kind == HZ_CELL_VALUE && key->number >= 0
-            && key->number == floor(key->number) && hz_value_type(object->value) == HZ_ARRAY) {
+    if (key->kind == HZ_CELL_NUMBER && object->kind == HZ_CELL_VALUE && key->number >= 0 &&
+            key->number == floor(key->number) && hz_value_type(object->value) == HZ_ARRAY) {
         double length = (double)hz_value_length(object->value);
 
-        load_or_undefined(object, key->number < length ? hz_value_at(object->value, (size_t)key->number) : NULL, object->root);
+        load_or_undefined(
+                object, key->number < length ? hz_value_at(object->value, (size_t)key->number) : NULL, object->root);
         return HZ_VM_OK;
     }
     result = hz_cell_text(vm, key);
@@ -349,17 +355,25 @@ static void length(const struct hz_vm *vm, struct hz_cell *cell)
 {
     switch (cell->kind) {
     case HZ_CELL_UNDEFINED:
-    case HZ_CELL_NULL: break; /* the caller's */
-    case HZ_CELL_BOOL: hz_cell_set_number(cell, 0); break;
-    case HZ_CELL_NUMBER: break;
-    case HZ_CELL_TEXT: hz_cell_set_number(cell, (double)hz_cell_utf16_length(cell->text.data, cell->text.len)); break;
-    case HZ_CELL_VALUE: hz_cell_set_number(cell, (double)hz_value_length(cell->value)); break;
+    case HZ_CELL_NULL:
+        break; /* the caller's */
+    case HZ_CELL_BOOL:
+        hz_cell_set_number(cell, 0);
+        break;
+    case HZ_CELL_NUMBER:
+        break;
+    case HZ_CELL_TEXT:
+        hz_cell_set_number(cell, (double)hz_cell_utf16_length(cell->text.data, cell->text.len));
+        break;
+    case HZ_CELL_VALUE:
+        hz_cell_set_number(cell, (double)hz_value_length(cell->value));
+        break;
     case HZ_CELL_INPUT:
         hz_cell_set_number(cell, 2 + (vm->scope->input_data && hz_value_type(vm->scope->input_data) != HZ_UNDEFINED));
         break;
     case HZ_CELL_NODE:
-        hz_cell_set_number(cell, (cell->value && hz_value_type(cell->value) != HZ_UNDEFINED)
-                + (cell->meta && hz_value_type(cell->meta) != HZ_UNDEFINED));
+        hz_cell_set_number(cell, (cell->value && hz_value_type(cell->value) != HZ_UNDEFINED) +
+                                         (cell->meta && hz_value_type(cell->meta) != HZ_UNDEFINED));
         break;
     }
 }
@@ -380,7 +394,9 @@ enum hz_vm_result hz_vm_run(struct hz_vm *vm, const struct hz_plan_expr *expr, s
         case HZ_OP_ENV:
             hz_cell_load(++top, vm->scope->env, ROOT_ENV);
             break;
-        case HZ_OP_NODE: result = load_node(vm, ++top, op->a, op[1].op == HZ_OP_TYPEOF); break;
+        case HZ_OP_NODE:
+            result = load_node(vm, ++top, op->a, op[1].op == HZ_OP_TYPEOF);
+            break;
         case HZ_OP_MEMBER:
             if (hz_cell_nullish(top))
                 return throw_no_object(vm, expr, (uint32_t)(op - code), top);
@@ -398,16 +414,30 @@ enum hz_vm_result hz_vm_run(struct hz_vm *vm, const struct hz_plan_expr *expr, s
                 return throw_no_object(vm, expr, (uint32_t)(op - code), top);
             result = index_cell(vm, top, top + 1);
             break;
-        case HZ_OP_NUMBER: hz_cell_set_number(++top, op->number); break;
-        case HZ_OP_TEXT: hz_cell_set_text(++top, (const char *)plan + op->a, op->len); break;
-        case HZ_OP_TRUE: hz_cell_set_bool(++top, true); break;
-        case HZ_OP_FALSE: hz_cell_set_bool(++top, false); break;
-        case HZ_OP_NULL: *++top = (struct hz_cell){.kind = HZ_CELL_NULL}; break;
-        case HZ_OP_UNDEFINED: set_undefined(++top); break;
+        case HZ_OP_NUMBER:
+            hz_cell_set_number(++top, op->number);
+            break;
+        case HZ_OP_TEXT:
+            hz_cell_set_text(++top, (const char *)plan + op->a, op->len);
+            break;
+        case HZ_OP_TRUE:
+            hz_cell_set_bool(++top, true);
+            break;
+        case HZ_OP_FALSE:
+            hz_cell_set_bool(++top, false);
+            break;
+        case HZ_OP_NULL:
+            *++top = (struct hz_cell){.kind = HZ_CELL_NULL};
+            break;
+        case HZ_OP_UNDEFINED:
+            set_undefined(++top);
+            break;
         case HZ_OP_NOT:
         case HZ_OP_NEGATE:
         case HZ_OP_PLUS:
-        case HZ_OP_TYPEOF: result = unary(vm, (enum hz_expr_op)op->op, top); break;
+        case HZ_OP_TYPEOF:
+            result = unary(vm, (enum hz_expr_op)op->op, top);
+            break;
         case HZ_OP_LENGTH: /* its script says 'keys(x)' here; the argument helps more */
             if (hz_cell_nullish(top))
                 return throw_no_object(vm, expr, (uint32_t)(op - code), top);
@@ -438,7 +468,9 @@ enum hz_vm_result hz_vm_run(struct hz_vm *vm, const struct hz_plan_expr *expr, s
             top--;
             result = equality(vm, (enum hz_expr_op)op->op, top, top + 1);
             break;
-        case HZ_OP_JUMP: op = code + op->a - 1; break;
+        case HZ_OP_JUMP:
+            op = code + op->a - 1;
+            break;
         case HZ_OP_JUMP_FALSE:
             if (!hz_cell_truthy(top--))
                 op = code + op->a - 1;
@@ -467,7 +499,9 @@ enum hz_vm_result hz_vm_run(struct hz_vm *vm, const struct hz_plan_expr *expr, s
                 op = code + op->a - 1;
             }
             break;
-        case HZ_OP_END: *ret_cell = *top; return HZ_VM_OK;
+        case HZ_OP_END:
+            *ret_cell = *top;
+            return HZ_VM_OK;
         }
         if (result != HZ_VM_OK)
             return result;

@@ -64,10 +64,12 @@ const hz_value *hz_vm_keep(struct hz_vm *vm, const hz_value *value);
 enum hz_vm_result hz_vm_throw(struct hz_vm *vm, const char *format, ...) HZ_PRINTF(2, 3);
 
 /* Evaluates expression `expr`, by machine or script. force_script: JavaScript even if it is native. */
-HZ_MUST_CHECK enum hz_vm_result hz_vm_eval(struct hz_vm *vm, uint32_t expr, bool force_script, struct hz_cell *ret_cell);
+HZ_MUST_CHECK enum hz_vm_result hz_vm_eval(
+        struct hz_vm *vm, uint32_t expr, bool force_script, struct hz_cell *ret_cell);
 /* Only the machine (expr_vm.c); only the script (expr_script.c). */
 HZ_MUST_CHECK enum hz_vm_result hz_vm_run(struct hz_vm *vm, const struct hz_plan_expr *expr, struct hz_cell *ret_cell);
-HZ_MUST_CHECK enum hz_vm_result hz_vm_script(struct hz_vm *vm, const struct hz_plan_expr *expr, struct hz_cell *ret_cell);
+HZ_MUST_CHECK enum hz_vm_result hz_vm_script(
+        struct hz_vm *vm, const struct hz_plan_expr *expr, struct hz_cell *ret_cell);
 
 /* ---- cells (expr_cell.c). What can fail returns an hz_vm_result. ---- */
 void hz_cell_load(struct hz_cell *cell, const hz_value *value, uint32_t root);
@@ -99,8 +101,10 @@ HZ_MUST_CHECK enum hz_vm_result hz_cell_number(struct hz_vm *vm, const struct hz
 HZ_MUST_CHECK enum hz_vm_result hz_cell_text(struct hz_vm *vm, struct hz_cell *cell);
 HZ_MUST_CHECK enum hz_vm_result hz_cell_add(struct hz_vm *vm, struct hz_cell *left, struct hz_cell *right);
 /* `left < right`: 1, 0, or -1 when one is NaN. Both become primitive. */
-HZ_MUST_CHECK enum hz_vm_result hz_cell_less(struct hz_vm *vm, struct hz_cell *left, struct hz_cell *right, int *ret_less);
-HZ_MUST_CHECK enum hz_vm_result hz_cell_equal(struct hz_vm *vm, struct hz_cell *left, struct hz_cell *right, bool *ret_equal);
+HZ_MUST_CHECK enum hz_vm_result hz_cell_less(
+        struct hz_vm *vm, struct hz_cell *left, struct hz_cell *right, int *ret_less);
+HZ_MUST_CHECK enum hz_vm_result hz_cell_equal(
+        struct hz_vm *vm, struct hz_cell *left, struct hz_cell *right, bool *ret_equal);
 bool hz_cell_same(const struct hz_cell *left, const struct hz_cell *right); /* === */
 const char *hz_cell_typeof(const struct hz_cell *cell);
 /* Length in UTF-16 units of UTF-8 text. */

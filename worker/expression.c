@@ -83,7 +83,8 @@ static void tell_failure(struct params *params, uint32_t expr)
 
 static const hz_value *tree_value(struct params *params, uint32_t index);
 
-/* A container whose members hold expressions: made anew in every run. A failed string is absent, or null in an array. */
+/* A container whose members hold expressions: made anew in every run. A failed string is absent, or null in an array.
+ */
 static const hz_value *container_value(struct params *params, const struct hz_plan_tree *tree)
 {
     bool object = tree->kind == HZ_TREE_OBJECT;
@@ -130,7 +131,8 @@ static const hz_value *tree_value(struct params *params, uint32_t index)
     return hz_value_undefined();
 }
 
-int hz_program_params(struct hz_program *program, uint32_t node, const struct hz_scope *scope, const hz_value **ret_values)
+int hz_program_params(
+        struct hz_program *program, uint32_t node, const struct hz_scope *scope, const hz_value **ret_values)
 {
     const struct hz_plan_node *of = hz_plan_node(program->plan, node);
     const struct hz_plan_prop *props;
@@ -173,8 +175,8 @@ int hz_program_text(struct hz_program *program, uint32_t tree, const struct hz_s
     return ret_text->failed ? HZ_ENOMEM : params.failures;
 }
 
-const hz_value *hz_program_expr(struct hz_program *program, uint32_t expr, const struct hz_scope *scope, bool force_script,
-        const char **ret_error)
+const hz_value *hz_program_expr(struct hz_program *program, uint32_t expr, const struct hz_scope *scope,
+        bool force_script, const char **ret_error)
 {
     const hz_value *value = NULL;
     struct hz_cell cell;

@@ -14,7 +14,8 @@ static bool has_expression(const json_t *value)
 {
     size_t from, to;
 
-    return json_is_string(value) && hz_template_find(json_string_value(value), json_string_length(value), 0, &from, &to);
+    return json_is_string(value) &&
+           hz_template_find(json_string_value(value), json_string_length(value), 0, &from, &to);
 }
 
 static void find_type(struct hz_compile *compile, const json_t *value, const char *expected)
@@ -25,7 +26,8 @@ static void find_type(struct hz_compile *compile, const json_t *value, const cha
         hz_compile_find(compile, hz_compile_severity(compile), expected, "is the text `%s`",
                 hz_report_quote(json_string_value(value), json_string_length(value), quoted));
     else if (json_is_number(value))
-        hz_compile_find(compile, hz_compile_severity(compile), expected, "is the number %.15g", json_number_value(value));
+        hz_compile_find(
+                compile, hz_compile_severity(compile), expected, "is the number %.15g", json_number_value(value));
     else
         hz_compile_find(compile, hz_compile_severity(compile), expected, "is %s", hz_model_type_name(value));
 }
@@ -62,14 +64,21 @@ static void check_number(struct hz_compile *compile, const json_t *value, const 
 static const char *scalar_text(const json_t *value, char buf[32])
 {
     switch (value ? json_typeof(value) : JSON_OBJECT) {
-    case JSON_STRING: return json_string_value(value);
-    case JSON_NULL: return "null";
-    case JSON_TRUE: return "true";
-    case JSON_FALSE: return "false";
+    case JSON_STRING:
+        return json_string_value(value);
+    case JSON_NULL:
+        return "null";
+    case JSON_TRUE:
+        return "true";
+    case JSON_FALSE:
+        return "false";
     case JSON_INTEGER:
-    case JSON_REAL: snprintf(buf, 32, "%.15g", json_number_value(value)); return buf;
+    case JSON_REAL:
+        snprintf(buf, 32, "%.15g", json_number_value(value));
+        return buf;
     case JSON_OBJECT:
-    case JSON_ARRAY: break;
+    case JSON_ARRAY:
+        break;
     }
     return NULL;
 }

@@ -1,6 +1,6 @@
 /*
- * compile.c - a checked flow and the node catalogue to a plan: names, nodes with all their properties, outputs with their
- * connections in file order. Manager and `horizon check`; never in a worker.
+ * compile.c - a checked flow and the node catalogue to a plan: names, nodes with all their properties, outputs with
+ * their connections in file order. Manager and `horizon check`; never in a worker.
  */
 #include "compile.h"
 #include "json_text.h"
@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define START_TYPE "workflow_init"
+#define START_TYPE   "workflow_init"
 #define TRIGGER_FLAG 1u /* HZ_NODE_TRIGGER of the node SDK, as the catalogue's `flags` carry it */
 
 enum hz_flow_severity hz_compile_severity(const struct hz_compile *compile)
@@ -20,7 +20,8 @@ enum hz_flow_severity hz_compile_severity(const struct hz_compile *compile)
     return compile->strict ? HZ_FLOW_ERROR : HZ_FLOW_WARNING;
 }
 
-void hz_compile_find(struct hz_compile *compile, enum hz_flow_severity severity, const char *expected, const char *format, ...)
+void hz_compile_find(
+        struct hz_compile *compile, enum hz_flow_severity severity, const char *expected, const char *format, ...)
 {
     struct hz_report_place place = {.node = compile->node, .property = compile->path};
     char message[400];
@@ -39,7 +40,8 @@ size_t hz_compile_enter(struct hz_compile *compile, const char *key, size_t inde
     int n;
 
     if (key)
-        n = snprintf(compile->path + back, left, "%s%s", back > 0 ? "." : "", hz_report_quote(key, strlen(key), quoted));
+        n = snprintf(
+                compile->path + back, left, "%s%s", back > 0 ? "." : "", hz_report_quote(key, strlen(key), quoted));
     else
         n = snprintf(compile->path + back, left, "[%zu]", index);
     compile->path_len = back + HZ_MIN((size_t)HZ_MAX(n, 0), left - 1);
@@ -110,7 +112,8 @@ static struct hz_plan_prop make_prop(struct hz_compile *compile, const char *key
 }
 
 /* Every property of the catalogue type in its order, then stored ones it does not know. */
-static void add_props(struct hz_compile *compile, const struct hz_model_node *from, const json_t *type, struct hz_plan_node *node)
+static void add_props(
+        struct hz_compile *compile, const struct hz_model_node *from, const json_t *type, struct hz_plan_node *node)
 {
     json_t *known = hz_model_json(hz_model_get(type, "properties")), *stored = hz_model_json(from->properties);
     size_t back = hz_compile_enter(compile, "properties", 0);
@@ -172,9 +175,11 @@ static uint32_t meta_number(struct hz_compile *compile, const struct hz_model_no
 
 static struct hz_plan_log make_log(struct hz_compile *compile, const json_t *logs, const char *key)
 {
-    static const char *const types[] = {
-            [HZ_PLAN_LOG_NONE] = "none", [HZ_PLAN_LOG_DEBUG] = "debug", [HZ_PLAN_LOG_INFO] = "info",
-            [HZ_PLAN_LOG_WARN] = "warn", [HZ_PLAN_LOG_ERROR] = "error"};
+    static const char *const types[] = {[HZ_PLAN_LOG_NONE] = "none",
+            [HZ_PLAN_LOG_DEBUG] = "debug",
+            [HZ_PLAN_LOG_INFO] = "info",
+            [HZ_PLAN_LOG_WARN] = "warn",
+            [HZ_PLAN_LOG_ERROR] = "error"};
     const json_t *log = hz_model_get(logs, key), *value = hz_model_get(log, "value");
     const char *type = hz_model_text(log, "type", "none");
     struct hz_plan_log result = {HZ_PLAN_LOG_NONE, UINT32_MAX};
@@ -184,7 +189,8 @@ static struct hz_plan_log make_log(struct hz_compile *compile, const json_t *log
         if (strcmp(type, types[i]) == 0)
             result.type = i;
     if (result.type == HZ_PLAN_LOG_NONE && strcmp(type, "none") != 0)
-        hz_compile_find(compile, HZ_FLOW_WARNING, "none, debug, info, warn or error", "no such level, nothing is logged");
+        hz_compile_find(
+                compile, HZ_FLOW_WARNING, "none, debug, info, warn or error", "no such level, nothing is logged");
     if (result.type != HZ_PLAN_LOG_NONE && json_is_string(value)) {
         size_t inner = hz_compile_enter(compile, "value", 0);
 
@@ -221,7 +227,8 @@ static void add_meta(struct hz_compile *compile, const struct hz_model_node *fro
 static uint32_t plugin_of(struct hz_compile *compile, json_t *plugins, const char *name, const json_t *type)
 {
     const json_t *known = json_object_get(plugins, name);
-    struct hz_plan_plugin plugin = {.type = add_text(compile, name), .file = add_text(compile, hz_model_text(type, "file", "")),
+    struct hz_plan_plugin plugin = {.type = add_text(compile, name),
+            .file = add_text(compile, hz_model_text(type, "file", "")),
             .flags = json_is_true(hz_model_get(type, "trusted")) ? 1u : 0u};
     uint32_t index;
 
@@ -252,7 +259,8 @@ static void add_node(struct hz_compile *compile, const struct hz_model_node *fro
         size_t back = hz_compile_enter(compile, "type", 0);
 
         node.flags = HZ_PLAN_NODE_UNKNOWN;
-        hz_compile_find(compile, hz_compile_severity(compile), "a type of the node catalogue", "No existe el nodo %s", from->type);
+        hz_compile_find(compile, hz_compile_severity(compile), "a type of the node catalogue", "No existe el nodo %s",
+                from->type);
         hz_compile_leave(compile, back);
     }
     node.id = add_text(compile, from->id);
@@ -285,7 +293,8 @@ static int add_nodes(struct hz_compile *compile)
             compile->node = flow->nodes[i].name;
             hz_compile_leave(compile, 0);
             hz_compile_enter(compile, "type", 0);
-            hz_compile_find(compile, HZ_FLOW_ERROR, "exactly one node of type " START_TYPE, "is start node number %u", starts);
+            hz_compile_find(
+                    compile, HZ_FLOW_ERROR, "exactly one node of type " START_TYPE, "is start node number %u", starts);
         }
     }
     json_decref(plugins);
@@ -300,8 +309,8 @@ static int add_nodes(struct hz_compile *compile)
 }
 
 /* ---- connections ---- */
-static void find_link(struct hz_compile *compile, const struct hz_model_link *link, const char *key, const char *expected,
-        const char *id)
+static void find_link(struct hz_compile *compile, const struct hz_model_link *link, const char *key,
+        const char *expected, const char *id)
 {
     char quoted[HZ_REPORT_QUOTE];
 
@@ -335,7 +344,8 @@ static bool usable(struct hz_compile *compile, const struct hz_model_link *link)
 /* Orders connections by origin, then by output, then as in the file. */
 static int compare_links(const void *a, const void *b)
 {
-    const struct hz_model_link *x = *(const struct hz_model_link *const *)a, *y = *(const struct hz_model_link *const *)b;
+    const struct hz_model_link *x = *(const struct hz_model_link *const *)a,
+                               *y = *(const struct hz_model_link *const *)b;
     int names;
 
     if (x->origin != y->origin)
@@ -348,7 +358,8 @@ static int compare_links(const void *a, const void *b)
 
 static int compare_arrivals(const void *a, const void *b)
 {
-    const struct hz_model_link *x = *(const struct hz_model_link *const *)a, *y = *(const struct hz_model_link *const *)b;
+    const struct hz_model_link *x = *(const struct hz_model_link *const *)a,
+                               *y = *(const struct hz_model_link *const *)b;
 
     if (x->destiny != y->destiny)
         return x->destiny < y->destiny ? -1 : 1;
@@ -370,7 +381,9 @@ static void add_outputs(struct hz_compile *compile, const struct hz_model_link *
         struct hz_plan_output output = {.name = add_text(compile, links[i]->output), .first_edge = build->edges.count};
         uint32_t last = i;
 
-        for (; last < count && links[last]->origin == links[i]->origin && strcmp(links[last]->output, links[i]->output) == 0; last++) {
+        for (; last < count && links[last]->origin == links[i]->origin &&
+                strcmp(links[last]->output, links[i]->output) == 0;
+                last++) {
             struct hz_plan_edge edge = {.node = links[last]->destiny,
                     .input = add_text(compile, links[last]->input ? links[last]->input : "")};
 

@@ -24,8 +24,8 @@ struct hz_compile {
 };
 
 /* A finding about the value at `path`. In strict mode what cannot run well is an error, else a warning. */
-void hz_compile_find(struct hz_compile *compile, enum hz_flow_severity severity, const char *expected, const char *format, ...)
-        HZ_PRINTF(4, 5);
+void hz_compile_find(struct hz_compile *compile, enum hz_flow_severity severity, const char *expected,
+        const char *format, ...) HZ_PRINTF(4, 5);
 enum hz_flow_severity hz_compile_severity(const struct hz_compile *compile);
 /* Appends `.key` (or `[index]` when key is NULL) to the path; returns the length to go back to. */
 size_t hz_compile_enter(struct hz_compile *compile, const char *key, size_t index);
@@ -44,7 +44,8 @@ enum {
 };
 /* Index of the tree of a value. */
 uint32_t hz_template_tree(struct hz_compile *compile, const json_t *value, unsigned rules);
-/* What `type`, `lang` and `evaluation` of a full property say about its value; `known` (may be NULL) is asked second. */
+/* What `type`, `lang` and `evaluation` of a full property say about its value; `known` (may be NULL) is asked second.
+ */
 unsigned hz_template_rules(const json_t *property, const json_t *known);
 /* Does the text hold an expression `{{X}}`? *ret_from, *ret_to: X; the braces lie around it. */
 bool hz_template_find(const char *text, size_t len, size_t start, size_t *ret_from, size_t *ret_to);

@@ -5,6 +5,7 @@
  */
 #include "expr.h"
 #include "limits.h"
+#include "plan_op.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -67,28 +68,11 @@ static void blanks(struct parser *p)
     }
 }
 
-/* The growth of the stack by one operation. */
-static int effect(enum hz_expr_op op)
-{
-    switch (op) {
-    case HZ_OP_INPUT: case HZ_OP_NODE: case HZ_OP_ENV: case HZ_OP_NUMBER: case HZ_OP_TEXT:
-    case HZ_OP_TRUE: case HZ_OP_FALSE: case HZ_OP_NULL: case HZ_OP_UNDEFINED:
-        return 1;
-    case HZ_OP_INDEX: case HZ_OP_ADD: case HZ_OP_SUB: case HZ_OP_MUL: case HZ_OP_DIV: case HZ_OP_MOD:
-    case HZ_OP_LT: case HZ_OP_LE: case HZ_OP_GT: case HZ_OP_GE: case HZ_OP_EQ: case HZ_OP_NE: case HZ_OP_SEQ:
-    case HZ_OP_SNE: case HZ_OP_JUMP_FALSE: case HZ_OP_AND: case HZ_OP_OR: case HZ_OP_COALESCE:
-        return -1; /* the last three: on the way that does not jump */
-    case HZ_OP_MEMBER: case HZ_OP_MEMBER_OPT: case HZ_OP_NOT: case HZ_OP_NEGATE: case HZ_OP_PLUS: case HZ_OP_TYPEOF:
-    case HZ_OP_LENGTH: case HZ_OP_JUMP: case HZ_OP_JUMP_NULLISH: case HZ_OP_END:
-        return 0;
-    }
-    return 0;
-}
-
 /* Appends an operation; the result is valid until the next one. */
 static struct hz_expr_step *emit(struct parser *p, enum hz_expr_op op, size_t from)
 {
     struct hz_expr_code *code = p->code;
+    const struct hz_plan_op_info *info = hz_plan_op_info(op);
     struct hz_expr_step *step;
 
     if (code->count == code->capacity) {
@@ -104,7 +88,7 @@ static struct hz_expr_step *emit(struct parser *p, enum hz_expr_op op, size_t fr
     }
     step = &code->steps[code->count];
     *step = (struct hz_expr_step){.op = op, .from = (uint32_t)from, .to = (uint32_t)p->at};
-    code->depth = (uint32_t)((int)code->depth + effect(op));
+    code->depth = code->depth - info->takes + info->leaves;
     code->max_stack = HZ_MAX(code->max_stack, code->depth);
     if (++code->count > HZ_FLOW_MAX_EXPR_OPS || code->depth > HZ_FLOW_MAX_EXPR_STACK) {
         script(p);
@@ -180,8 +164,8 @@ static bool number(struct parser *p, size_t from)
         at = mark;
     }
     n = at - p->at;
-    if (n >= sizeof(copy) || (at < p->len && (p->text[at] == '\\' || p->text[at] == '_' || p->text[at] == '.'))
-            || hz_expr_identifier(p->text + at, p->len - at) > 0)
+    if (n >= sizeof(copy) || (at < p->len && (p->text[at] == '\\' || p->text[at] == '_' || p->text[at] == '.')) ||
+            hz_expr_identifier(p->text + at, p->len - at) > 0)
         return script(p);
     memcpy(copy, p->text + p->at, n);
     copy[n] = '\0';
@@ -236,7 +220,8 @@ static size_t put_utf8(char *out, uint32_t c)
     return 4;
 }
 
-/* Behind a backslash: appends what the escape stands for. False: leave it to JavaScript (octal, lone surrogates, errors). */
+/* Behind a backslash: appends what the escape stands for. False: leave it to JavaScript (octal, lone surrogates,
+ * errors). */
 static bool escape(struct parser *p, char *out, size_t *len)
 {
     static const char named[] = "n\nt\tr\rb\bf\fv\v";
@@ -348,8 +333,8 @@ static bool name(struct parser *p, size_t from, size_t n)
     static const struct {
         const char *word;
         enum hz_expr_op op;
-    } words[] = {{"input", HZ_OP_INPUT}, {"env", HZ_OP_ENV}, {"true", HZ_OP_TRUE}, {"false", HZ_OP_FALSE}, {"null", HZ_OP_NULL},
-            {"undefined", HZ_OP_UNDEFINED}};
+    } words[] = {{"input", HZ_OP_INPUT}, {"env", HZ_OP_ENV}, {"true", HZ_OP_TRUE}, {"false", HZ_OP_FALSE},
+            {"null", HZ_OP_NULL}, {"undefined", HZ_OP_UNDEFINED}};
     const char *word = p->text + from;
     struct hz_expr_step *step;
     int64_t node;
@@ -549,7 +534,7 @@ static bool unary(struct parser *p)
     return ok;
 }
 
-struct operator {
+struct infix {
     const char *token;
     const char *unless; /* characters that make it another operator when they follow */
     unsigned level;
@@ -558,24 +543,23 @@ struct operator {
 enum { LEVEL_COALESCE = 1, LEVEL_OR, LEVEL_AND, LEVEL_EQUAL, LEVEL_LESS, LEVEL_ADD, LEVEL_MULTIPLY };
 
 /* Longer tokens first. Assignments, shifts, powers and comments are JavaScript's business: no entry matches them. */
-static const struct operator operators[] = {
-        {"===", "", LEVEL_EQUAL, HZ_OP_SEQ}, {"!==", "", LEVEL_EQUAL, HZ_OP_SNE}, {"==", "=", LEVEL_EQUAL, HZ_OP_EQ},
-        {"!=", "=", LEVEL_EQUAL, HZ_OP_NE}, {"<=", "", LEVEL_LESS, HZ_OP_LE}, {">=", "", LEVEL_LESS, HZ_OP_GE},
-        {"<", "<=!", LEVEL_LESS, HZ_OP_LT}, {">", ">=", LEVEL_LESS, HZ_OP_GT}, {"&&", "=", LEVEL_AND, HZ_OP_AND},
-        {"||", "=", LEVEL_OR, HZ_OP_OR}, {"??", "=", LEVEL_COALESCE, HZ_OP_COALESCE}, {"+", "+=", LEVEL_ADD, HZ_OP_ADD},
-        {"-", "-=", LEVEL_ADD, HZ_OP_SUB}, {"*", "*=", LEVEL_MULTIPLY, HZ_OP_MUL}, {"/", "/*=", LEVEL_MULTIPLY, HZ_OP_DIV},
-        {"%", "=", LEVEL_MULTIPLY, HZ_OP_MOD}};
+static const struct infix infixes[] = {{"===", "", LEVEL_EQUAL, HZ_OP_SEQ}, {"!==", "", LEVEL_EQUAL, HZ_OP_SNE},
+        {"==", "=", LEVEL_EQUAL, HZ_OP_EQ}, {"!=", "=", LEVEL_EQUAL, HZ_OP_NE}, {"<=", "", LEVEL_LESS, HZ_OP_LE},
+        {">=", "", LEVEL_LESS, HZ_OP_GE}, {"<", "<=!", LEVEL_LESS, HZ_OP_LT}, {">", ">=", LEVEL_LESS, HZ_OP_GT},
+        {"&&", "=", LEVEL_AND, HZ_OP_AND}, {"||", "=", LEVEL_OR, HZ_OP_OR}, {"??", "=", LEVEL_COALESCE, HZ_OP_COALESCE},
+        {"+", "+=", LEVEL_ADD, HZ_OP_ADD}, {"-", "-=", LEVEL_ADD, HZ_OP_SUB}, {"*", "*=", LEVEL_MULTIPLY, HZ_OP_MUL},
+        {"/", "/*=", LEVEL_MULTIPLY, HZ_OP_DIV}, {"%", "=", LEVEL_MULTIPLY, HZ_OP_MOD}};
 
-static const struct operator *operator_at(struct parser *p)
+static const struct infix *infix_at(struct parser *p)
 {
     blanks(p);
-    for (size_t i = 0; i < HZ_COUNT_OF(operators); i++) {
+    for (size_t i = 0; i < HZ_COUNT_OF(infixes); i++) {
         char next;
 
-        if (!looking_at(p, operators[i].token))
+        if (!looking_at(p, infixes[i].token))
             continue;
-        next = peek(p, strlen(operators[i].token));
-        return next != '\0' && strchr(operators[i].unless, next) ? NULL : &operators[i];
+        next = peek(p, strlen(infixes[i].token));
+        return next != '\0' && strchr(infixes[i].unless, next) ? NULL : &infixes[i];
     }
     return NULL;
 }
@@ -583,14 +567,14 @@ static const struct operator *operator_at(struct parser *p)
 /* Operators of `level` and tighter. *ret_logic: which of ?? and || && stood here without parentheses around them. */
 static bool binary(struct parser *p, unsigned level, unsigned *ret_logic)
 {
-    const struct operator *found;
+    const struct infix *found;
     unsigned logic = 0;
 
     if (++p->nesting > HZ_FLOW_MAX_EXPR_DEPTH)
         return script(p);
     if (!unary(p))
         return false;
-    while ((found = operator_at(p)) != NULL && found->level >= level) {
+    while ((found = infix_at(p)) != NULL && found->level >= level) {
         bool jumps = found->level <= LEVEL_AND;
         unsigned right = 0;
         uint32_t jump = 0;

@@ -11,7 +11,7 @@
 struct hz_expr_step {
     uint32_t op; /* enum hz_expr_op */
     uint32_t from, to;
-    uint32_t a;  /* node index or jump target; offset in `texts` for HZ_OP_MEMBER, HZ_OP_MEMBER_OPT, HZ_OP_TEXT */
+    uint32_t a; /* node index or jump target; offset in `texts` for HZ_OP_MEMBER, HZ_OP_MEMBER_OPT, HZ_OP_TEXT */
     uint32_t len;
     double number;
 };
@@ -52,10 +52,11 @@ void hz_expr_code_fini(struct hz_expr_code *code);
  * hz_expr_scan - tokens of any JavaScript expression: calls `name` for each identifier (also those inside strings and
  * templates: a superset), checks brackets and quotes. NULL, or a static reason with *ret_at.
  */
-const char *hz_expr_scan(const char *text, size_t len, void (*name)(void *arg, const char *name, size_t len), void *arg,
-        size_t *ret_at);
+const char *hz_expr_scan(
+        const char *text, size_t len, void (*name)(void *arg, const char *name, size_t len), void *arg, size_t *ret_at);
 
-/* Length of the identifier that starts at text, 0 if none. Letters beyond ASCII count; symbols and punctuation do not. */
+/* Length of the identifier that starts at text, 0 if none. Letters beyond ASCII count; symbols and punctuation do not.
+ */
 size_t hz_expr_identifier(const char *text, size_t len);
 /* Is it a word that no variable can have? */
 bool hz_expr_reserved(const char *word, size_t len);

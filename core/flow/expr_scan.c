@@ -85,8 +85,10 @@ static bool in_list(const char *word, size_t len, const char *list)
 bool hz_expr_reserved(const char *word, size_t len)
 {
     return in_list(word, len,
-            "await break case catch class const continue debugger default delete do else enum export extends false finally "
-            "for function if import in instanceof new null return super switch this throw true try typeof var void while "
+            "await break case catch class const continue debugger default delete do else enum export extends false "
+            "finally "
+            "for function if import in instanceof new null return super switch this throw true try typeof var void "
+            "while "
             "with yield let static implements interface package private protected public eval arguments undefined NaN "
             "Infinity");
 }
@@ -94,10 +96,14 @@ bool hz_expr_reserved(const char *word, size_t len)
 bool hz_expr_global(const char *name, size_t len)
 {
     return in_list(name, len,
-            "Math JSON Date Number String Boolean Array Object RegExp Map Set WeakMap WeakSet Symbol BigInt Promise Proxy "
-            "Reflect Function Error TypeError RangeError SyntaxError ReferenceError EvalError URIError AggregateError Intl "
-            "Iterator globalThis console parseInt parseFloat isNaN isFinite escape unescape encodeURI encodeURIComponent "
-            "decodeURI decodeURIComponent ArrayBuffer DataView Atomics WebAssembly WeakRef FinalizationRegistry Int8Array "
+            "Math JSON Date Number String Boolean Array Object RegExp Map Set WeakMap WeakSet Symbol BigInt Promise "
+            "Proxy "
+            "Reflect Function Error TypeError RangeError SyntaxError ReferenceError EvalError URIError AggregateError "
+            "Intl "
+            "Iterator globalThis console parseInt parseFloat isNaN isFinite escape unescape encodeURI "
+            "encodeURIComponent "
+            "decodeURI decodeURIComponent ArrayBuffer DataView Atomics WebAssembly WeakRef FinalizationRegistry "
+            "Int8Array "
             "Int16Array Int32Array Uint8Array Uint8ClampedArray Uint16Array Uint32Array Float16Array Float32Array "
             "Float64Array BigInt64Array BigUint64Array btoa atob _keys _keysReplace _values _repeat _length _extract "
             "_extractValues _randomInt _randomFloat _randomString _now _dayJs");
@@ -109,19 +115,24 @@ bool hz_expr_inherited(const char *member, size_t len, unsigned kinds)
         return false;
     if (len >= 7 && strchr("tvhpic_", member[0]) && member[0] != '\0' /* asked for each member that is absent */
             && in_list(member, len,
-                "toString toLocaleString valueOf hasOwnProperty propertyIsEnumerable isPrototypeOf constructor __proto__ "
-                "__defineGetter__ __defineSetter__ __lookupGetter__ __lookupSetter__"))
+                       "toString toLocaleString valueOf hasOwnProperty propertyIsEnumerable isPrototypeOf constructor "
+                       "__proto__ "
+                       "__defineGetter__ __defineSetter__ __lookupGetter__ __lookupSetter__"))
         return true;
-    if ((kinds & HZ_EXPR_OF_STRING)
-            && in_list(member, len,
-                    "concat match matchAll padStart padEnd repeat replace replaceAll search split anchor big bold blink fixed "
-                    "fontcolor fontsize italics link small strike sub sup charAt charCodeAt codePointAt indexOf lastIndexOf "
-                    "slice substr at substring toLowerCase toUpperCase localeCompare toLocaleLowerCase toLocaleUpperCase trim "
-                    "startsWith endsWith includes normalize trimStart trimLeft trimEnd trimRight isWellFormed toWellFormed"))
+    if ((kinds & HZ_EXPR_OF_STRING) && in_list(member, len,
+                                               "concat match matchAll padStart padEnd repeat replace replaceAll search "
+                                               "split anchor big bold blink fixed "
+                                               "fontcolor fontsize italics link small strike sub sup charAt charCodeAt "
+                                               "codePointAt indexOf lastIndexOf "
+                                               "slice substr at substring toLowerCase toUpperCase localeCompare "
+                                               "toLocaleLowerCase toLocaleUpperCase trim "
+                                               "startsWith endsWith includes normalize trimStart trimLeft trimEnd "
+                                               "trimRight isWellFormed toWellFormed"))
         return true;
-    if ((kinds & HZ_EXPR_OF_ARRAY)
-            && in_list(member, len,
-                    "values concat fill join pop push reverse shift slice sort splice unshift every forEach some indexOf "
+    if ((kinds & HZ_EXPR_OF_ARRAY) &&
+            in_list(member, len,
+                    "values concat fill join pop push reverse shift slice sort splice unshift every forEach some "
+                    "indexOf "
                     "lastIndexOf filter flat flatMap reduce reduceRight map keys entries find findLast findIndex "
                     "findLastIndex includes copyWithin at toReversed toSorted toSpliced with"))
         return true;
@@ -192,8 +203,8 @@ static size_t skip_comment(const char *text, size_t len, size_t at)
 
 static bool closes(char open, char close)
 {
-    return (open == '(' && close == ')') || (open == '[' && close == ']') || (open == '{' && close == '}')
-            || (open == '$' && close == '}');
+    return (open == '(' && close == ')') || (open == '[' && close == ']') || (open == '{' && close == '}') ||
+           (open == '$' && close == '}');
 }
 
 static void push(struct brackets *stack, char open, size_t at)
@@ -277,8 +288,8 @@ static const char *scan_brackets(const char *text, size_t len, size_t *ret_at)
     return "a bracket that is never closed";
 }
 
-const char *hz_expr_scan(const char *text, size_t len, void (*name)(void *arg, const char *name, size_t len), void *arg,
-        size_t *ret_at)
+const char *hz_expr_scan(
+        const char *text, size_t len, void (*name)(void *arg, const char *name, size_t len), void *arg, size_t *ret_at)
 {
     size_t at = 0;
 
@@ -288,7 +299,8 @@ const char *hz_expr_scan(const char *text, size_t len, void (*name)(void *arg, c
         if (n > 0)
             name(arg, text + at, n);
         else if (text[at] >= '0' && text[at] <= '9') /* the letters of 1e5 are no name */
-            while (at + n < len && ((text[at + n] >= '0' && text[at + n] <= '9') || ascii_start((unsigned char)text[at + n])))
+            while (at + n < len &&
+                    ((text[at + n] >= '0' && text[at + n] <= '9') || ascii_start((unsigned char)text[at + n])))
                 n++;
         at += n > 0 ? n : 1;
     }

@@ -11,19 +11,19 @@
 #include <string.h>
 
 /* More digits than this may lie beyond 2^53; such an integer is read as double. */
-#define SAFE_DIGITS 15
+#define SAFE_DIGITS  15
 #define SAFE_INTEGER (1LL << 53)
-#define NUMBER_TEXT 2048
+#define NUMBER_TEXT  2048
 
 struct scan {
     const char *text;
     size_t len, at;
     int line;
-    size_t line_start;       /* offset of the line's first byte */
-    size_t continuation;     /* continuation bytes since then: columns count characters */
+    size_t line_start;   /* offset of the line's first byte */
+    size_t continuation; /* continuation bytes since then: columns count characters */
     unsigned depth, max_depth;
-    bool rewrite;            /* some token has to be changed */
-    FILE *out;               /* second pass: the changed copy; NULL in the first */
+    bool rewrite; /* some token has to be changed */
+    FILE *out;    /* second pass: the changed copy; NULL in the first */
     struct hz_json_text_error *error;
 };
 
@@ -45,7 +45,8 @@ static void copy_out(struct scan *scan, size_t from, size_t to)
         fwrite(scan->text + from, 1, to - from, scan->out);
 }
 
-/* Length of the well-formed UTF-8 character at `at`, or 0 (RFC 3629: no overlong form, no surrogate, at most 10FFFF). */
+/* Length of the well-formed UTF-8 character at `at`, or 0 (RFC 3629: no overlong form, no surrogate, at most 10FFFF).
+ */
 static size_t utf8_length(const struct scan *scan)
 {
     const unsigned char *s = (const unsigned char *)scan->text + scan->at;
@@ -57,7 +58,8 @@ static size_t utf8_length(const struct scan *scan)
         return 2;
     if ((s[0] & 0xf0) == 0xe0 && left >= 3 && (s[1] & 0xc0) == 0x80 && (s[2] & 0xc0) == 0x80)
         return (s[0] == 0xe0 && s[1] < 0xa0) || (s[0] == 0xed && s[1] > 0x9f) ? 0 : 3;
-    if (s[0] >= 0xf0 && s[0] <= 0xf4 && left >= 4 && (s[1] & 0xc0) == 0x80 && (s[2] & 0xc0) == 0x80 && (s[3] & 0xc0) == 0x80)
+    if (s[0] >= 0xf0 && s[0] <= 0xf4 && left >= 4 && (s[1] & 0xc0) == 0x80 && (s[2] & 0xc0) == 0x80 &&
+            (s[3] & 0xc0) == 0x80)
         return (s[0] == 0xf0 && s[1] < 0x90) || (s[0] == 0xf4 && s[1] > 0x8f) ? 0 : 4;
     return 0;
 }
@@ -198,7 +200,8 @@ static bool scan_text(struct scan *scan)
 static json_t *load(const char *text, size_t len, bool unique, struct hz_json_text_error *ret_error)
 {
     json_error_t error;
-    json_t *value = json_loadb(text, len, JSON_DECODE_ANY | JSON_ALLOW_NUL | (unique ? JSON_REJECT_DUPLICATES : 0u), &error);
+    json_t *value =
+            json_loadb(text, len, JSON_DECODE_ANY | JSON_ALLOW_NUL | (unique ? JSON_REJECT_DUPLICATES : 0u), &error);
 
     if (!value) {
         snprintf(ret_error->message, sizeof(ret_error->message), "%s", error.text);
@@ -208,7 +211,8 @@ static json_t *load(const char *text, size_t len, bool unique, struct hz_json_te
     return value;
 }
 
-json_t *hz_json_text_parse(const char *text, size_t len, unsigned max_depth, bool unique, struct hz_json_text_error *ret_error)
+json_t *hz_json_text_parse(
+        const char *text, size_t len, unsigned max_depth, bool unique, struct hz_json_text_error *ret_error)
 {
     struct scan scan = {.line = 1, .max_depth = max_depth, .error = ret_error};
     char *changed = NULL;

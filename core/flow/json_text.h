@@ -21,7 +21,8 @@ struct hz_json_text_error {
  * ret_error  filled when NULL is returned
  * Cost       one pass over the text, then jansson's; a copy of the text only if a number or escape has to be rewritten
  */
-json_t *hz_json_text_parse(const char *text, size_t len, unsigned max_depth, bool unique, struct hz_json_text_error *ret_error);
+json_t *hz_json_text_parse(
+        const char *text, size_t len, unsigned max_depth, bool unique, struct hz_json_text_error *ret_error);
 
 /* Text of a value, NUL-terminated; caller frees; NULL: out of memory. indent 0: compact. Nesting is what the parser let
  * in, so recursion is bounded. */

@@ -8,7 +8,7 @@
 #include "flow.h"
 
 #define HZ_MODEL_MAGIC 0x464c4f57u /* "WOLF" */
-#define HZ_MODEL_NONE UINT32_MAX
+#define HZ_MODEL_NONE  UINT32_MAX
 
 /* Every member points into the JSON; `properties`, `meta` and `info` are NULL when absent. */
 struct hz_model_node {
@@ -26,9 +26,9 @@ struct hz_model_link {
 struct hz_flow {
     uint32_t magic, node_count, link_count;
     json_t *root;
-    json_t *by_id;   /* node id -> index */
+    json_t *by_id; /* node id -> index */
     const char *uid, *name, *version, *router;
-    const json_t *environment; /* array or NULL */
+    const json_t *environment;   /* array or NULL */
     struct hz_model_node *nodes; /* in file order */
     struct hz_model_link *links; /* in file order, all of them */
 };

@@ -18,7 +18,8 @@ struct parse {
 };
 
 /* An error that belongs to no node; `property` is a path in the file. */
-static void HZ_PRINTF(4, 5) file_error(struct parse *parse, const char *property, const char *expected, const char *format, ...)
+static void HZ_PRINTF(4, 5)
+        file_error(struct parse *parse, const char *property, const char *expected, const char *format, ...)
 {
     struct hz_report_place place = {.property = property};
     char message[256];
@@ -31,8 +32,8 @@ static void HZ_PRINTF(4, 5) file_error(struct parse *parse, const char *property
 }
 
 /* A member that has to be of one type when it is there; NULL and a finding if it is of another. */
-static const json_t *member_of(struct parse *parse, const json_t *object, const char *path, const char *key, json_type type,
-        const char *expected)
+static const json_t *member_of(struct parse *parse, const json_t *object, const char *path, const char *key,
+        json_type type, const char *expected)
 {
     const json_t *value = hz_model_get(object, key);
     char property[128];
@@ -45,7 +46,8 @@ static const json_t *member_of(struct parse *parse, const json_t *object, const 
 }
 
 /* A short text that has to be a string when it is there. */
-static const char *short_text(struct parse *parse, const json_t *object, const char *path, const char *key, const char *fallback)
+static const char *short_text(
+        struct parse *parse, const json_t *object, const char *path, const char *key, const char *fallback)
 {
     const json_t *value = member_of(parse, object, path, key, JSON_STRING, "a string");
     char property[128];
@@ -54,7 +56,8 @@ static const char *short_text(struct parse *parse, const json_t *object, const c
         return fallback;
     snprintf(property, sizeof(property), "%s%s%s", path, *path ? "." : "", key);
     if (json_string_length(value) > HZ_FLOW_MAX_NAME)
-        file_error(parse, property, HZ_LIMIT("at most ", HZ_FLOW_MAX_NAME, " bytes"), "has %zu bytes", json_string_length(value));
+        file_error(parse, property, HZ_LIMIT("at most ", HZ_FLOW_MAX_NAME, " bytes"), "has %zu bytes",
+                json_string_length(value));
     else if (strlen(json_string_value(value)) != json_string_length(value))
         file_error(parse, property, "text without NUL", "holds a NUL character");
     else
@@ -79,7 +82,8 @@ static void parse_head(struct parse *parse)
     else
         flow->environment = member_of(parse, flow->root, "", "environment", JSON_ARRAY, "an array of names");
     if (json_array_size(flow->environment) > HZ_FLOW_MAX_ENVIRONMENT) {
-        file_error(parse, "environment", HZ_LIMIT("at most ", HZ_FLOW_MAX_ENVIRONMENT, " names"), "has %zu names", json_array_size(flow->environment));
+        file_error(parse, "environment", HZ_LIMIT("at most ", HZ_FLOW_MAX_ENVIRONMENT, " names"), "has %zu names",
+                json_array_size(flow->environment));
         flow->environment = NULL;
     }
     for (size_t i = 0; i < json_array_size(flow->environment); i++) {
@@ -89,13 +93,15 @@ static void parse_head(struct parse *parse)
         snprintf(property, sizeof(property), "environment[%zu]", i);
         if (!json_is_string(name))
             file_error(parse, property, "a name", "is %s", hz_model_type_name(name));
-        else if (json_string_length(name) > HZ_FLOW_MAX_NAME || strlen(json_string_value(name)) != json_string_length(name))
-            file_error(parse, property, HZ_LIMIT("at most ", HZ_FLOW_MAX_NAME, " bytes, no NUL"), "is no name of a variable");
+        else if (json_string_length(name) > HZ_FLOW_MAX_NAME ||
+                 strlen(json_string_value(name)) != json_string_length(name))
+            file_error(parse, property, HZ_LIMIT("at most ", HZ_FLOW_MAX_NAME, " bytes, no NUL"),
+                    "is no name of a variable");
     }
 }
 
-static void node_error(struct parse *parse, const char *node, const char *property, const char *expected, const char *message,
-        const json_t *value)
+static void node_error(struct parse *parse, const char *node, const char *property, const char *expected,
+        const char *message, const json_t *value)
 {
     struct hz_report_place place = {.node = node, .property = property};
     char text[HZ_REPORT_QUOTE];
@@ -135,7 +141,8 @@ static const char *node_name(struct parse *parse, const json_t *json, const char
         return inner;
     }
     if (json_string_length(name) > HZ_FLOW_MAX_NAME || strlen(json_string_value(name)) != json_string_length(name)) {
-        node_error(parse, *inner ? inner : id, "name", HZ_LIMIT("at most ", HZ_FLOW_MAX_NAME, " bytes, no NUL"), "is no name:", name);
+        node_error(parse, *inner ? inner : id, "name", HZ_LIMIT("at most ", HZ_FLOW_MAX_NAME, " bytes, no NUL"),
+                "is no name:", name);
         return inner;
     }
     return json_string_value(name);
@@ -176,7 +183,8 @@ static int parse_nodes(struct parse *parse)
         if (json_object_iter_key_len(at) > HZ_FLOW_MAX_NAME) {
             char text[HZ_REPORT_QUOTE];
 
-            node_error(parse, hz_report_quote(node->id, strlen(node->id), text), "", HZ_LIMIT("an id of at most ", HZ_FLOW_MAX_NAME, " bytes"),
+            node_error(parse, hz_report_quote(node->id, strlen(node->id), text), "",
+                    HZ_LIMIT("an id of at most ", HZ_FLOW_MAX_NAME, " bytes"),
                     "has an id that is too long, its value is", node->json);
             continue;
         }
@@ -188,8 +196,8 @@ static int parse_nodes(struct parse *parse)
         if (!*node->name)
             node->name = node->id;
         type = hz_model_get(node->json, "type");
-        if (!json_is_string(type) || json_string_length(type) == 0 || json_string_length(type) > HZ_FLOW_MAX_NAME
-                || strlen(json_string_value(type)) != json_string_length(type))
+        if (!json_is_string(type) || json_string_length(type) == 0 || json_string_length(type) > HZ_FLOW_MAX_NAME ||
+                strlen(json_string_value(type)) != json_string_length(type))
             node_error(parse, node->name, "type", "the name of a node type", "is", type);
         else
             node->type = json_string_value(type);
@@ -215,11 +223,12 @@ static const char *link_text(struct parse *parse, const struct hz_model_link *li
     }
     if (!value || json_is_null(value))
         return NULL;
-    if (json_is_string(value) && json_string_length(value) <= HZ_FLOW_MAX_NAME
-            && strlen(json_string_value(value)) == json_string_length(value))
+    if (json_is_string(value) && json_string_length(value) <= HZ_FLOW_MAX_NAME &&
+            strlen(json_string_value(value)) == json_string_length(value))
         return json_string_value(value);
     snprintf(property, sizeof(property), "connections[%u].%s", link->position, key);
-    file_error(parse, property, json_is_string(value) ? HZ_LIMIT("at most ", HZ_FLOW_MAX_NAME, " bytes, no NUL") : "a string", "is %s",
+    file_error(parse, property,
+            json_is_string(value) ? HZ_LIMIT("at most ", HZ_FLOW_MAX_NAME, " bytes, no NUL") : "a string", "is %s",
             json_is_string(value) ? "no name" : hz_model_type_name(value));
     return "";
 }
@@ -237,7 +246,8 @@ static int parse_links(struct parse *parse)
         return 0;
     }
     if (count > HZ_FLOW_MAX_CONNECTIONS) {
-        file_error(parse, "connections", HZ_LIMIT("at most ", HZ_FLOW_MAX_CONNECTIONS, " connections"), "has %zu connections", count);
+        file_error(parse, "connections", HZ_LIMIT("at most ", HZ_FLOW_MAX_CONNECTIONS, " connections"),
+                "has %zu connections", count);
         return 0;
     }
     flow->links = calloc(count + 1, sizeof(*flow->links));
@@ -301,7 +311,8 @@ int hz_flow_parse(const char *text, size_t len, struct hz_flow_report *report, s
         struct hz_report_place place = {.line = error.line, .column = HZ_MAX(error.column, 1)};
 
         hz_report_add(report, HZ_FLOW_ERROR, &place,
-                strstr(error.message, "duplicate") ? "each key once in an object" : "JSON text in UTF-8", "%s", error.message);
+                strstr(error.message, "duplicate") ? "each key once in an object" : "JSON text in UTF-8", "%s",
+                error.message);
         goto fail;
     }
     if (!json_is_object(parse.flow->root)) {

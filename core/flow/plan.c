@@ -4,11 +4,13 @@
  */
 #include "plan.h"
 #include "limits.h"
+#include "plan_op.h"
 #include "shm/err.h"
 #include <stdlib.h>
 #include <string.h>
 
-_Static_assert(sizeof(struct hz_plan_op) == 16 && offsetof(struct hz_plan_op, number) == 8, "layout is part of the format");
+_Static_assert(
+        sizeof(struct hz_plan_op) == 16 && offsetof(struct hz_plan_op, number) == 8, "layout is part of the format");
 _Static_assert(sizeof(struct hz_plan_expr) == 32 && sizeof(struct hz_plan_tree) == 16, "layout is part of the format");
 _Static_assert(sizeof(struct hz_plan) % 8 == 0, "tables start aligned");
 
@@ -17,7 +19,7 @@ _Static_assert(sizeof(struct hz_plan) % 8 == 0, "tables start aligned");
 
 struct check {
     const struct hz_plan *plan;
-    const char *why; /* of the first broken rule */
+    const char *why;  /* of the first broken rule */
     uint32_t *depths; /* per operation of one expression: cells on the stack there, plus 1; 0 unknown */
     uint8_t *levels;  /* per tree: height; 0 not seen as a child yet */
     uint8_t *owned;   /* per tree: somebody's child, property or log already */
@@ -39,14 +41,14 @@ static bool text_ok(const struct hz_plan *plan, struct hz_plan_text text)
 {
     uint64_t end = (uint64_t)text.offset + text.len;
 
-    return text.offset >= plan->texts && end < (uint64_t)plan->texts + plan->text_bytes
-            && ((const char *)plan)[end] == '\0';
+    return text.offset >= plan->texts && end < (uint64_t)plan->texts + plan->text_bytes &&
+           ((const char *)plan)[end] == '\0';
 }
 
 static bool table_ok(const struct hz_plan *plan, uint32_t offset, uint32_t count, size_t size, uint32_t align)
 {
-    return offset >= sizeof(struct hz_plan) && offset % align == 0
-            && (uint64_t)offset + (uint64_t)count * size <= plan->size;
+    return offset >= sizeof(struct hz_plan) && offset % align == 0 &&
+           (uint64_t)offset + (uint64_t)count * size <= plan->size;
 }
 
 static bool check_head(struct check *check, size_t size)
@@ -56,22 +58,23 @@ static bool check_head(struct check *check, size_t size)
 
     if (p->size != size || size > HZ_FLOW_MAX_TEXT)
         return refuse(check, "size");
-    if (!table_ok(p, p->texts, p->text_bytes, 1, 1) || !table_ok(p, p->nodes, p->node_count, sizeof(struct hz_plan_node), 8)
-            || !table_ok(p, p->outputs, p->output_count, sizeof(struct hz_plan_output), 8)
-            || !table_ok(p, p->edges, p->edge_count, sizeof(struct hz_plan_edge), 8)
-            || !table_ok(p, p->props, p->prop_count, sizeof(struct hz_plan_prop), 8)
-            || !table_ok(p, p->trees, p->tree_count, sizeof(struct hz_plan_tree), 8)
-            || !table_ok(p, p->members, p->member_count, sizeof(struct hz_plan_member), 8)
-            || !table_ok(p, p->parts, p->part_count, sizeof(struct hz_plan_part), 8)
-            || !table_ok(p, p->exprs, p->expr_count, sizeof(struct hz_plan_expr), 8)
-            || !table_ok(p, p->ops, p->op_count, sizeof(struct hz_plan_op), 8)
-            || !table_ok(p, p->refs, p->ref_count, sizeof(uint32_t), 8)
-            || !table_ok(p, p->plugins, p->plugin_count, sizeof(struct hz_plan_plugin), 8))
+    if (!table_ok(p, p->texts, p->text_bytes, 1, 1) ||
+            !table_ok(p, p->nodes, p->node_count, sizeof(struct hz_plan_node), 8) ||
+            !table_ok(p, p->outputs, p->output_count, sizeof(struct hz_plan_output), 8) ||
+            !table_ok(p, p->edges, p->edge_count, sizeof(struct hz_plan_edge), 8) ||
+            !table_ok(p, p->props, p->prop_count, sizeof(struct hz_plan_prop), 8) ||
+            !table_ok(p, p->trees, p->tree_count, sizeof(struct hz_plan_tree), 8) ||
+            !table_ok(p, p->members, p->member_count, sizeof(struct hz_plan_member), 8) ||
+            !table_ok(p, p->parts, p->part_count, sizeof(struct hz_plan_part), 8) ||
+            !table_ok(p, p->exprs, p->expr_count, sizeof(struct hz_plan_expr), 8) ||
+            !table_ok(p, p->ops, p->op_count, sizeof(struct hz_plan_op), 8) ||
+            !table_ok(p, p->refs, p->ref_count, sizeof(uint32_t), 8) ||
+            !table_ok(p, p->plugins, p->plugin_count, sizeof(struct hz_plan_plugin), 8))
         return refuse(check, "a table outside the block");
     if (p->node_count > HZ_FLOW_MAX_NODES || p->start_node >= p->node_count)
         return refuse(check, "start node");
-    if (!text_ok(p, p->uid) || !text_ok(p, p->name) || !text_ok(p, p->flow_version) || !text_ok(p, p->router)
-            || !text_ok(p, p->environment))
+    if (!text_ok(p, p->uid) || !text_ok(p, p->name) || !text_ok(p, p->flow_version) || !text_ok(p, p->router) ||
+            !text_ok(p, p->environment))
         return refuse(check, "a text of the head");
     /* names are separated by NUL; the last one's NUL lies behind the text */
     for (uint32_t i = 0; i < p->environment.len; i++)
@@ -92,8 +95,8 @@ static bool check_simple_tables(struct check *check)
         if (!text_ok(p, hz_plan_edge(p, i)->input) || hz_plan_edge(p, i)->node >= p->node_count)
             return refuse(check, "a connection");
     for (uint32_t i = 0; i < p->output_count; i++)
-        if (!text_ok(p, hz_plan_output(p, i)->name)
-                || !inside(hz_plan_output(p, i)->first_edge, hz_plan_output(p, i)->edge_count, p->edge_count))
+        if (!text_ok(p, hz_plan_output(p, i)->name) ||
+                !inside(hz_plan_output(p, i)->first_edge, hz_plan_output(p, i)->edge_count, p->edge_count))
             return refuse(check, "an output");
     for (uint32_t i = 0; i < p->ref_count; i++)
         if (hz_plan_ref(p, i) >= p->node_count)
@@ -110,40 +113,6 @@ static bool check_simple_tables(struct check *check)
     return true;
 }
 
-/* What one operation takes from the stack and leaves; -1: no such operation. */
-static int op_needs(uint32_t op)
-{
-    switch ((enum hz_expr_op)op) {
-    case HZ_OP_INPUT: case HZ_OP_NODE: case HZ_OP_ENV: case HZ_OP_NUMBER: case HZ_OP_TEXT: case HZ_OP_TRUE:
-    case HZ_OP_FALSE: case HZ_OP_NULL: case HZ_OP_UNDEFINED: case HZ_OP_JUMP:
-        return 0;
-    case HZ_OP_MEMBER: case HZ_OP_MEMBER_OPT: case HZ_OP_NOT: case HZ_OP_NEGATE: case HZ_OP_PLUS: case HZ_OP_TYPEOF:
-    case HZ_OP_LENGTH: case HZ_OP_JUMP_FALSE: case HZ_OP_AND: case HZ_OP_OR: case HZ_OP_COALESCE: case HZ_OP_JUMP_NULLISH: case HZ_OP_END:
-        return 1;
-    case HZ_OP_INDEX: case HZ_OP_ADD: case HZ_OP_SUB: case HZ_OP_MUL: case HZ_OP_DIV: case HZ_OP_MOD: case HZ_OP_LT:
-    case HZ_OP_LE: case HZ_OP_GT: case HZ_OP_GE: case HZ_OP_EQ: case HZ_OP_NE: case HZ_OP_SEQ: case HZ_OP_SNE:
-        return 2;
-    }
-    return -1;
-}
-
-static uint32_t op_leaves(uint32_t op, uint32_t depth)
-{
-    switch ((enum hz_expr_op)op) {
-    case HZ_OP_INPUT: case HZ_OP_NODE: case HZ_OP_ENV: case HZ_OP_NUMBER: case HZ_OP_TEXT: case HZ_OP_TRUE:
-    case HZ_OP_FALSE: case HZ_OP_NULL: case HZ_OP_UNDEFINED:
-        return depth + 1;
-    case HZ_OP_INDEX: case HZ_OP_ADD: case HZ_OP_SUB: case HZ_OP_MUL: case HZ_OP_DIV: case HZ_OP_MOD: case HZ_OP_LT:
-    case HZ_OP_LE: case HZ_OP_GT: case HZ_OP_GE: case HZ_OP_EQ: case HZ_OP_NE: case HZ_OP_SEQ: case HZ_OP_SNE:
-    case HZ_OP_JUMP_FALSE: case HZ_OP_AND: case HZ_OP_OR: case HZ_OP_COALESCE:
-        return depth - 1;
-    case HZ_OP_MEMBER: case HZ_OP_MEMBER_OPT: case HZ_OP_NOT: case HZ_OP_NEGATE: case HZ_OP_PLUS: case HZ_OP_TYPEOF:
-    case HZ_OP_LENGTH: case HZ_OP_JUMP: case HZ_OP_JUMP_NULLISH: case HZ_OP_END:
-        break;
-    }
-    return depth;
-}
-
 /* Notes that `at` is reached with `depth` cells; every way there has to agree. */
 static bool reach(struct check *check, uint32_t at, uint32_t depth)
 {
@@ -153,36 +122,21 @@ static bool reach(struct check *check, uint32_t at, uint32_t depth)
     return true;
 }
 
-static bool check_operand(struct check *check, const struct hz_plan_expr *expr, uint32_t at, uint32_t depth)
+static bool check_operand(struct check *check, const struct hz_plan_expr *expr, uint32_t at, uint32_t left)
 {
     const struct hz_plan *p = check->plan;
     const struct hz_plan_op *op = hz_plan_op(p, expr->first_op + at);
-    bool jump = false;
-    uint32_t landing = depth;
+    const struct hz_plan_op_info *info = hz_plan_op_info(op->op);
 
-    switch ((enum hz_expr_op)op->op) {
-    case HZ_OP_NODE:
-        return op->a < p->node_count ? true : refuse(check, "an expression's node");
-    case HZ_OP_MEMBER: case HZ_OP_MEMBER_OPT: case HZ_OP_TEXT:
-        return text_ok(p, (struct hz_plan_text){op->a, op->len}) ? true : refuse(check, "an expression's text");
-    case HZ_OP_JUMP_FALSE:
-        jump = true;
-        landing = depth - 1;
-        break;
-    case HZ_OP_JUMP: case HZ_OP_AND: case HZ_OP_OR: case HZ_OP_COALESCE: case HZ_OP_JUMP_NULLISH:
-        jump = true;
-        break;
-    case HZ_OP_INPUT: case HZ_OP_ENV: case HZ_OP_INDEX: case HZ_OP_NUMBER: case HZ_OP_TRUE: case HZ_OP_FALSE:
-    case HZ_OP_NULL: case HZ_OP_UNDEFINED: case HZ_OP_NOT: case HZ_OP_NEGATE: case HZ_OP_PLUS: case HZ_OP_TYPEOF: case HZ_OP_LENGTH:
-    case HZ_OP_ADD: case HZ_OP_SUB: case HZ_OP_MUL: case HZ_OP_DIV: case HZ_OP_MOD: case HZ_OP_LT: case HZ_OP_LE:
-    case HZ_OP_GT: case HZ_OP_GE: case HZ_OP_EQ: case HZ_OP_NE: case HZ_OP_SEQ: case HZ_OP_SNE: case HZ_OP_END:
-        break;
-    }
-    if (!jump)
+    if (info->operand == HZ_PLAN_OP_NODE && op->a >= p->node_count)
+        return refuse(check, "an expression's node");
+    if (info->operand == HZ_PLAN_OP_TEXT && !text_ok(p, (struct hz_plan_text){op->a, op->len}))
+        return refuse(check, "an expression's text");
+    if (info->operand != HZ_PLAN_OP_JUMP)
         return true;
     if (op->a <= at || op->a >= expr->op_count)
         return refuse(check, "a jump that does not go forward inside its expression");
-    return reach(check, op->a, landing);
+    return reach(check, op->a, left - info->leaves + info->landing);
 }
 
 /* Abstract run: every operation is visited once, in order; jumps only go forward, so one pass knows all depths. */
@@ -190,7 +144,8 @@ static bool check_code(struct check *check, const struct hz_plan_expr *expr)
 {
     const struct hz_plan *p = check->plan;
 
-    if (expr->op_count == 0 || expr->op_count > HZ_FLOW_MAX_EXPR_OPS || !inside(expr->first_op, expr->op_count, p->op_count))
+    if (expr->op_count == 0 || expr->op_count > HZ_FLOW_MAX_EXPR_OPS ||
+            !inside(expr->first_op, expr->op_count, p->op_count))
         return refuse(check, "an expression's code");
     if (expr->max_stack == 0 || expr->max_stack > HZ_FLOW_MAX_EXPR_STACK)
         return refuse(check, "an expression's stack");
@@ -198,19 +153,19 @@ static bool check_code(struct check *check, const struct hz_plan_expr *expr)
     check->depths[0] = 1;
     for (uint32_t at = 0; at < expr->op_count; at++) {
         const struct hz_plan_op *op = hz_plan_op(p, expr->first_op + at);
-        int needs = op_needs(op->op);
+        const struct hz_plan_op_info *info = hz_plan_op_info(op->op);
         uint32_t depth, left;
 
-        if (needs < 0)
+        if (!info)
             return refuse(check, "an unknown operation");
         if (check->depths[at] == 0)
             return refuse(check, "an operation that nothing reaches");
         depth = check->depths[at] - 1;
-        if (depth < (uint32_t)needs)
+        if (depth < info->takes)
             return refuse(check, "an expression that takes more than there is");
-        if (!check_operand(check, expr, at, depth))
+        left = depth - info->takes + info->leaves;
+        if (!check_operand(check, expr, at, left))
             return false;
-        left = op_leaves(op->op, depth);
         if (left > expr->max_stack)
             return refuse(check, "an expression that needs a larger stack");
         if (op->op == HZ_OP_END) {
@@ -229,6 +184,7 @@ static bool check_code(struct check *check, const struct hz_plan_expr *expr)
 static bool check_exprs(struct check *check)
 {
     const struct hz_plan *p = check->plan;
+    uint32_t next_op = 0; /* code follows code without overlap: so the whole check stays linear */
 
     for (uint32_t i = 0; i < p->expr_count; i++) {
         const struct hz_plan_expr *expr = hz_plan_expr(p, i);
@@ -240,8 +196,10 @@ static bool check_exprs(struct check *check)
                 return refuse(check, "an expression's names");
         } else if (expr->kind != HZ_EXPR_NATIVE) {
             return refuse(check, "an expression's kind");
-        } else if (!check_code(check, expr)) {
-            return false;
+        } else if (expr->first_op != next_op || !check_code(check, expr)) {
+            return refuse(check, "an expression's code");
+        } else {
+            next_op += expr->op_count;
         }
     }
     return true;
@@ -270,8 +228,8 @@ static bool check_trees(struct check *check)
                 return refuse(check, "a constant's text");
             break;
         case HZ_TREE_TEMPLATE:
-            if (!inside(tree->a, tree->b, p->part_count) || ((tree->flags & HZ_TPL_WHOLE) && tree->b != 1)
-                    || ((tree->flags & HZ_TPL_WHOLE) && hz_plan_part(p, tree->a)->expr == UINT32_MAX))
+            if (!inside(tree->a, tree->b, p->part_count) || ((tree->flags & HZ_TPL_WHOLE) && tree->b != 1) ||
+                    ((tree->flags & HZ_TPL_WHOLE) && hz_plan_part(p, tree->a)->expr == UINT32_MAX))
                 return refuse(check, "a template");
             break;
         case HZ_TREE_OBJECT:
@@ -316,17 +274,17 @@ static bool check_nodes(struct check *check)
     for (uint32_t i = 0; i < p->node_count; i++) {
         const struct hz_plan_node *node = hz_plan_node(p, i);
 
-        if (!text_ok(p, node->id) || !text_ok(p, node->name) || !text_ok(p, node->type) || !text_ok(p, node->title)
-                || !text_ok(p, node->meta))
+        if (!text_ok(p, node->id) || !text_ok(p, node->name) || !text_ok(p, node->type) || !text_ok(p, node->title) ||
+                !text_ok(p, node->meta))
             return refuse(check, "a node's text");
-        if (!inside(node->first_prop, node->prop_count, p->prop_count)
-                || !inside(node->first_output, node->output_count, p->output_count)
-                || !inside(node->first_origin, node->origin_count, p->ref_count))
+        if (!inside(node->first_prop, node->prop_count, p->prop_count) ||
+                !inside(node->first_output, node->output_count, p->output_count) ||
+                !inside(node->first_origin, node->origin_count, p->ref_count))
             return refuse(check, "a node's tables");
         if (node->plugin >= p->plugin_count && !(node->plugin == UINT32_MAX && (node->flags & HZ_PLAN_NODE_UNKNOWN)))
             return refuse(check, "a node's plugin");
-        if (node->timeout_ms > HZ_FLOW_MAX_TIMEOUT_MS || node->retry_delay_ms > HZ_FLOW_MAX_TIMEOUT_MS
-                || node->retries > HZ_FLOW_MAX_RETRIES)
+        if (node->timeout_ms > HZ_FLOW_MAX_TIMEOUT_MS || node->retry_delay_ms > HZ_FLOW_MAX_TIMEOUT_MS ||
+                node->retries > HZ_FLOW_MAX_RETRIES)
             return refuse(check, "a node's limits");
         if (!check_log(check, &node->log_start) || !check_log(check, &node->log_exec))
             return false;
@@ -366,7 +324,8 @@ static bool equals(const struct hz_plan *plan, struct hz_plan_text text, const c
     return text.len == len && memcmp(hz_plan_chars(plan, text), name, len) == 0;
 }
 
-const struct hz_plan_output *hz_plan_find_output(const struct hz_plan *plan, uint32_t node, const char *name, size_t len)
+const struct hz_plan_output *hz_plan_find_output(
+        const struct hz_plan *plan, uint32_t node, const char *name, size_t len)
 {
     const struct hz_plan_node *from = hz_plan_node(plan, node);
 

@@ -9,18 +9,24 @@
 #include <string.h>
 
 #define TABLE_ALIGN 8u
-#define INTERN_MAX 64u /* longer texts are rarely equal */
+#define INTERN_MAX  64u /* longer texts are rarely equal */
 /* Room for the message around a plan that goes to a worker in one piece. */
 #define PLAN_MAX (HZ_FLOW_MAX_TEXT - 65536u)
 
 void hz_plan_build_init(struct hz_plan_build *build)
 {
-    *build = (struct hz_plan_build){.nodes.size = sizeof(struct hz_plan_node), .outputs.size = sizeof(struct hz_plan_output),
-            .edges.size = sizeof(struct hz_plan_edge), .props.size = sizeof(struct hz_plan_prop),
-            .trees.size = sizeof(struct hz_plan_tree), .members.size = sizeof(struct hz_plan_member),
-            .parts.size = sizeof(struct hz_plan_part), .exprs.size = sizeof(struct hz_plan_expr),
-            .ops.size = sizeof(struct hz_plan_op), .refs.size = sizeof(uint32_t),
-            .plugins.size = sizeof(struct hz_plan_plugin), .texts.size = 1};
+    *build = (struct hz_plan_build){.nodes.size = sizeof(struct hz_plan_node),
+            .outputs.size = sizeof(struct hz_plan_output),
+            .edges.size = sizeof(struct hz_plan_edge),
+            .props.size = sizeof(struct hz_plan_prop),
+            .trees.size = sizeof(struct hz_plan_tree),
+            .members.size = sizeof(struct hz_plan_member),
+            .parts.size = sizeof(struct hz_plan_part),
+            .exprs.size = sizeof(struct hz_plan_expr),
+            .ops.size = sizeof(struct hz_plan_op),
+            .refs.size = sizeof(uint32_t),
+            .plugins.size = sizeof(struct hz_plan_plugin),
+            .texts.size = 1};
 }
 
 void hz_plan_build_fini(struct hz_plan_build *build)
@@ -183,7 +189,8 @@ int hz_plan_build_finish(struct hz_plan_build *build, struct hz_plan **ret_plan)
     memcpy(block, head, sizeof(*head));
     for (size_t i = 0; i < HZ_COUNT_OF(layout); i++)
         if (layout[i].table->count > 0)
-            memcpy(block + *layout[i].offset, layout[i].table->data, (size_t)layout[i].table->count * layout[i].table->size);
+            memcpy(block + *layout[i].offset, layout[i].table->data,
+                    (size_t)layout[i].table->count * layout[i].table->size);
     code = hz_plan_check(block, size);
     if (code != 0) {
         free(block);

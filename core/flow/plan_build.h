@@ -1,6 +1,6 @@
 /*
- * plan_build.h - collects the tables of a plan while they grow and lays them out as one block. Texts lie first, directly
- * behind the head, so that an offset is final the moment a text is added.
+ * plan_build.h - collects the tables of a plan while they grow and lays them out as one block. Texts lie first,
+ * directly behind the head, so that an offset is final the moment a text is added.
  */
 #ifndef HZ_FLOW_PLAN_BUILD_H
 #define HZ_FLOW_PLAN_BUILD_H

@@ -66,13 +66,27 @@ static void put_string(struct printer *out, const char *text, size_t len)
         put(out, text + from, i - from);
         from = i + 1;
         switch (c) {
-        case '"': named = "\\\""; break;
-        case '\\': named = "\\\\"; break;
-        case '\b': named = "\\b"; break;
-        case '\f': named = "\\f"; break;
-        case '\n': named = "\\n"; break;
-        case '\r': named = "\\r"; break;
-        case '\t': named = "\\t"; break;
+        case '"':
+            named = "\\\"";
+            break;
+        case '\\':
+            named = "\\\\";
+            break;
+        case '\b':
+            named = "\\b";
+            break;
+        case '\f':
+            named = "\\f";
+            break;
+        case '\n':
+            named = "\\n";
+            break;
+        case '\r':
+            named = "\\r";
+            break;
+        case '\t':
+            named = "\\t";
+            break;
         default:
             snprintf(unit, sizeof(unit), "\\u%04x", c);
             named = unit;
@@ -174,17 +188,31 @@ static void put_value(struct printer *out, const json_t *value)
     char number[32];
 
     switch (json_typeof(value)) {
-    case JSON_OBJECT: put_object(out, value); break;
-    case JSON_ARRAY: put_array(out, value); break;
-    case JSON_STRING: put_string(out, json_string_value(value), json_string_length(value)); break;
+    case JSON_OBJECT:
+        put_object(out, value);
+        break;
+    case JSON_ARRAY:
+        put_array(out, value);
+        break;
+    case JSON_STRING:
+        put_string(out, json_string_value(value), json_string_length(value));
+        break;
     case JSON_INTEGER:
         snprintf(number, sizeof(number), "%" JSON_INTEGER_FORMAT, json_integer_value(value));
         put_text(out, number);
         break;
-    case JSON_REAL: put_real(out, json_real_value(value)); break;
-    case JSON_TRUE: put_text(out, "true"); break;
-    case JSON_FALSE: put_text(out, "false"); break;
-    case JSON_NULL: put_text(out, "null"); break;
+    case JSON_REAL:
+        put_real(out, json_real_value(value));
+        break;
+    case JSON_TRUE:
+        put_text(out, "true");
+        break;
+    case JSON_FALSE:
+        put_text(out, "false");
+        break;
+    case JSON_NULL:
+        put_text(out, "null");
+        break;
     }
 }
 

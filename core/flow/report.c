@@ -56,8 +56,13 @@ void hz_report_add(struct hz_flow_report *report, enum hz_flow_severity severity
         message = NULL;
     va_end(args);
     finding = &report->findings[report->count];
-    *finding = (struct hz_flow_finding){.severity = severity, .node = copy(place->node), .property = copy(place->property),
-            .message = message, .expected = copy(expected), .line = place->line, .column = place->column};
+    *finding = (struct hz_flow_finding){.severity = severity,
+            .node = copy(place->node),
+            .property = copy(place->property),
+            .message = message,
+            .expected = copy(expected),
+            .line = place->line,
+            .column = place->column};
     if (!finding->node || !finding->property || !finding->message || !finding->expected) {
         finding_fini(finding);
         return;

@@ -20,8 +20,8 @@ struct hz_report_place {
 void hz_report_add(struct hz_flow_report *report, enum hz_flow_severity severity, const struct hz_report_place *place,
         const char *expected, const char *format, ...) HZ_PRINTF(5, 6);
 
-/* A short, printable form of a file's bytes for messages: control characters as `?`, cut after 60 bytes at a character's
- * border. buf of HZ_REPORT_QUOTE bytes; returns buf. */
+/* A short, printable form of a file's bytes for messages: control characters as `?`, cut after 60 bytes at a
+ * character's border. buf of HZ_REPORT_QUOTE bytes; returns buf. */
 #define HZ_REPORT_QUOTE 72
 const char *hz_report_quote(const char *text, size_t len, char buf[HZ_REPORT_QUOTE]);
 

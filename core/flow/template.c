@@ -27,8 +27,8 @@ unsigned hz_template_rules(const json_t *property, const json_t *known)
         rules |= HZ_TEMPLATE_SKIP;
     if (json_is_true(hz_model_get(evaluation, "all")))
         rules |= HZ_TEMPLATE_ALL;
-    if (string_is(hz_model_get(property, "type") ? property : known, "type", "code")
-            && string_is(hz_model_get(property, "lang") ? property : known, "lang", "json"))
+    if (string_is(hz_model_get(property, "type") ? property : known, "type", "code") &&
+            string_is(hz_model_get(property, "lang") ? property : known, "lang", "json"))
         rules |= HZ_TEMPLATE_CODE;
     return rules;
 }
@@ -42,8 +42,8 @@ static bool pair(const char *text, size_t len, size_t at, char c)
 /* A line break as JavaScript's `.` sees it: also U+2028 and U+2029. */
 static bool line_break(const char *text, size_t len, size_t at)
 {
-    return text[at] == '\n' || text[at] == '\r'
-            || (len - at >= 3 && (memcmp(text + at, "\xe2\x80\xa8", 3) == 0 || memcmp(text + at, "\xe2\x80\xa9", 3) == 0));
+    return text[at] == '\n' || text[at] == '\r' ||
+           (len - at >= 3 && (memcmp(text + at, "\xe2\x80\xa8", 3) == 0 || memcmp(text + at, "\xe2\x80\xa9", 3) == 0));
 }
 
 bool hz_template_find(const char *text, size_t len, size_t start, size_t *ret_from, size_t *ret_to)
@@ -90,8 +90,11 @@ static int64_t resolve(void *arg, const char *name, size_t len)
 static uint32_t add_native(struct hz_compile *compile, const struct hz_expr_code *code, struct hz_plan_text source)
 {
     struct hz_plan_build *build = &compile->build;
-    struct hz_plan_expr expr = {.kind = HZ_EXPR_NATIVE, .first_op = build->ops.count, .op_count = code->count,
-            .max_stack = code->max_stack, .text = source};
+    struct hz_plan_expr expr = {.kind = HZ_EXPR_NATIVE,
+            .first_op = build->ops.count,
+            .op_count = code->count,
+            .max_stack = code->max_stack,
+            .text = source};
 
     for (uint32_t i = 0; i < code->count; i++) {
         const struct hz_expr_step *step = &code->steps[i];
@@ -130,8 +133,8 @@ static void note_name(void *arg, const char *name, size_t len)
     const json_t *index = json_object_getn(refs->compile->names, name, len);
     uint32_t node;
 
-    if (!index || hz_expr_reserved(name, len) || (len == 5 && memcmp(name, "input", 5) == 0)
-            || (len == 3 && memcmp(name, "env", 3) == 0))
+    if (!index || hz_expr_reserved(name, len) || (len == 5 && memcmp(name, "input", 5) == 0) ||
+            (len == 3 && memcmp(name, "env", 3) == 0))
         return;
     node = (uint32_t)json_integer_value(index);
     if (refs->compile->same_name[node] != HZ_MODEL_NONE)
@@ -148,7 +151,8 @@ static void find_broken(struct hz_compile *compile, const char *text, size_t len
             "the expression `%s` is broken: %s, at character %zu", hz_report_quote(text, len, quoted), reason, at + 1);
 }
 
-static uint32_t add_script(struct hz_compile *compile, const char *text, size_t len, struct hz_plan_text source, bool broken)
+static uint32_t add_script(
+        struct hz_compile *compile, const char *text, size_t len, struct hz_plan_text source, bool broken)
 {
     struct refs refs = {.compile = compile, .first = compile->build.refs.count};
     struct hz_plan_expr expr = {.kind = HZ_EXPR_SCRIPT, .text = source, .first_ref = refs.first};
@@ -187,7 +191,8 @@ static uint32_t add_expr(struct hz_compile *compile, const char *text, size_t le
     compile->expressions++;
     if (whole && blank_text(text, len)) {
         /* an empty condition is what the canvas stores for a new one: it counts as not true */
-        hz_compile_find(compile, HZ_FLOW_WARNING, "a JavaScript expression", "an expression that is empty always fails");
+        hz_compile_find(
+                compile, HZ_FLOW_WARNING, "a JavaScript expression", "an expression that is empty always fails");
         return add_script(compile, text, len, source, true);
     }
     if (len > HZ_FLOW_MAX_EXPR)
@@ -260,9 +265,8 @@ static bool looks_like_json(const char *text, size_t len)
         first++;
     while (last > first && strchr(" \t\r\n", text[last - 1]))
         last--;
-    return last - first >= 2
-            && ((text[first] == '{' && text[last - 1] == '}' && text[first + 1] != '{')
-                    || (text[first] == '[' && text[last - 1] == ']'));
+    return last - first >= 2 && ((text[first] == '{' && text[last - 1] == '}' && text[first + 1] != '{') ||
+                                        (text[first] == '[' && text[last - 1] == ']'));
 }
 
 static void add_part(struct hz_compile *compile, struct hz_plan_text text, uint32_t expr, bool in_string)
@@ -273,11 +277,12 @@ static void add_part(struct hz_compile *compile, struct hz_plan_text text, uint3
 }
 
 /* The parts of a text; expressions have been compiled already, in order, from `first_expr`. */
-static uint32_t add_template(struct hz_compile *compile, const char *text, size_t len, unsigned rules, uint32_t first_expr)
+static uint32_t add_template(
+        struct hz_compile *compile, const char *text, size_t len, unsigned rules, uint32_t first_expr)
 {
     struct hz_plan_build *build = &compile->build;
-    struct hz_plan_tree tree = {.kind = HZ_TREE_TEMPLATE, .a = build->parts.count,
-            .flags = rules & HZ_TEMPLATE_VALUE ? HZ_TPL_VALUE : 0};
+    struct hz_plan_tree tree = {
+            .kind = HZ_TREE_TEMPLATE, .a = build->parts.count, .flags = rules & HZ_TEMPLATE_VALUE ? HZ_TPL_VALUE : 0};
     bool in_string = false, escaped = false, json;
     size_t from, to, at = 0;
 
@@ -407,7 +412,8 @@ static uint32_t walk_array(struct hz_compile *compile, const json_t *array, stru
     return add_container(compile, HZ_TREE_ARRAY, members, values, count);
 }
 
-/* Rules for one member of an object: only `value` is parsed or is a whole expression; a list's template is left alone. */
+/* Rules for one member of an object: only `value` is parsed or is a whole expression; a list's template is left alone.
+ */
 static unsigned member_rules(const json_t *object, const char *key, unsigned rules)
 {
     if (strcmp(key, "value") == 0)

@@ -16,12 +16,13 @@
 #include <string.h>
 #include <unistd.h>
 
-#define DEFAULT_COUNT 10000u
-#define DEFAULT_SEED 20261123u
-#define INPUT_MAX (1u << 20)
+#define DEFAULT_COUNT   10000u
+#define DEFAULT_SEED    20261123u
+#define INPUT_MAX       (1u << 20)
 #define SECONDS_FOR_ONE 1u
 
-static const char *const names[] = {"conditional", "delay", "error", "hello", "iteration", "large", "parallelism", "webhook"};
+static const char *const names[] = {
+        "conditional", "delay", "error", "hello", "iteration", "large", "parallelism", "webhook"};
 static char *samples[HZ_COUNT_OF(names)];
 static size_t sample_lens[HZ_COUNT_OF(names)];
 static char input[INPUT_MAX + 64];
@@ -93,11 +94,14 @@ static void repeat_range(void)
 /* Words that mean something to one of the parsers. */
 static void insert_word(void)
 {
-    static const char *const words[] = {"{{", "}}", "{{input.data.x}}", "{{f(1)}}", "{{(", "{{a?.b ?? 1}}", "null", "true", "-1", "1e999",
-            "12345678901234567890", "\"\"", "[]", "{}", "[[[[[[[[[[", "{\"a\":", "\\u0000", "\\ud800", "\xff", "\xc3", "\"type\":\"options\",",
-            "\"evaluation\":{\"all\":true},", "\"evaluation\":{\"active\":false},", "workflow_init", "conditional", "\"value\":", "nodes",
-            "\"meta\":{\"timeout\":1e9},", "\"meta\":{\"logs\":{\"start\":{\"type\":\"info\",\"value\":\"{{input}}\"}}},", "input.data", "\n", "\t",
-            "{{`${1}`}}", "{{'\\", "{{!!!!!!!!!!!!!!!!!!!!!!!!}}", "{{((((((((((((((((((((((((((}}", "{{1+1+1+1+1+1+1+1+1}}", "{\"value\": {{1}}}"};
+    static const char *const words[] = {"{{", "}}", "{{input.data.x}}", "{{f(1)}}", "{{(", "{{a?.b ?? 1}}", "null",
+            "true", "-1", "1e999", "12345678901234567890", "\"\"", "[]", "{}", "[[[[[[[[[[", "{\"a\":", "\\u0000",
+            "\\ud800", "\xff", "\xc3", "\"type\":\"options\",", "\"evaluation\":{\"all\":true},",
+            "\"evaluation\":{\"active\":false},", "workflow_init", "conditional", "\"value\":", "nodes",
+            "\"meta\":{\"timeout\":1e9},",
+            "\"meta\":{\"logs\":{\"start\":{\"type\":\"info\",\"value\":\"{{input}}\"}}},", "input.data", "\n", "\t",
+            "{{`${1}`}}", "{{'\\", "{{!!!!!!!!!!!!!!!!!!!!!!!!}}", "{{((((((((((((((((((((((((((}}",
+            "{{1+1+1+1+1+1+1+1+1}}", "{\"value\": {{1}}}"};
     const char *word = words[below(HZ_COUNT_OF(words))];
 
     replace(below(input_len + 1), 0, word, strlen(word));
@@ -106,7 +110,8 @@ static void insert_word(void)
 /* Puts some other JSON value behind a colon. */
 static void change_value(void)
 {
-    static const char *const values[] = {"null", "0", "\"\"", "[]", "{}", "false", "1.5", "\"{{input.data}}\"", "[{}]", "{\"value\":7}", "-0", "[[]]"};
+    static const char *const values[] = {"null", "0", "\"\"", "[]", "{}", "false", "1.5", "\"{{input.data}}\"", "[{}]",
+            "{\"value\":7}", "-0", "[[]]"};
     size_t at = below(input_len), end;
     const char *value = values[below(HZ_COUNT_OF(values))];
 
@@ -121,7 +126,8 @@ static void change_value(void)
 
 static void insert_other(void)
 {
-    size_t other = below(HZ_COUNT_OF(names)), at = below(sample_lens[other]), len = HZ_MIN(1 + below(2000), sample_lens[other] - at);
+    size_t other = below(HZ_COUNT_OF(names)), at = below(sample_lens[other]),
+           len = HZ_MIN(1 + below(2000), sample_lens[other] - at);
 
     replace(below(input_len + 1), 0, samples[other] + at, len);
 }
@@ -141,10 +147,11 @@ static void swap_bytes(void)
 /* Puts an expression or a piece of one into a property's text: the file stays JSON. */
 static void insert_expression(void)
 {
-    static const char *const pieces[] = {"{{input.data.x}}", "{{input.data.total.y}}", "{{", "}}", "{{Inicio.data?.a ?? 1}}", "{{1 + 2 * -3}}", " ",
-            "{{!input}}", "{{typeof Nadie}}", "{{input.data['a'][0]}}", "{{f(input)}}", "{{ }}", "{{a b}}", "{{(1}}", "{{x => x}}", "{{/[(/}}", "{",
-            "}", "{{'a' + 1 < 2 === true ? [] : {}}}", "{{input.data.n && 1 || 0}}", "{{env.A}}", "{{\"a\"}}", "{{undefined}}", "{{-0}}",
-            "{{1/0}}", "{\"k\": \"{{input}}\"}", "Ã±", "{{CondiciÃ³n.data}}"};
+    static const char *const pieces[] = {"{{input.data.x}}", "{{input.data.total.y}}", "{{", "}}",
+            "{{Inicio.data?.a ?? 1}}", "{{1 + 2 * -3}}", " ", "{{!input}}", "{{typeof Nadie}}",
+            "{{input.data['a'][0]}}", "{{f(input)}}", "{{ }}", "{{a b}}", "{{(1}}", "{{x => x}}", "{{/[(/}}", "{", "}",
+            "{{'a' + 1 < 2 === true ? [] : {}}}", "{{input.data.n && 1 || 0}}", "{{env.A}}", "{{\"a\"}}",
+            "{{undefined}}", "{{-0}}", "{{1/0}}", "{\"k\": \"{{input}}\"}", "Ã±", "{{CondiciÃ³n.data}}"};
     static const char mark[] = "\"value\": \"";
     const char *piece = pieces[below(HZ_COUNT_OF(pieces))];
     size_t from = below(input_len);
@@ -177,8 +184,8 @@ static void mutate_gently(void)
 
 static void mutate(void)
 {
-    static void (*const moves[])(void) = {change_byte, remove_range, repeat_range, insert_word, change_value, change_value, insert_word, insert_other,
-            swap_bytes};
+    static void (*const moves[])(void) = {change_byte, remove_range, repeat_range, insert_word, change_value,
+            change_value, insert_word, insert_other, swap_bytes};
     size_t sample = below(HZ_COUNT_OF(names)), count = 1 + below(below(3) ? 3 : 20);
 
     memcpy(input, samples[sample], sample_lens[sample]);

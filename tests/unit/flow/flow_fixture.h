@@ -99,7 +99,8 @@ UNUSED static struct outcome compile_nodes(const char *nodes, const char *connec
     char *text = NULL;
     struct outcome outcome;
 
-    HZ_ASSERT_TRUE(asprintf(&text, "{`nodes`:{`S`:{`type`:`workflow_init`}%s},`connections`:[%s]}", nodes, connections) > 0);
+    HZ_ASSERT_TRUE(
+            asprintf(&text, "{`nodes`:{`S`:{`type`:`workflow_init`}%s},`connections`:[%s]}", nodes, connections) > 0);
     outcome = compile_text(text, strict);
     free(text);
     return outcome;

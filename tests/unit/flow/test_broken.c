@@ -1,5 +1,5 @@
-/* test_broken.c - the broken flow files of tests/broken, each with the findings it has to give, and the ones too large to
- * be kept as files. Strict, as `horizon check`, `run` and `import` compile. */
+/* test_broken.c - the broken flow files of tests/broken, each with the findings it has to give, and the ones too large
+ * to be kept as files. Strict, as `horizon check`, `run` and `import` compile. */
 #include "core/flow/limits.h"
 #include "flow_fixture.h"
 #include "shm/err.h"
@@ -44,7 +44,8 @@ HZ_TEST(broken, every_file_is_refused_with_its_findings)
     for (int i = 0; i < count; i++) {
         size_t len;
         char *text = hz_test_read_file(hz_test_path("%s/%s", folder, entries[i]->d_name), &len);
-        char *wanted = hz_test_read_file(hz_test_path("%s/%.*s.txt", folder, (int)strlen(entries[i]->d_name) - 5, entries[i]->d_name), NULL);
+        char *wanted = hz_test_read_file(
+                hz_test_path("%s/%.*s.txt", folder, (int)strlen(entries[i]->d_name) - 5, entries[i]->d_name), NULL);
         char *found = findings_of(text, len, entries[i]->d_name);
 
         HZ_ASSERT_STR_EQ(found, wanted);
@@ -61,12 +62,14 @@ HZ_TEST(broken, ten_megabytes_of_text_in_a_property)
 {
     size_t len = 10u << 20;
     char *text = malloc(len + 256), *found;
-    int head = sprintf(text, "{\"nodes\":{\"a\":{\"type\":\"workflow_init\",\"name\":\"Inicio\",\"properties\":{\"schema\":{\"value\":\"");
+    int head = sprintf(text, "{\"nodes\":{\"a\":{\"type\":\"workflow_init\",\"name\":\"Inicio\",\"properties\":{"
+                             "\"schema\":{\"value\":\"");
 
     memset(text + head, 'x', len);
     strcpy(text + head + (long)len, "\"}}}}}");
     found = findings_of(text, strlen(text), "flow.json");
-    HZ_ASSERT_STR_EQ(found, "flow.json: node \"Inicio\", properties.schema.value: the text has 10485760 bytes (expected at most 4 MiB)\n");
+    HZ_ASSERT_STR_EQ(found, "flow.json: node \"Inicio\", properties.schema.value: the text has 10485760 bytes "
+                            "(expected at most 4 MiB)\n");
     free(found);
     free(text);
 }

@@ -1,4 +1,5 @@
-/* test_check.c - a flow against the catalogue: types of properties, start node, connections, what strict mode changes. */
+/* test_check.c - a flow against the catalogue: types of properties, start node, connections, what strict mode changes.
+ */
 #include "core/flow/limits.h"
 #include "flow_fixture.h"
 #include "shm/err.h"
@@ -61,7 +62,8 @@ HZ_TEST(check, numbers_as_text_are_warned_of_only)
 {
     struct outcome outcome = compile_nodes(",`N`:{`type`:`delay`,`properties`:{`delay`:{`value`:`5`}}}", "", true);
 
-    HZ_ASSERT_STR_EQ(outcome.text, WARN_ "node \"N\", properties.delay.value: is a number written as text (expected a number)\n");
+    HZ_ASSERT_STR_EQ(outcome.text,
+            WARN_ "node \"N\", properties.delay.value: is a number written as text (expected a number)\n");
     ASSERT_COMPILED(outcome);
     outcome_free(&outcome);
 }
@@ -97,13 +99,14 @@ HZ_TEST(check, options_name_the_choices)
     check_value("http_request", "type", "[]", ": is an array (expected one of get, post, put, delete)");
     check_value("webhook_handler", "redirectStatusCode", "301", "");
     check_value("webhook_handler", "redirectStatusCode", "`301`", "");
-    check_value("webhook_handler", "security", "null", ""); /* the choice is the text `null` */
+    check_value("webhook_handler", "security", "null", "");                /* the choice is the text `null` */
     check_value("http_response", "contentType", "`image/x-anything`", ""); /* an open list */
 }
 
 HZ_TEST(check, long_lists_of_choices_are_cut)
 {
-    struct outcome outcome = compile_nodes(",`N`:{`type`:`http_response`,`properties`:{`status`:{`value`:999}}}", "", true);
+    struct outcome outcome =
+            compile_nodes(",`N`:{`type`:`http_response`,`properties`:{`status`:{`value`:999}}}", "", true);
 
     HZ_ASSERT_STR_HAS(outcome.text, "(expected one of 100, 101, 200");
     HZ_ASSERT_LT(strlen(outcome.text), 400);
@@ -116,7 +119,8 @@ HZ_TEST(check, list_items_and_their_properties)
     check_value("conditional", "conditions", "[{},[]]", "[1]: is an array (expected an object of properties)");
     check_value("conditional", "conditions", "[{`name`:`x`}]",
             "[0].name: is the text `x` (expected a property: an object with `value`)");
-    check_value("conditional", "conditions", "[{`name`:{`value`:3}}]", "[0].name.value: is the number 3 (expected a text)");
+    check_value(
+            "conditional", "conditions", "[{`name`:{`value`:3}}]", "[0].name.value: is the number 3 (expected a text)");
     check_value("conditional", "conditions", "[{`own`:3}]", "");
 }
 
@@ -160,18 +164,22 @@ HZ_TEST(check, unknown_properties_are_kept_with_a_warning)
 HZ_TEST(check, exactly_one_start_node_in_either_mode)
 {
     struct outcome none = compile_text("{`nodes`:{`a`:{`type`:`delay`}}}", false);
-    struct outcome two = compile_nodes(",`B`:{`type`:`workflow_init`,`name`:`Otro`},`C`:{`type`:`workflow_init`}", "", false);
+    struct outcome two =
+            compile_nodes(",`B`:{`type`:`workflow_init`,`name`:`Otro`},`C`:{`type`:`workflow_init`}", "", false);
 
     HZ_ASSERT_EQ(none.compiled, HZ_EFORMAT);
-    HZ_ASSERT_STR_EQ(none.text, FILE_ "nodes: the flow has no start node (expected exactly one node of type workflow_init)\n");
+    HZ_ASSERT_STR_EQ(
+            none.text, FILE_ "nodes: the flow has no start node (expected exactly one node of type workflow_init)\n");
     HZ_ASSERT_EQ(two.compiled, HZ_EFORMAT);
-    HZ_ASSERT_STR_EQ(two.text, FILE_ "node \"Otro\", type: is start node number 2 (expected exactly one node of type workflow_init)\n"
-            FILE_ "node \"C\", type: is start node number 3 (expected exactly one node of type workflow_init)\n");
+    HZ_ASSERT_STR_EQ(two.text, FILE_
+            "node \"Otro\", type: is start node number 2 (expected exactly one node of type workflow_init)\n" FILE_
+            "node \"C\", type: is start node number 3 (expected exactly one node of type workflow_init)\n");
     outcome_free(&none);
     outcome_free(&two);
 }
 
-#define LINK(from, out, to, in) "{`idNodeOrigin`:" from ",`connectorOriginName`:" out ",`idNodeDestiny`:" to ",`connectorDestinyName`:" in "}"
+#define LINK(from, out, to, in)                                                                                        \
+    "{`idNodeOrigin`:" from ",`connectorOriginName`:" out ",`idNodeDestiny`:" to ",`connectorDestinyName`:" in "}"
 
 HZ_TEST(check, dangling_connections)
 {
@@ -187,7 +195,8 @@ HZ_TEST(check, dangling_connections)
 
 HZ_TEST(check, connections_with_an_empty_end_are_skipped_silently)
 {
-    struct outcome outcome = compile_nodes("", LINK("``", "`init`", "`S`", "`x`") "," LINK("`S`", "`init`", "``", "`x`"), true);
+    struct outcome outcome =
+            compile_nodes("", LINK("``", "`init`", "`S`", "`x`") "," LINK("`S`", "`init`", "``", "`x`"), true);
 
     HZ_ASSERT_STR_EQ(outcome.text, "");
     ASSERT_COMPILED(outcome);
@@ -198,31 +207,38 @@ HZ_TEST(check, connections_with_an_empty_end_are_skipped_silently)
 HZ_TEST(check, broken_expressions_name_reason_and_place)
 {
     check_value("http_request", "url", "`a {{input.data.}} b`",
-            ": the expression `input.data.` is broken: the expression ends where a member's name is expected, at character 12 (expected "
+            ": the expression `input.data.` is broken: the expression ends where a member's name is expected, at "
+            "character 12 (expected "
             "a JavaScript expression)");
     check_value("http_request", "url", "`{{}}`",
-            ": the expression `` is broken: the expression is empty, at character 1 (expected a JavaScript expression)");
+            ": the expression `` is broken: the expression is empty, at character 1 (expected a JavaScript "
+            "expression)");
     check_value("http_request", "url", "`{{f(1}}`",
-            ": the expression `f(1` is broken: a bracket that is never closed, at character 2 (expected a JavaScript expression)");
+            ": the expression `f(1` is broken: a bracket that is never closed, at character 2 (expected a JavaScript "
+            "expression)");
 }
 
 HZ_TEST(check, empty_condition_is_a_warning)
 {
-    struct outcome outcome = compile_nodes(",`C`:{`type`:`conditional`,`properties`:{`conditions`:{`value`:[{`name`:{`value`:`a`},"
-                                           "`condition`:{`value`:``,`evaluation`:{`all`:true}}}]}}}", "", true);
+    struct outcome outcome =
+            compile_nodes(",`C`:{`type`:`conditional`,`properties`:{`conditions`:{`value`:[{`name`:{`value`:`a`},"
+                          "`condition`:{`value`:``,`evaluation`:{`all`:true}}}]}}}",
+                    "", true);
 
-    HZ_ASSERT_STR_EQ(outcome.text, WARN_ "node \"C\", properties.conditions.value[0].condition.value: an expression that is empty always "
-                                   "fails (expected a JavaScript expression)\n");
+    HZ_ASSERT_STR_EQ(outcome.text,
+            WARN_ "node \"C\", properties.conditions.value[0].condition.value: an expression that is empty always "
+                  "fails (expected a JavaScript expression)\n");
     ASSERT_COMPILED(outcome);
     outcome_free(&outcome);
 }
 
 HZ_TEST(check, unknown_names_are_warned_of)
 {
-    struct outcome outcome = compile_nodes(",`N`:{`type`:`http_request`,`properties`:{`url`:{`value`:`{{Pedido.data.x}}`}}}", "", true);
+    struct outcome outcome =
+            compile_nodes(",`N`:{`type`:`http_request`,`properties`:{`url`:{`value`:`{{Pedido.data.x}}`}}}", "", true);
 
-    HZ_ASSERT_STR_EQ(outcome.text,
-            WARN_ "node \"N\", properties.url.value: nothing is called `Pedido` (expected `input`, `env` or the name of a node)\n");
+    HZ_ASSERT_STR_EQ(outcome.text, WARN_ "node \"N\", properties.url.value: nothing is called `Pedido` (expected "
+                                         "`input`, `env` or the name of a node)\n");
     ASSERT_COMPILED(outcome);
     outcome_free(&outcome);
 }
@@ -231,16 +247,18 @@ HZ_TEST(check, meta_limits)
 {
     check_both(",`N`:{`type`:`delay`,`meta`:{`timeout`:`x`}}", "",
             "node \"N\", meta.timeout: is a string (expected a number from 0 to 86400000)");
-    check_both(",`N`:{`type`:`delay`,`meta`:{`retries`:1001}}", "", "node \"N\", meta.retries: is 1001 (expected a number from 0 to 1000)");
+    check_both(",`N`:{`type`:`delay`,`meta`:{`retries`:1001}}", "",
+            "node \"N\", meta.retries: is 1001 (expected a number from 0 to 1000)");
     check_both(",`N`:{`type`:`delay`,`meta`:{`retryDelay`:-1}}", "",
             "node \"N\", meta.retryDelay: is -1 (expected a number from 0 to 86400000)");
 }
 
 HZ_TEST(check, several_findings_of_several_nodes_come_at_once)
 {
-    struct outcome outcome = compile_nodes(",`A`:{`type`:`delay`,`properties`:{`delay`:{`value`:`x`}}},`B`:{`type`:`nada`},"
-                                           "`C`:{`type`:`console_output`,`properties`:{`delay`:{`value`:3}}}",
-            LINK("`A`", "`o`", "`Z`", "`i`"), true);
+    struct outcome outcome =
+            compile_nodes(",`A`:{`type`:`delay`,`properties`:{`delay`:{`value`:`x`}}},`B`:{`type`:`nada`},"
+                          "`C`:{`type`:`console_output`,`properties`:{`delay`:{`value`:3}}}",
+                    LINK("`A`", "`o`", "`Z`", "`i`"), true);
 
     HZ_ASSERT_EQ(outcome.report.errors, 4);
     HZ_ASSERT_EQ(outcome.report.count, 4);
@@ -257,7 +275,8 @@ HZ_TEST(check, texts_have_a_bound)
     memset(text + head, 'x', len);
     strcpy(text + head + (long)len, "\"}}}}}");
     outcome = compile_bytes(text, strlen(text), false);
-    HZ_ASSERT_STR_EQ(outcome.text, FILE_ "node \"S\", properties.schema.value: the text has 4194305 bytes (expected at most 4 MiB)\n");
+    HZ_ASSERT_STR_EQ(outcome.text,
+            FILE_ "node \"S\", properties.schema.value: the text has 4194305 bytes (expected at most 4 MiB)\n");
     HZ_ASSERT_EQ(outcome.compiled, HZ_EFORMAT);
     outcome_free(&outcome);
     free(text);
@@ -266,8 +285,10 @@ HZ_TEST(check, texts_have_a_bound)
 HZ_TEST(check, capabilities_follow_switched_on_properties)
 {
     struct outcome off = compile_nodes(",`W`:{`type`:`webhook_handler`}", "", true);
-    struct outcome on = compile_nodes(",`W`:{`type`:`webhook_handler`,`properties`:{`enableProxy`:{`value`:true}}}", "", true);
-    struct outcome maybe = compile_nodes(",`W`:{`type`:`webhook_handler`,`properties`:{`enableProxy`:{`value`:`{{env.P}}`}}}", "", true);
+    struct outcome on =
+            compile_nodes(",`W`:{`type`:`webhook_handler`,`properties`:{`enableProxy`:{`value`:true}}}", "", true);
+    struct outcome maybe = compile_nodes(
+            ",`W`:{`type`:`webhook_handler`,`properties`:{`enableProxy`:{`value`:`{{env.P}}`}}}", "", true);
     struct outcome net = compile_nodes(",`R`:{`type`:`http_request`}", "", true);
 
     HZ_ASSERT_EQ(off.plan->caps, 0);

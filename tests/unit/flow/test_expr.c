@@ -17,14 +17,43 @@ static int64_t resolve(void *arg, const char *name, size_t len)
 
 static void put(FILE *out, const struct hz_expr_code *code, const struct hz_expr_step *step)
 {
-    static const char *const names[] = {[HZ_OP_INPUT] = "input", [HZ_OP_NODE] = "node", [HZ_OP_ENV] = "env",
-            [HZ_OP_MEMBER] = ".", [HZ_OP_MEMBER_OPT] = "?.", [HZ_OP_INDEX] = "[]", [HZ_OP_NUMBER] = "", [HZ_OP_TEXT] = "text",
-            [HZ_OP_TRUE] = "true", [HZ_OP_FALSE] = "false", [HZ_OP_NULL] = "null", [HZ_OP_UNDEFINED] = "undefined",
-            [HZ_OP_NOT] = "!", [HZ_OP_NEGATE] = "neg", [HZ_OP_PLUS] = "pos", [HZ_OP_TYPEOF] = "typeof", [HZ_OP_LENGTH] = "length", [HZ_OP_ADD] = "+",
-            [HZ_OP_SUB] = "-", [HZ_OP_MUL] = "*", [HZ_OP_DIV] = "/", [HZ_OP_MOD] = "%", [HZ_OP_LT] = "<", [HZ_OP_LE] = "<=",
-            [HZ_OP_GT] = ">", [HZ_OP_GE] = ">=", [HZ_OP_EQ] = "==", [HZ_OP_NE] = "!=", [HZ_OP_SEQ] = "===", [HZ_OP_SNE] = "!==",
-            [HZ_OP_JUMP] = "jump", [HZ_OP_JUMP_FALSE] = "false?", [HZ_OP_AND] = "&&", [HZ_OP_OR] = "||",
-            [HZ_OP_COALESCE] = "??", [HZ_OP_JUMP_NULLISH] = "nullish?", [HZ_OP_END] = "end"};
+    static const char *const names[] = {[HZ_OP_INPUT] = "input",
+            [HZ_OP_NODE] = "node",
+            [HZ_OP_ENV] = "env",
+            [HZ_OP_MEMBER] = ".",
+            [HZ_OP_MEMBER_OPT] = "?.",
+            [HZ_OP_INDEX] = "[]",
+            [HZ_OP_NUMBER] = "",
+            [HZ_OP_TEXT] = "text",
+            [HZ_OP_TRUE] = "true",
+            [HZ_OP_FALSE] = "false",
+            [HZ_OP_NULL] = "null",
+            [HZ_OP_UNDEFINED] = "undefined",
+            [HZ_OP_NOT] = "!",
+            [HZ_OP_NEGATE] = "neg",
+            [HZ_OP_PLUS] = "pos",
+            [HZ_OP_TYPEOF] = "typeof",
+            [HZ_OP_LENGTH] = "length",
+            [HZ_OP_ADD] = "+",
+            [HZ_OP_SUB] = "-",
+            [HZ_OP_MUL] = "*",
+            [HZ_OP_DIV] = "/",
+            [HZ_OP_MOD] = "%",
+            [HZ_OP_LT] = "<",
+            [HZ_OP_LE] = "<=",
+            [HZ_OP_GT] = ">",
+            [HZ_OP_GE] = ">=",
+            [HZ_OP_EQ] = "==",
+            [HZ_OP_NE] = "!=",
+            [HZ_OP_SEQ] = "===",
+            [HZ_OP_SNE] = "!==",
+            [HZ_OP_JUMP] = "jump",
+            [HZ_OP_JUMP_FALSE] = "false?",
+            [HZ_OP_AND] = "&&",
+            [HZ_OP_OR] = "||",
+            [HZ_OP_COALESCE] = "??",
+            [HZ_OP_JUMP_NULLISH] = "nullish?",
+            [HZ_OP_END] = "end"};
 
     fputs(names[step->op], out);
     if (step->op == HZ_OP_NUMBER)
@@ -154,13 +183,15 @@ HZ_TEST(expr, optional_chains_leave_the_whole_path)
 
 HZ_TEST(expr, everything_else_is_left_to_javascript)
 {
-    static const char *const scripts[] = {"f(1)", "input.data.map(x => x)", "x => 1", "() => 1", "`a${1}`", "/a/", "[1]", "{a:1}",
-            "new Date()", "this", "1, 2", "a = 1", "a += 1", "a++", "++a", "--a", "2 ** 3", "1 & 2", "1 | 2", "1 ^ 2", "~1", "1 << 2",
-            "1 >> 2", "1 >>> 2", "'a' in input", "input instanceof Object", "void 0", "delete input.a", "0x10", "010", "09", "1_000",
-            "10n", "0b1", "'\\01'", "'\\ud800'", "'\\u{41}'", "input.data.toString", "input.constructor", "input['__proto__']",
-            "a ?? b || c", "1 || 2 ?? 3", "1 // x", "1 /* x */ + 2", "Math.PI", "Foo.bar", "Doble.data", "a.#b", "\\u0061", "class {}",
-            "function () {}", "async () => 1", "await x", "input.data`x`", "1 2", "input.data input", "1.e", "3in []", "a <!-- b",
-            "input.data.f?.(1)", "a &&= 1", "a ||= 1", "a ?\?= 1", "...a", "@", "#", "1 + ,", "()", "(1, 2)", "yield", "super.x", "!= 1"};
+    static const char *const scripts[] = {"f(1)", "input.data.map(x => x)", "x => 1", "() => 1", "`a${1}`", "/a/",
+            "[1]", "{a:1}", "new Date()", "this", "1, 2", "a = 1", "a += 1", "a++", "++a", "--a", "2 ** 3", "1 & 2",
+            "1 | 2", "1 ^ 2", "~1", "1 << 2", "1 >> 2", "1 >>> 2", "'a' in input", "input instanceof Object", "void 0",
+            "delete input.a", "0x10", "010", "09", "1_000", "10n", "0b1", "'\\01'", "'\\ud800'", "'\\u{41}'",
+            "input.data.toString", "input.constructor", "input['__proto__']", "a ?? b || c", "1 || 2 ?? 3", "1 // x",
+            "1 /* x */ + 2", "Math.PI", "Foo.bar", "Doble.data", "a.#b", "\\u0061", "class {}", "function () {}",
+            "async () => 1", "await x", "input.data`x`", "1 2", "input.data input", "1.e", "3in []", "a <!-- b",
+            "input.data.f?.(1)", "a &&= 1", "a ||= 1", "a ?\?= 1", "...a", "@", "#", "1 + ,", "()", "(1, 2)", "yield",
+            "super.x", "!= 1"};
 
     for (size_t i = 0; i < HZ_COUNT_OF(scripts); i++)
         check(scripts[i], "script");
@@ -242,14 +273,16 @@ HZ_TEST(expr, stack_depth_is_counted)
     static const struct {
         const char *text;
         uint32_t depth;
-    } cases[] = {{"1", 1}, {"1+2", 2}, {"1+2*3", 3}, {"(1+2)*(3+4)", 3}, {"1 ? 2 : 3", 1}, {"1 + (2 ? 3 + 4 : 5)", 3}, {"1 && 2 && 3", 1}};
+    } cases[] = {{"1", 1}, {"1+2", 2}, {"1+2*3", 3}, {"(1+2)*(3+4)", 3}, {"1 ? 2 : 3", 1}, {"1 + (2 ? 3 + 4 : 5)", 3},
+            {"1 && 2 && 3", 1}};
 
     for (size_t i = 0; i < HZ_COUNT_OF(cases); i++) {
         struct hz_expr_code code;
         const char *reason;
         size_t at;
 
-        HZ_ASSERT_EQ(hz_expr_parse(cases[i].text, strlen(cases[i].text), resolve, NULL, &code, &reason, &at), HZ_EXPR_IS_NATIVE);
+        HZ_ASSERT_EQ(hz_expr_parse(cases[i].text, strlen(cases[i].text), resolve, NULL, &code, &reason, &at),
+                HZ_EXPR_IS_NATIVE);
         HZ_ASSERT_EQ(code.max_stack, cases[i].depth);
         HZ_ASSERT_EQ(code.depth, 1);
         hz_expr_code_fini(&code);
@@ -286,7 +319,8 @@ HZ_TEST(expr, scan_finds_open_brackets_and_quotes)
         size_t at;
     } cases[] = {{"f(1", "a bracket that is never closed", 1}, {"f(1]", "a closing bracket without its opening one", 3},
             {"f)", "a closing bracket without its opening one", 1}, {"f('a)", "a string without its closing quote", 2},
-            {"`a${1}", "a template string without its closing backtick", 5}, {"f(1) /* x", "a comment that is never closed", 5},
+            {"`a${1}", "a template string without its closing backtick", 5},
+            {"f(1) /* x", "a comment that is never closed", 5},
             {"[1, {a: 2]", "a closing bracket without its opening one", 9}};
 
     for (size_t i = 0; i < HZ_COUNT_OF(cases); i++) {
@@ -299,8 +333,9 @@ HZ_TEST(expr, scan_finds_open_brackets_and_quotes)
 
 HZ_TEST(expr, scan_accepts_what_only_looks_unbalanced)
 {
-    static const char *const good[] = {"')'", "\"(\"", "`)`", "`a${f(`b${1}`)}c}`", "/[)\\/]/.test(x)", "x / 2 + ')'.length / 3", "a / b / c",
-            "f(/'/)", "[/\"/, 1]", "x => /}/", "1 // )", "f(/* ) */)", "'\\')'", "{a: {b: [1]}}", "typeof /)/", "`${'}'}`", "\"\\\\\""};
+    static const char *const good[] = {"')'", "\"(\"", "`)`", "`a${f(`b${1}`)}c}`", "/[)\\/]/.test(x)",
+            "x / 2 + ')'.length / 3", "a / b / c", "f(/'/)", "[/\"/, 1]", "x => /}/", "1 // )", "f(/* ) */)", "'\\')'",
+            "{a: {b: [1]}}", "typeof /)/", "`${'}'}`", "\"\\\\\""};
 
     for (size_t i = 0; i < HZ_COUNT_OF(good); i++) {
         size_t at = 0;

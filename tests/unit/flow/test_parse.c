@@ -58,8 +58,9 @@ HZ_TEST(parse, smallest_flow_is_an_object_with_nodes)
 
 HZ_TEST(parse, head_is_read)
 {
-    struct hz_flow *flow = parsed("{`info`:{`uid`:`u`,`name`:`n`},`version`:`1.2.3`,`properties`:{`basic`:{`router`:`/v1`}},"
-                                  "`environment`:[`A`,`B`],`nodes`:{}}");
+    struct hz_flow *flow =
+            parsed("{`info`:{`uid`:`u`,`name`:`n`},`version`:`1.2.3`,`properties`:{`basic`:{`router`:`/v1`}},"
+                   "`environment`:[`A`,`B`],`nodes`:{}}");
 
     HZ_ASSERT_STR_EQ(hz_flow_uid(flow), "u");
     HZ_ASSERT_STR_EQ(hz_flow_name(flow), "n");
@@ -71,8 +72,9 @@ HZ_TEST(parse, head_is_read)
 
 HZ_TEST(parse, nodes_keep_file_order_and_names_fall_back)
 {
-    struct hz_flow *flow = parsed("{`nodes`:{`b`:{`type`:`x`,`name`:`B`},`a`:{`type`:`y`,`info`:{`name`:`de info`}},`c`:{`type`:`z`},"
-                                  "`d`:{`type`:`z`,`name`:``,`info`:{`name`:`D`}},`e`:{`type`:`z`,`name`:null}}}");
+    struct hz_flow *flow =
+            parsed("{`nodes`:{`b`:{`type`:`x`,`name`:`B`},`a`:{`type`:`y`,`info`:{`name`:`de info`}},`c`:{`type`:`z`},"
+                   "`d`:{`type`:`z`,`name`:``,`info`:{`name`:`D`}},`e`:{`type`:`z`,`name`:null}}}");
 
     HZ_ASSERT_EQ(flow->node_count, 5);
     HZ_ASSERT_STR_EQ(flow->nodes[0].id, "b");
@@ -96,9 +98,10 @@ HZ_TEST(parse, key_of_a_node_wins_over_the_id_inside)
 
 HZ_TEST(parse, old_names_of_connections_are_accepted)
 {
-    struct hz_flow *flow = parsed("{`nodes`:{`a`:{`type`:`x`},`b`:{`type`:`x`}},`connections`:["
-                                  "{`id_node_origin`:`a`,`output`:`o`,`id_node_destiny`:`b`,`input`:`i`},"
-                                  "{`idNodeOrigin`:`b`,`connectorOriginName`:`p`,`idNodeDestiny`:`a`,`connectorDestinyName`:`q`}]}");
+    struct hz_flow *flow =
+            parsed("{`nodes`:{`a`:{`type`:`x`},`b`:{`type`:`x`}},`connections`:["
+                   "{`id_node_origin`:`a`,`output`:`o`,`id_node_destiny`:`b`,`input`:`i`},"
+                   "{`idNodeOrigin`:`b`,`connectorOriginName`:`p`,`idNodeDestiny`:`a`,`connectorDestinyName`:`q`}]}");
 
     HZ_ASSERT_EQ(flow->link_count, 2);
     HZ_ASSERT_EQ(flow->links[0].origin, 0);
@@ -112,9 +115,10 @@ HZ_TEST(parse, old_names_of_connections_are_accepted)
 
 HZ_TEST(parse, new_names_win_over_old_ones)
 {
-    struct hz_flow *flow = parsed("{`nodes`:{`a`:{`type`:`x`},`b`:{`type`:`x`}},`connections`:["
-                                  "{`id_node_origin`:`b`,`idNodeOrigin`:`a`,`idNodeDestiny`:`b`,`connectorOriginName`:`o`,`output`:`p`,"
-                                  "`connectorDestinyName`:`i`,`input`:`j`}]}");
+    struct hz_flow *flow = parsed(
+            "{`nodes`:{`a`:{`type`:`x`},`b`:{`type`:`x`}},`connections`:["
+            "{`id_node_origin`:`b`,`idNodeOrigin`:`a`,`idNodeDestiny`:`b`,`connectorOriginName`:`o`,`output`:`p`,"
+            "`connectorDestinyName`:`i`,`input`:`j`}]}");
 
     HZ_ASSERT_EQ(flow->links[0].origin, 0);
     HZ_ASSERT_STR_EQ(flow->links[0].output, "o");
@@ -124,7 +128,8 @@ HZ_TEST(parse, new_names_win_over_old_ones)
 
 HZ_TEST(parse, missing_nodes_is_the_fatal_text_of_the_contract)
 {
-    check_findings("{}", "flow.json: nodes: No se pudo leer el archivo flow.json (expected an object: node id to node)\n");
+    check_findings(
+            "{}", "flow.json: nodes: No se pudo leer el archivo flow.json (expected an object: node id to node)\n");
     check_findings("{`nodes`:null}",
             "flow.json: nodes: No se pudo leer el archivo flow.json (expected an object: node id to node)\n");
 }
@@ -146,8 +151,9 @@ HZ_TEST(parse, byte_order_mark_is_skipped)
 
 HZ_TEST(parse, several_errors_come_at_once)
 {
-    check_findings("{`info`:7,`version`:3,`environment`:`A`,`nodes`:{`a`:5,`b`:{},`c`:{`type`:``,`meta`:[],`properties`:`x`}},"
-                   "`connections`:[4,{`idNodeOrigin`:5}]}",
+    check_findings(
+            "{`info`:7,`version`:3,`environment`:`A`,`nodes`:{`a`:5,`b`:{},`c`:{`type`:``,`meta`:[],`properties`:`x`}},"
+            "`connections`:[4,{`idNodeOrigin`:5}]}",
             "flow.json: info: is a number (expected an object)\n"
             "flow.json: version: is a number (expected a string)\n"
             "flow.json: environment: is a string (expected an array of names)\n"
@@ -162,7 +168,8 @@ HZ_TEST(parse, several_errors_come_at_once)
 
 HZ_TEST(parse, json_errors_have_line_and_column)
 {
-    check_findings("{\n  `nodes`: {\n    `a`: ,\n", "flow.json:3:10: unexpected token near ',' (expected JSON text in UTF-8)\n");
+    check_findings("{\n  `nodes`: {\n    `a`: ,\n",
+            "flow.json:3:10: unexpected token near ',' (expected JSON text in UTF-8)\n");
 }
 
 HZ_TEST(parse, columns_count_characters)
@@ -184,8 +191,10 @@ HZ_TEST(parse, duplicate_keys_are_refused)
 
 HZ_TEST(parse, not_an_object_and_empty_are_told_apart)
 {
-    check_findings("[]", "flow.json: the file holds an array (expected a JSON object with `nodes` and `connections`)\n");
-    check_findings("\"x\"", "flow.json: the file holds a string (expected a JSON object with `nodes` and `connections`)\n");
+    check_findings(
+            "[]", "flow.json: the file holds an array (expected a JSON object with `nodes` and `connections`)\n");
+    check_findings(
+            "\"x\"", "flow.json: the file holds a string (expected a JSON object with `nodes` and `connections`)\n");
     check_findings("", "flow.json: the file is empty (expected a JSON object with `nodes` and `connections`)\n");
 }
 
@@ -216,7 +225,8 @@ HZ_TEST(parse, million_brackets_do_not_recurse)
 
 HZ_TEST(parse, large_integers_become_doubles_and_infinite_ones_are_refused)
 {
-    struct hz_flow *flow = parsed("{`nodes`:{},`a`:123456789012345678901234567890,`b`:9007199254740993,`c`:9007199254740992,`d`:-12345678901234567890}");
+    struct hz_flow *flow = parsed("{`nodes`:{},`a`:123456789012345678901234567890,`b`:9007199254740993,`c`:"
+                                  "9007199254740992,`d`:-12345678901234567890}");
 
     HZ_ASSERT_TRUE(json_is_real(json_object_get(hz_flow_json(flow), "a")));
     HZ_ASSERT_TRUE(json_is_real(json_object_get(hz_flow_json(flow), "b")));
@@ -224,21 +234,23 @@ HZ_TEST(parse, large_integers_become_doubles_and_infinite_ones_are_refused)
     HZ_ASSERT_DBL_EQ(json_real_value(json_object_get(hz_flow_json(flow), "d")), -12345678901234567890.0);
     hz_flow_free(&flow);
     check_findings("{`a`:1e999}", "flow.json:1:6: the number is too large (expected JSON text in UTF-8)\n");
-    check_findings("{`a`:\n -1111111111e4000}", "flow.json:2:2: the number is too large (expected JSON text in UTF-8)\n");
+    check_findings(
+            "{`a`:\n -1111111111e4000}", "flow.json:2:2: the number is too large (expected JSON text in UTF-8)\n");
 }
 
 HZ_TEST(parse, lone_surrogates_become_replacement_characters)
 {
     struct hz_flow *flow = parsed("{`nodes`:{},`a`:`x\\ud800y\\udc00\\ud83d\\ude00z`}");
 
-    HZ_ASSERT_STR_EQ(json_string_value(json_object_get(hz_flow_json(flow), "a")), "x\xef\xbf\xbdy\xef\xbf\xbd\xf0\x9f\x98\x80z");
+    HZ_ASSERT_STR_EQ(
+            json_string_value(json_object_get(hz_flow_json(flow), "a")), "x\xef\xbf\xbdy\xef\xbf\xbd\xf0\x9f\x98\x80z");
     hz_flow_free(&flow);
 }
 
 HZ_TEST(parse, bad_utf8_is_found_outside_of_strings_too)
 {
-    static const char *const bad[] = {"\xc0\x80", "\xed\xa0\x80", "\xf5\x80\x80\x80", "\xe0\x9f\xbf", "\xf0\x8f\xbf\xbf", "\x80",
-            "\xe2\x82"};
+    static const char *const bad[] = {
+            "\xc0\x80", "\xed\xa0\x80", "\xf5\x80\x80\x80", "\xe0\x9f\xbf", "\xf0\x8f\xbf\xbf", "\x80", "\xe2\x82"};
 
     for (size_t i = 0; i < HZ_COUNT_OF(bad); i++) {
         char text[64], *findings;
@@ -269,7 +281,8 @@ HZ_TEST(parse, names_are_bounded)
 {
     char *text = malloc(5000), *findings;
     size_t errors;
-    int n = snprintf(text, 5000, "{\"nodes\":{\"a\":{\"type\":\"x\",\"name\":\"%02000d\"},\"%02000d\":{\"type\":\"x\"}}}", 7, 8);
+    int n = snprintf(
+            text, 5000, "{\"nodes\":{\"a\":{\"type\":\"x\",\"name\":\"%02000d\"},\"%02000d\":{\"type\":\"x\"}}}", 7, 8);
 
     findings = findings_of(text, (size_t)n, &errors);
     HZ_ASSERT_EQ(errors, 2);

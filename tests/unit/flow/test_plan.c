@@ -1,4 +1,5 @@
-/* test_plan.c - the plan block: what the compiler lays out, and that hz_plan_check() survives and refuses anything else. */
+/* test_plan.c - the plan block: what the compiler lays out, and that hz_plan_check() survives and refuses anything
+ * else. */
 #include "core/flow/limits.h"
 #include "core/flow/plan_build.h"
 #include "flow_fixture.h"
@@ -18,7 +19,8 @@ static struct outcome sample(const char *name)
 
 HZ_TEST(plan, all_sample_flows_compile_without_a_finding)
 {
-    static const char *const names[] = {"conditional", "delay", "error", "hello", "iteration", "large", "parallelism", "webhook"};
+    static const char *const names[] = {
+            "conditional", "delay", "error", "hello", "iteration", "large", "parallelism", "webhook"};
 
     for (size_t i = 0; i < HZ_COUNT_OF(names); i++) {
         struct outcome outcome = sample(names[i]);
@@ -35,7 +37,8 @@ HZ_TEST(plan, outputs_keep_the_connections_in_file_order)
             "{`idNodeOrigin`:`S`,`connectorOriginName`:`init`,`idNodeDestiny`:`B`,`connectorDestinyName`:`x`},"
             "{`idNodeOrigin`:`S`,`connectorOriginName`:`other`,`idNodeDestiny`:`A`,`connectorDestinyName`:`y`},"
             "{`idNodeOrigin`:`S`,`connectorOriginName`:`init`,`idNodeDestiny`:`A`,`connectorDestinyName`:`z`},"
-            "{`idNodeOrigin`:`S`,`connectorOriginName`:`init`,`idNodeDestiny`:`B`,`connectorDestinyName`:`x`}", true);
+            "{`idNodeOrigin`:`S`,`connectorOriginName`:`init`,`idNodeDestiny`:`B`,`connectorDestinyName`:`x`}",
+            true);
     const struct hz_plan_output *output;
 
     ASSERT_COMPILED(outcome);
@@ -60,9 +63,15 @@ HZ_TEST(plan, origins_are_distinct_and_in_file_order)
 
     HZ_ASSERT_STR_EQ(plan_text(outcome.plan, node->name), "Une");
     HZ_ASSERT_EQ(node->origin_count, 3);
-    HZ_ASSERT_STR_EQ(plan_text(outcome.plan, hz_plan_node(outcome.plan, hz_plan_ref(outcome.plan, node->first_origin))->name), "Uno");
-    HZ_ASSERT_STR_EQ(plan_text(outcome.plan, hz_plan_node(outcome.plan, hz_plan_ref(outcome.plan, node->first_origin + 1))->name), "Dos");
-    HZ_ASSERT_STR_EQ(plan_text(outcome.plan, hz_plan_node(outcome.plan, hz_plan_ref(outcome.plan, node->first_origin + 2))->name), "Tres");
+    HZ_ASSERT_STR_EQ(
+            plan_text(outcome.plan, hz_plan_node(outcome.plan, hz_plan_ref(outcome.plan, node->first_origin))->name),
+            "Uno");
+    HZ_ASSERT_STR_EQ(plan_text(outcome.plan,
+                             hz_plan_node(outcome.plan, hz_plan_ref(outcome.plan, node->first_origin + 1))->name),
+            "Dos");
+    HZ_ASSERT_STR_EQ(plan_text(outcome.plan,
+                             hz_plan_node(outcome.plan, hz_plan_ref(outcome.plan, node->first_origin + 2))->name),
+            "Tres");
     outcome_free(&outcome);
 }
 
@@ -71,7 +80,8 @@ HZ_TEST(plan, several_connections_of_one_origin_are_one_origin)
     struct outcome outcome = compile_nodes(",`A`:{`type`:`parallelism`}",
             "{`idNodeOrigin`:`S`,`connectorOriginName`:`a`,`idNodeDestiny`:`A`,`connectorDestinyName`:`x`},"
             "{`idNodeOrigin`:`A`,`connectorOriginName`:`b`,`idNodeDestiny`:`A`,`connectorDestinyName`:`x`},"
-            "{`idNodeOrigin`:`S`,`connectorOriginName`:`c`,`idNodeDestiny`:`A`,`connectorDestinyName`:`y`}", true);
+            "{`idNodeOrigin`:`S`,`connectorOriginName`:`c`,`idNodeDestiny`:`A`,`connectorDestinyName`:`y`}",
+            true);
 
     ASSERT_COMPILED(outcome);
     HZ_ASSERT_EQ(hz_plan_node(outcome.plan, 1)->origin_count, 2);
@@ -80,7 +90,8 @@ HZ_TEST(plan, several_connections_of_one_origin_are_one_origin)
 
 HZ_TEST(plan, properties_are_the_catalogues_then_unknown_ones)
 {
-    struct outcome outcome = compile_nodes(",`D`:{`type`:`cache`,`properties`:{`x`:{`value`:1},`stdTTL`:{`value`:5}}}", "", false);
+    struct outcome outcome =
+            compile_nodes(",`D`:{`type`:`cache`,`properties`:{`x`:{`value`:1},`stdTTL`:{`value`:5}}}", "", false);
     const struct hz_plan_node *node = hz_plan_node(outcome.plan, 1);
 
     ASSERT_COMPILED(outcome);
@@ -101,7 +112,8 @@ HZ_TEST(plan, plugins_are_listed_once_with_their_file)
     HZ_ASSERT_EQ(outcome.plan->untrusted_plugins, 0);
     HZ_ASSERT_EQ(outcome.plan->trigger_count, 1);
     HZ_ASSERT_STR_EQ(plan_text(outcome.plan, hz_plan_plugin(outcome.plan, 0)->type), "workflow_init");
-    HZ_ASSERT_STR_EQ(plan_text(outcome.plan, hz_plan_plugin(outcome.plan, 0)->file), "lib/horizon/nodes/workflow_init.so");
+    HZ_ASSERT_STR_EQ(
+            plan_text(outcome.plan, hz_plan_plugin(outcome.plan, 0)->file), "lib/horizon/nodes/workflow_init.so");
     HZ_ASSERT_EQ(hz_plan_plugin(outcome.plan, 0)->flags, 1);
     outcome_free(&outcome);
 }
@@ -146,11 +158,15 @@ HZ_TEST(plan, ten_thousand_nodes_compile)
 
     fprintf(out, "{\"nodes\":{\"n0\":{\"type\":\"workflow_init\"}");
     for (unsigned i = 1; i < HZ_FLOW_MAX_NODES; i++)
-        fprintf(out, ",\"n%u\":{\"type\":\"data_transformer\",\"name\":\"N%u\",\"properties\":{\"mapping\":{\"value\":\"{\\\"n\\\":{{N%u.data.n + 1}}}\"}}}", i,
-                i, i == 1 ? HZ_FLOW_MAX_NODES - 1 : i - 1);
+        fprintf(out,
+                ",\"n%u\":{\"type\":\"data_transformer\",\"name\":\"N%u\",\"properties\":{\"mapping\":{\"value\":\"{"
+                "\\\"n\\\":{{N%u.data.n + 1}}}\"}}}",
+                i, i, i == 1 ? HZ_FLOW_MAX_NODES - 1 : i - 1);
     fprintf(out, "},\"connections\":[{}");
     for (unsigned i = 1; i < HZ_FLOW_MAX_NODES; i++)
-        fprintf(out, ",{\"idNodeOrigin\":\"n%u\",\"connectorOriginName\":\"output\",\"idNodeDestiny\":\"n%u\",\"connectorDestinyName\":\"input\"}",
+        fprintf(out,
+                ",{\"idNodeOrigin\":\"n%u\",\"connectorOriginName\":\"output\",\"idNodeDestiny\":\"n%u\","
+                "\"connectorDestinyName\":\"input\"}",
                 i - 1, i);
     fprintf(out, "]}");
     fclose(out);
@@ -172,7 +188,10 @@ HZ_TEST(plan, one_node_with_a_hundred_thousand_outputs_compiles)
 
     fprintf(out, "{\"nodes\":{\"a\":{\"type\":\"workflow_init\"}},\"connections\":[{\"idNodeOrigin\":\"\"}");
     for (unsigned i = 1; i < HZ_FLOW_MAX_CONNECTIONS; i++)
-        fprintf(out, ",{\"idNodeOrigin\":\"a\",\"connectorOriginName\":\"o%u\",\"idNodeDestiny\":\"a\",\"connectorDestinyName\":\"i\"}", i);
+        fprintf(out,
+                ",{\"idNodeOrigin\":\"a\",\"connectorOriginName\":\"o%u\",\"idNodeDestiny\":\"a\","
+                "\"connectorDestinyName\":\"i\"}",
+                i);
     fprintf(out, "]}");
     fclose(out);
     outcome = compile_bytes(text, len, true);
@@ -232,18 +251,28 @@ HZ_TEST(plan, every_kind_of_index_is_proven)
     copy = copy_plan(plan), copy->op_count = UINT32_MAX, check_refused(copy, "a table outside");
     copy = copy_plan(plan), copy->uid.len = UINT32_MAX, check_refused(copy, "a text of the head");
     copy = copy_plan(plan), copy->environment_count = 9, check_refused(copy, "environment names");
-    copy = copy_plan(plan), EDIT(copy, edges, hz_plan_edge, 3)->node = copy->node_count, check_refused(copy, "a connection");
-    copy = copy_plan(plan), EDIT(copy, outputs, hz_plan_output, 3)->edge_count = UINT32_MAX, check_refused(copy, "an output");
-    copy = copy_plan(plan), EDIT(copy, nodes, hz_plan_node, 3)->first_prop = UINT32_MAX, check_refused(copy, "a node's tables");
+    copy = copy_plan(plan), EDIT(copy, edges, hz_plan_edge, 3)->node = copy->node_count,
+    check_refused(copy, "a connection");
+    copy = copy_plan(plan), EDIT(copy, outputs, hz_plan_output, 3)->edge_count = UINT32_MAX,
+    check_refused(copy, "an output");
+    copy = copy_plan(plan), EDIT(copy, nodes, hz_plan_node, 3)->first_prop = UINT32_MAX,
+    check_refused(copy, "a node's tables");
     copy = copy_plan(plan), EDIT(copy, nodes, hz_plan_node, 3)->plugin = 77, check_refused(copy, "a node's plugin");
-    copy = copy_plan(plan), EDIT(copy, nodes, hz_plan_node, 3)->retries = HZ_FLOW_MAX_RETRIES + 1, check_refused(copy, "a node's limits");
+    copy = copy_plan(plan), EDIT(copy, nodes, hz_plan_node, 3)->retries = HZ_FLOW_MAX_RETRIES + 1,
+    check_refused(copy, "a node's limits");
     copy = copy_plan(plan), EDIT(copy, nodes, hz_plan_node, 3)->log_exec.type = 9, check_refused(copy, "a node's log");
-    copy = copy_plan(plan), EDIT(copy, props, hz_plan_prop, 3)->tree = copy->tree_count, check_refused(copy, "a property");
+    copy = copy_plan(plan), EDIT(copy, props, hz_plan_prop, 3)->tree = copy->tree_count,
+    check_refused(copy, "a property");
     copy = copy_plan(plan), EDIT(copy, props, hz_plan_prop, 3)->tree = 0, check_refused(copy, "two owners");
-    copy = copy_plan(plan), EDIT(copy, parts, hz_plan_part, 0)->expr = copy->expr_count, check_refused(copy, "a part of a template");
+    copy = copy_plan(plan), EDIT(copy, parts, hz_plan_part, 0)->expr = copy->expr_count,
+    check_refused(copy, "a part of a template");
     copy = copy_plan(plan), EDIT(copy, exprs, hz_plan_expr, 0)->kind = 7, check_refused(copy, "an expression's kind");
-    copy = copy_plan(plan), EDIT(copy, exprs, hz_plan_expr, 0)->max_stack = 0, check_refused(copy, "an expression's stack");
-    copy = copy_plan(plan), EDIT(copy, plugins, hz_plan_plugin, 0)->file.offset = 3, check_refused(copy, "a plugin's text");
+    copy = copy_plan(plan), EDIT(copy, exprs, hz_plan_expr, 1)->first_op = 0,
+    check_refused(copy, "an expression's code");
+    copy = copy_plan(plan), EDIT(copy, exprs, hz_plan_expr, 0)->max_stack = 0,
+    check_refused(copy, "an expression's stack");
+    copy = copy_plan(plan), EDIT(copy, plugins, hz_plan_plugin, 0)->file.offset = 3,
+    check_refused(copy, "a plugin's text");
     outcome_free(&outcome);
 }
 
@@ -263,12 +292,16 @@ static int check_code(const struct hz_plan_op *ops, uint32_t count, uint32_t max
     struct hz_plan_build build;
     struct hz_plan *plan = NULL;
     struct hz_plan_expr expr = {.kind = HZ_EXPR_NATIVE, .op_count = count, .max_stack = max_stack};
-    struct hz_plan_node node = {.plugin = UINT32_MAX, .flags = HZ_PLAN_NODE_UNKNOWN, .log_start.tree = UINT32_MAX, .log_exec.tree = UINT32_MAX};
+    struct hz_plan_node node = {.plugin = UINT32_MAX,
+            .flags = HZ_PLAN_NODE_UNKNOWN,
+            .log_start.tree = UINT32_MAX,
+            .log_exec.tree = UINT32_MAX};
     int code;
 
     hz_plan_build_init(&build);
     expr.text = hz_plan_build_text(&build, "x", 1);
-    build.head.uid = build.head.name = build.head.flow_version = build.head.router = build.head.environment = hz_plan_build_text(&build, "", 0);
+    build.head.uid = build.head.name = build.head.flow_version = build.head.router = build.head.environment =
+            hz_plan_build_text(&build, "", 0);
     node.id = node.name = node.type = node.title = node.meta = expr.text;
     hz_plan_build_add(&build, &build.nodes, &node);
     hz_plan_build_add(&build, &build.exprs, &expr);
@@ -280,9 +313,16 @@ static int check_code(const struct hz_plan_op *ops, uint32_t count, uint32_t max
     return code;
 }
 
-#define CODE(max, ...) check_code((const struct hz_plan_op[]){__VA_ARGS__}, sizeof((const struct hz_plan_op[]){__VA_ARGS__}) / 16, max)
-#define OP(name) {.op = HZ_OP_##name}
-#define TO(name, target) {.op = HZ_OP_##name, .a = (target)}
+#define CODE(max, ...)                                                                                                 \
+    check_code((const struct hz_plan_op[]){__VA_ARGS__}, sizeof((const struct hz_plan_op[]){__VA_ARGS__}) / 16, max)
+#define OP(name)                                                                                                       \
+    {                                                                                                                  \
+        .op = HZ_OP_##name                                                                                             \
+    }
+#define TO(name, target)                                                                                               \
+    {                                                                                                                  \
+        .op = HZ_OP_##name, .a = (target)                                                                              \
+    }
 
 HZ_TEST(plan, code_never_leaves_its_stack)
 {

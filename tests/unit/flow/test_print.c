@@ -22,19 +22,23 @@ static void check_round(const char *text)
 
 HZ_TEST(print, file_layout_is_that_of_the_clients)
 {
-    check_round("{\n  `nodes`: {\n    `a`: {\n      `type`: `x`,\n      `design`: {},\n      `connections`: []\n    }\n  },\n"
+    check_round("{\n  `nodes`: {\n    `a`: {\n      `type`: `x`,\n      `design`: {},\n      `connections`: []\n    "
+                "}\n  },\n"
                 "  `connections`: [],\n  `mine`: [\n    1,\n    [\n      true,\n      null\n    ]\n  ]\n}");
 }
 
 HZ_TEST(print, sample_flows_come_back_byte_for_byte)
 {
-    static const char *const names[] = {"conditional", "delay", "error", "hello", "iteration", "large", "parallelism", "webhook"};
+    static const char *const names[] = {
+            "conditional", "delay", "error", "hello", "iteration", "large", "parallelism", "webhook"};
 
     for (size_t i = 0; i < HZ_COUNT_OF(names); i++) {
         struct hz_flow_report report = {0};
         struct hz_flow *flow = NULL;
         size_t len, printed_len;
-        char *text = hz_test_read_file(hz_test_path("%s/tests/flows/%s/flow.json", hz_test_source_dir(), names[i]), &len), *printed;
+        char *text = hz_test_read_file(
+                     hz_test_path("%s/tests/flows/%s/flow.json", hz_test_source_dir(), names[i]), &len),
+             *printed;
 
         HZ_ASSERT_OK(hz_flow_parse(text, len, &report, &flow));
         printed = hz_flow_print(flow, &printed_len);
@@ -58,9 +62,10 @@ HZ_TEST(print, numbers_use_the_shortest_text_that_reads_back)
         double number;
         const char *text;
     } cases[] = {{0.1, "0.1"}, {-0.0, "0"}, {1.5, "1.5"}, {1e21, "1e+21"}, {1e20, "100000000000000000000"},
-            {123456789012345678901.0, "123456789012345680000"}, {1e-6, "0.000001"}, {1e-7, "1e-7"}, {1.25e-7, "1.25e-7"},
-            {5e-324, "5e-324"}, {1.7976931348623157e308, "1.7976931348623157e+308"}, {0.1 + 0.2, "0.30000000000000004"},
-            {-123.456, "-123.456"}, {100.0, "100"}, {(double)INFINITY, "null"}, {(double)NAN, "null"}};
+            {123456789012345678901.0, "123456789012345680000"}, {1e-6, "0.000001"}, {1e-7, "1e-7"},
+            {1.25e-7, "1.25e-7"}, {5e-324, "5e-324"}, {1.7976931348623157e308, "1.7976931348623157e+308"},
+            {0.1 + 0.2, "0.30000000000000004"}, {-123.456, "-123.456"}, {100.0, "100"}, {(double)INFINITY, "null"},
+            {(double)NAN, "null"}};
 
     for (size_t i = 0; i < HZ_COUNT_OF(cases); i++) {
         json_t *value = json_real(0);

@@ -1,4 +1,5 @@
-/* test_template.c - values with expressions: where {{X}} is found, what it becomes in the plan, what stays untouched. */
+/* test_template.c - values with expressions: where {{X}} is found, what it becomes in the plan, what stays untouched.
+ */
 #include "core/flow/compile.h"
 #include "core/flow/limits.h"
 #include "flow_fixture.h"
@@ -96,8 +97,10 @@ HZ_TEST(template, text_without_expressions_stays_untouched)
 
 HZ_TEST(template, falsy_stored_values_win_over_defaults)
 {
-    struct outcome outcome = compile_nodes(",`W`:{`type`:`webhook_handler`,`properties`:{`proxyPreserveHeaders`:{`value`:false},"
-                                           "`timeout`:{`value`:0},`endpoint`:{`value`:``}}},`D`:{`type`:`delay`}", "", true);
+    struct outcome outcome =
+            compile_nodes(",`W`:{`type`:`webhook_handler`,`properties`:{`proxyPreserveHeaders`:{`value`:false},"
+                          "`timeout`:{`value`:0},`endpoint`:{`value`:``}}},`D`:{`type`:`delay`}",
+                    "", true);
 
     ASSERT_COMPILED(outcome);
     HZ_ASSERT_STR_EQ(prop_const(outcome.plan, 1, "proxyPreserveHeaders"), "false");
@@ -155,7 +158,8 @@ static void check_parts(const char *property, unsigned flags, const char *wanted
         strcat(text, plan_text(outcome.plan, part->text));
         strcat(text, part->expr == UINT32_MAX ? "" : part->in_string ? ">>" : ">");
         if (part->expr != UINT32_MAX)
-            HZ_ASSERT_STR_EQ(plan_text(outcome.plan, hz_plan_expr(outcome.plan, part->expr)->text), plan_text(outcome.plan, part->text));
+            HZ_ASSERT_STR_EQ(plan_text(outcome.plan, hz_plan_expr(outcome.plan, part->expr)->text),
+                    plan_text(outcome.plan, part->text));
     }
     HZ_ASSERT_STR_EQ(text, wanted);
     outcome_free(&outcome);
@@ -163,8 +167,8 @@ static void check_parts(const char *property, unsigned flags, const char *wanted
 
 HZ_TEST(template, json_text_knows_which_expressions_sit_in_strings)
 {
-    check_parts("{`value`:`{\\`a\\`: {{input.data.n}}, \\`b\\`: \\`x{{input.data.s}}y\\`}`}", HZ_TPL_VALUE | HZ_TPL_JSON,
-            "{\"a\": <input.data.n>, \"b\": \"x<<input.data.s>>y\"}");
+    check_parts("{`value`:`{\\`a\\`: {{input.data.n}}, \\`b\\`: \\`x{{input.data.s}}y\\`}`}",
+            HZ_TPL_VALUE | HZ_TPL_JSON, "{\"a\": <input.data.n>, \"b\": \"x<<input.data.s>>y\"}");
     check_parts("{`value`:`[\\`\\\\\\`{{1}}\\`, {{2}}]`}", HZ_TPL_VALUE | HZ_TPL_JSON, "[\"\\\"<<1>>\", <2>]");
     check_parts("{`value`:`{\\`{{1}}\\`: 1}`}", HZ_TPL_VALUE | HZ_TPL_JSON, "{\"<<1>>\": 1}");
     check_parts("{`value`:`\\`a {{1}}\\``}", HZ_TPL_VALUE | HZ_TPL_JSON, "\"a <<1>>\"");
@@ -189,8 +193,10 @@ HZ_TEST(template, text_that_is_one_expression_is_whole)
 
 HZ_TEST(template, evaluation_all_makes_the_whole_value_an_expression)
 {
-    check_parts("{`value`:`input.data.a > 1`,`evaluation`:{`all`:true}}", HZ_TPL_VALUE | HZ_TPL_WHOLE, "<input.data.a > 1>");
-    check_parts("{`value`:`{{input.data.a}}`,`evaluation`:{`all`:true}}", HZ_TPL_VALUE | HZ_TPL_WHOLE, "<input.data.a>");
+    check_parts("{`value`:`input.data.a > 1`,`evaluation`:{`all`:true}}", HZ_TPL_VALUE | HZ_TPL_WHOLE,
+            "<input.data.a > 1>");
+    check_parts(
+            "{`value`:`{{input.data.a}}`,`evaluation`:{`all`:true}}", HZ_TPL_VALUE | HZ_TPL_WHOLE, "<input.data.a>");
     check_parts("{`value`:`x {{1}}`,`evaluation`:{`all`:true}}", HZ_TPL_VALUE, "x <1>");
 }
 
@@ -206,7 +212,8 @@ HZ_TEST(template, lists_evaluate_item_by_item_as_their_own_properties_say)
     struct outcome outcome = compile_nodes(",`C`:{`type`:`conditional`,`properties`:{`conditions`:{`value`:[{"
                                            "`name`:{`value`:`c_{{index}}`,`evaluation`:{`active`:false}},"
                                            "`condition`:{`value`:`input.data.a > 1`,`evaluation`:{`all`:true}},"
-                                           "`value`:{`value`:`{{input.data}}`}}]}}}", "", true);
+                                           "`value`:{`value`:`{{input.data}}`}}]}}}",
+            "", true);
     const struct hz_plan *plan = outcome.plan;
     const struct hz_plan_tree *item, *member;
 
@@ -227,8 +234,10 @@ HZ_TEST(template, lists_evaluate_item_by_item_as_their_own_properties_say)
 
 HZ_TEST(template, condition_without_evaluation_all_needs_braces)
 {
-    struct outcome outcome = compile_nodes(",`C`:{`type`:`conditional`,`properties`:{`conditions`:{`value`:[{`name`:{`value`:`a`},"
-                                           "`condition`:{`value`:`input.data.a > 1`}}]}}}", "", true);
+    struct outcome outcome =
+            compile_nodes(",`C`:{`type`:`conditional`,`properties`:{`conditions`:{`value`:[{`name`:{`value`:`a`},"
+                          "`condition`:{`value`:`input.data.a > 1`}}]}}}",
+                    "", true);
 
     ASSERT_COMPILED(outcome);
     HZ_ASSERT_EQ(prop_tree(outcome.plan, 1, "conditions")->kind, HZ_TREE_CONST);
@@ -261,7 +270,8 @@ HZ_TEST(template, scripts_list_the_nodes_they_name)
 {
     struct outcome outcome = compile_nodes(",`a`:{`type`:`delay`,`name`:`Uno`},`b`:{`type`:`delay`,`name`:`Dos`},"
                                            "`T`:{`type`:`data_transformer`,`properties`:{`mapping`:{`value`:"
-                                           "`{{f(Dos.data, Uno.data, Dos.x, input, env)}}`}}}", "", true);
+                                           "`{{f(Dos.data, Uno.data, Dos.x, input, env)}}`}}}",
+            "", true);
     const struct hz_plan_expr *expr;
 
     ASSERT_COMPILED(outcome);
@@ -277,14 +287,17 @@ HZ_TEST(template, scripts_list_the_nodes_they_name)
 
 HZ_TEST(template, a_name_of_several_nodes_is_left_to_javascript_with_a_warning)
 {
-    struct outcome outcome = compile_nodes(",`a`:{`type`:`delay`,`name`:`X`},`b`:{`type`:`delay`,`name`:`X`},"
-                                           "`T`:{`type`:`data_transformer`,`properties`:{`mapping`:{`value`:`{{X.data}}`}}}", "", true);
+    struct outcome outcome =
+            compile_nodes(",`a`:{`type`:`delay`,`name`:`X`},`b`:{`type`:`delay`,`name`:`X`},"
+                          "`T`:{`type`:`data_transformer`,`properties`:{`mapping`:{`value`:`{{X.data}}`}}}",
+                    "", true);
     const struct hz_plan_expr *expr;
 
     ASSERT_COMPILED(outcome);
-    HZ_ASSERT_STR_EQ(outcome.text, "flow.json: warning: node \"T\", properties.mapping.value: several nodes are called `X`: the last one "
-                                   "in the file that has run is meant (expected a name of its own for each node an expression "
-                                   "speaks of)\n");
+    HZ_ASSERT_STR_EQ(outcome.text,
+            "flow.json: warning: node \"T\", properties.mapping.value: several nodes are called `X`: the last one "
+            "in the file that has run is meant (expected a name of its own for each node an expression "
+            "speaks of)\n");
     expr = hz_plan_expr(outcome.plan, 0);
     HZ_ASSERT_EQ(expr->kind, HZ_EXPR_SCRIPT);
     HZ_ASSERT_EQ(expr->ref_count, 2);
@@ -296,7 +309,8 @@ HZ_TEST(template, names_that_only_occur_in_other_words_are_no_references)
 {
     struct outcome outcome = compile_nodes(",`a`:{`type`:`delay`,`name`:`Uno`},`b`:{`type`:`delay`,`name`:`class`},"
                                            "`T`:{`type`:`data_transformer`,`properties`:{`mapping`:{`value`:"
-                                           "`{{f(Unos, class, aUno)}}`}}}", "", true);
+                                           "`{{f(Unos, class, aUno)}}`}}}",
+            "", true);
 
     ASSERT_COMPILED(outcome);
     HZ_ASSERT_EQ(hz_plan_expr(outcome.plan, 0)->ref_count, 0);
@@ -305,8 +319,10 @@ HZ_TEST(template, names_that_only_occur_in_other_words_are_no_references)
 
 HZ_TEST(template, log_texts_of_meta_are_templates)
 {
-    struct outcome outcome = compile_nodes(",`D`:{`type`:`delay`,`meta`:{`logs`:{`start`:{`type`:`info`,`value`:`va {{input.data.n}}`},"
-                                           "`exec`:{`type`:`none`,`value`:`{{1}}`}}}}", "", true);
+    struct outcome outcome =
+            compile_nodes(",`D`:{`type`:`delay`,`meta`:{`logs`:{`start`:{`type`:`info`,`value`:`va {{input.data.n}}`},"
+                          "`exec`:{`type`:`none`,`value`:`{{1}}`}}}}",
+                    "", true);
     const struct hz_plan_node *node;
 
     ASSERT_COMPILED(outcome);
@@ -322,13 +338,15 @@ HZ_TEST(template, log_texts_of_meta_are_templates)
 
 HZ_TEST(template, meta_is_kept_and_its_limits_are_read)
 {
-    struct outcome outcome = compile_nodes(",`D`:{`type`:`delay`,`meta`:{`timeout`:1500,`retries`:3,`retryDelay`:250.4,`x`:[1]}},`E`:{`type`:`delay`}",
+    struct outcome outcome = compile_nodes(
+            ",`D`:{`type`:`delay`,`meta`:{`timeout`:1500,`retries`:3,`retryDelay`:250.4,`x`:[1]}},`E`:{`type`:`delay`}",
             "", true);
     const struct hz_plan_node *node;
 
     ASSERT_COMPILED(outcome);
     node = hz_plan_node(outcome.plan, 1);
-    HZ_ASSERT_STR_EQ(plan_text(outcome.plan, node->meta), "{\"timeout\":1500,\"retries\":3,\"retryDelay\":250.4,\"x\":[1]}");
+    HZ_ASSERT_STR_EQ(
+            plan_text(outcome.plan, node->meta), "{\"timeout\":1500,\"retries\":3,\"retryDelay\":250.4,\"x\":[1]}");
     HZ_ASSERT_EQ(node->timeout_ms, 1500);
     HZ_ASSERT_EQ(node->retries, 3);
     HZ_ASSERT_EQ(node->retry_delay_ms, 250);
@@ -365,7 +383,8 @@ static void visit_script(void *arg, uint32_t node, struct hz_plan_text property,
 
 HZ_TEST(template, scripts_are_visited_with_node_and_property)
 {
-    struct outcome outcome = compile_nodes(",`T`:{`type`:`data_transformer`,`properties`:{`mapping`:{`value`:{`a`:[`{{1}} {{f(2)}}`]}}}}", "", true);
+    struct outcome outcome = compile_nodes(
+            ",`T`:{`type`:`data_transformer`,`properties`:{`mapping`:{`value`:{`a`:[`{{1}} {{f(2)}}`]}}}}", "", true);
     struct walk walk = {.plan = outcome.plan};
 
     ASSERT_COMPILED(outcome);

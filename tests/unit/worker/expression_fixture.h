@@ -1,6 +1,6 @@
 /*
- * expression_fixture.h - what the tests of expressions share: a flow with one property under test, compiled for real, and
- * a scope with an input, one node that has run (Pedido), one that has not (Otro), and an environment.
+ * expression_fixture.h - what the tests of expressions share: a flow with one property under test, compiled for real,
+ * and a scope with an input, one node that has run (Pedido), one that has not (Otro), and an environment.
  */
 #ifndef HZ_TESTS_EXPRESSION_FIXTURE_H
 #define HZ_TESTS_EXPRESSION_FIXTURE_H
@@ -83,9 +83,9 @@ UNUSED static struct hz_plan *plan_of(const json_t *property)
     struct hz_plan *plan = NULL;
     json_error_t error;
     json_t *catalog = json_load_file(hz_test_path("%s/tests/fixtures/catalog.json", hz_test_source_dir()), 0, &error);
-    json_t *root = json_pack("{s:{s:{s:s},s:{s:s,s:s},s:{s:s,s:s},s:{s:s,s:{s:O}}}}", "nodes", "s", "type", "workflow_init", "p", "type",
-            "delay", "name", "Pedido", "o", "type", "delay", "name", "Otro", "t", "type", "data_transformer", "properties", "mapping",
-            property);
+    json_t *root = json_pack("{s:{s:{s:s},s:{s:s,s:s},s:{s:s,s:s},s:{s:s,s:{s:O}}}}", "nodes", "s", "type",
+            "workflow_init", "p", "type", "delay", "name", "Pedido", "o", "type", "delay", "name", "Otro", "t", "type",
+            "data_transformer", "properties", "mapping", property);
     char *text = json_dumps(root, 0);
     int code = hz_flow_parse(text, strlen(text), &report, &flow);
 
@@ -102,10 +102,13 @@ UNUSED static struct hz_plan *plan_of(const json_t *property)
 }
 
 #define BED_INPUT                                                                                                      \
-    "{`n`:5,`s`:`h\xc3\xa9llo\xf0\x9f\x98\x80`,`e`:``,`z`:0,`neg`:-3.5,`t`:true,`f`:false,`nul`:null,`arr`:[1,`2`,[3,4],{`k`:`v`},"  \
-    "null],`empty`:[],`obj`:{`a`:{`b`:{`c`:7}},`0`:`zero`,`length`:3},`num`:`12`,`sp`:` 12 `,`hex`:`0x1F`,`big`:1e21,`small`:1e-7," \
-    "`word`:`abc`,`user`:{`name`:`Ana`,`age`:30},`k`:`n`,`i`:2,`single`:[5],`nested`:[[[`x`]]],`ts`:{`toString`:1},"            \
-    "`q`:`a\\`b\\\\c\\nd`,`json`:`{\\`x\\`:[1,2]}`,`tiny`:0.1,`int`:9007199254740991,`_id`:`u`,`$x`:1,`list`:[{`id`:1},{`id`:2}]}"
+    "{`n`:5,`s`:`h\xc3\xa9llo\xf0\x9f\x98\x80`,`e`:``,`z`:0,`neg`:-3.5,`t`:true,`f`:false,`nul`:null,`arr`:[1,`2`,[3," \
+    "4],{`k`:`v`},"                                                                                                    \
+    "null],`empty`:[],`obj`:{`a`:{`b`:{`c`:7}},`0`:`zero`,`length`:3},`num`:`12`,`sp`:` 12 "                           \
+    "`,`hex`:`0x1F`,`big`:1e21,`small`:1e-7,"                                                                          \
+    "`word`:`abc`,`user`:{`name`:`Ana`,`age`:30},`k`:`n`,`i`:2,`single`:[5],`nested`:[[[`x`]]],`ts`:{`toString`:1},"   \
+    "`q`:`a\\`b\\\\c\\nd`,`json`:`{\\`x\\`:[1,2]}`,`tiny`:0.1,`int`:9007199254740991,`_id`:`u`,`$x`:1,`list`:[{`id`:"  \
+    "1},{`id`:2}]}"
 
 UNUSED static void bed_open(struct bed *bed, const json_t *property, struct hz_js *js)
 {
@@ -115,8 +118,14 @@ UNUSED static void bed_open(struct bed *bed, const json_t *property, struct hz_j
     bed->env = value_of_ticks("{`HOME`:`/casa`,`N`:`7`}");
     bed->pedido = value_of_ticks("{`total`:120,`pais`:`ES`,`items`:[{`p`:1.5},{`p`:2}],`vacio`:null}");
     bed->meta = value_of_ticks("{`key`:`m`}");
-    bed->scope = (struct hz_scope){.input_node = "s", .input_name = "input", .input_data = bed->input, .node = bed_node, .arg = bed,
-            .env = bed->env, .js = bed_js, .failed = bed_failed};
+    bed->scope = (struct hz_scope){.input_node = "s",
+            .input_name = "input",
+            .input_data = bed->input,
+            .node = bed_node,
+            .arg = bed,
+            .env = bed->env,
+            .js = bed_js,
+            .failed = bed_failed};
 }
 
 UNUSED static void bed_close(struct bed *bed)

@@ -1,5 +1,5 @@
-/* test_expression.c - expressions and templates as nodes see them: both engines agree, results are JavaScript's, the rules
- * for text, JSON and failures are those of flows. */
+/* test_expression.c - expressions and templates as nodes see them: both engines agree, results are JavaScript's, the
+ * rules for text, JSON and failures are those of flows. */
 #include "expression_fixture.h"
 #include "shm/err.h"
 #include <math.h>
@@ -49,47 +49,59 @@ struct expected {
 
 HZ_TEST(expression, values_are_those_of_javascript)
 {
-    static const struct expected cases[] = {
-            {"input.data.user.name", "\"Ana\""}, {"input.idNode", "\"s\""}, {"input.inputName", "\"input\""}, {"input.data.n + 1", "6"},
-            {"input.data.missing", "undefined"}, {"input.data.nul", "null"}, {"input.data.arr[1]", "\"2\""},
-            {"input.data.arr[9]", "undefined"}, {"input.data.arr[-1]", "undefined"}, {"input.data.arr['0']", "1"},
-            {"input.data.arr['00']", "undefined"}, {"input.data.arr[1.5]", "undefined"}, {"input.data.arr.length", "5"},
-            {"input.data.s.length", "7"}, {"input.data.s[1]", "\"\xc3\xa9\""}, {"input.data.s['0']", "\"h\""},
-            {"input.data.s[99]", "undefined"}, {"input.data.obj[0]", "\"zero\""}, {"input.data.obj.length", "3"},
-            {"input.data.obj.a.b.c", "7"}, {"input.data[input.data.k]", "5"}, {"Pedido.data.total", "120"}, {"Pedido.meta.key", "\"m\""},
+    static const struct expected cases[] = {{"input.data.user.name", "\"Ana\""}, {"input.idNode", "\"s\""},
+            {"input.inputName", "\"input\""}, {"input.data.n + 1", "6"}, {"input.data.missing", "undefined"},
+            {"input.data.nul", "null"}, {"input.data.arr[1]", "\"2\""}, {"input.data.arr[9]", "undefined"},
+            {"input.data.arr[-1]", "undefined"}, {"input.data.arr['0']", "1"}, {"input.data.arr['00']", "undefined"},
+            {"input.data.arr[1.5]", "undefined"}, {"input.data.arr.length", "5"}, {"input.data.s.length", "7"},
+            {"input.data.s[1]", "\"\xc3\xa9\""}, {"input.data.s['0']", "\"h\""}, {"input.data.s[99]", "undefined"},
+            {"input.data.obj[0]", "\"zero\""}, {"input.data.obj.length", "3"}, {"input.data.obj.a.b.c", "7"},
+            {"input.data[input.data.k]", "5"}, {"Pedido.data.total", "120"}, {"Pedido.meta.key", "\"m\""},
             {"Pedido.other", "undefined"}, {"env.HOME", "\"/casa\""}, {"env.NADA", "undefined"}, {"env.N * 2", "14"},
-            {"input.data.total", "undefined"}, {"1 / 0", "Infinity"}, {"-1 / 0", "-Infinity"}, {"0 / 0", "NaN"}, {"7 % 3", "1"},
-            {"-7 % 3", "-1"}, {"7 % -3", "1"}, {"5.5 % 2", "1.5"}, {"0.1 + 0.2", "0.30000000000000004"}, {"1e21 + 1", "1e+21"},
-            {"'a' + 1", "\"a1\""}, {"1 + '2'", "\"12\""}, {"'3' * '4'", "12"}, {"'3' - 1", "2"}, {"true + 1", "2"}, {"null + 1", "1"},
-            {"undefined + 1", "NaN"}, {"'a' - 1", "NaN"}, {"'' + null", "\"null\""}, {"'' + undefined", "\"undefined\""},
-            {"'' + true", "\"true\""}, {"'' + 1.5", "\"1.5\""}, {"'' + input.data.arr", "\"1,2,3,4,[object Object],\""},
-            {"'' + input.data.user", "\"[object Object]\""}, {"input.data.empty + 1", "\"1\""}, {"input.data.single * 2", "10"},
-            {"+input.data.num", "12"}, {"+input.data.sp", "12"}, {"+input.data.hex", "31"}, {"+input.data.e", "0"}, {"+input.data.word", "NaN"},
-            {"-input.data.num", "-12"}, {"+input.data.nul", "0"}, {"+input.data.user", "NaN"}, {"+input.data.nested", "NaN"},
-            {"typeof input.data.n", "\"number\""}, {"typeof input.data.s", "\"string\""}, {"typeof input.data.nul", "\"object\""},
-            {"typeof input.data.arr", "\"object\""}, {"typeof input.data.zz", "\"undefined\""}, {"typeof true", "\"boolean\""},
-            {"typeof Otro", "\"undefined\""}, {"typeof Pedido", "\"object\""}, {"typeof input", "\"object\""}, {"!input.data.z", "true"},
-            {"!input.data.e", "true"}, {"!input.data.empty", "false"}, {"!!input.data.user", "true"}, {"!(0 / 0)", "true"},
-            {"1 < 2", "true"}, {"'10' < '9'", "true"}, {"'10' < 9", "false"}, {"null >= 0", "true"}, {"undefined >= 0", "false"},
-            {"undefined < 1", "false"}, {"'a' < 1", "false"}, {"'a' >= 1", "false"}, {"'\\uffff' < '\\ud83d\\ude00'", "false"},
-            {"'a' < 'ab'", "true"}, {"'Z' < 'a'", "true"}, {"input.data.single > 4", "true"}, {"1 == '1'", "true"}, {"1 === '1'", "false"},
-            {"null == undefined", "true"}, {"null === undefined", "false"}, {"null == 0", "false"}, {"'' == 0", "true"}, {"'0' == false", "true"},
-            {"true == 1", "true"}, {"true == '1'", "true"}, {"input.data.single == 5", "true"}, {"input.data.single == '5'", "true"},
+            {"input.data.total", "undefined"}, {"1 / 0", "Infinity"}, {"-1 / 0", "-Infinity"}, {"0 / 0", "NaN"},
+            {"7 % 3", "1"}, {"-7 % 3", "-1"}, {"7 % -3", "1"}, {"5.5 % 2", "1.5"}, {"0.1 + 0.2", "0.30000000000000004"},
+            {"1e21 + 1", "1e+21"}, {"'a' + 1", "\"a1\""}, {"1 + '2'", "\"12\""}, {"'3' * '4'", "12"}, {"'3' - 1", "2"},
+            {"true + 1", "2"}, {"null + 1", "1"}, {"undefined + 1", "NaN"}, {"'a' - 1", "NaN"},
+            {"'' + null", "\"null\""}, {"'' + undefined", "\"undefined\""}, {"'' + true", "\"true\""},
+            {"'' + 1.5", "\"1.5\""}, {"'' + input.data.arr", "\"1,2,3,4,[object Object],\""},
+            {"'' + input.data.user", "\"[object Object]\""}, {"input.data.empty + 1", "\"1\""},
+            {"input.data.single * 2", "10"}, {"+input.data.num", "12"}, {"+input.data.sp", "12"},
+            {"+input.data.hex", "31"}, {"+input.data.e", "0"}, {"+input.data.word", "NaN"}, {"-input.data.num", "-12"},
+            {"+input.data.nul", "0"}, {"+input.data.user", "NaN"}, {"+input.data.nested", "NaN"},
+            {"typeof input.data.n", "\"number\""}, {"typeof input.data.s", "\"string\""},
+            {"typeof input.data.nul", "\"object\""}, {"typeof input.data.arr", "\"object\""},
+            {"typeof input.data.zz", "\"undefined\""}, {"typeof true", "\"boolean\""}, {"typeof Otro", "\"undefined\""},
+            {"typeof Pedido", "\"object\""}, {"typeof input", "\"object\""}, {"!input.data.z", "true"},
+            {"!input.data.e", "true"}, {"!input.data.empty", "false"}, {"!!input.data.user", "true"},
+            {"!(0 / 0)", "true"}, {"1 < 2", "true"}, {"'10' < '9'", "true"}, {"'10' < 9", "false"},
+            {"null >= 0", "true"}, {"undefined >= 0", "false"}, {"undefined < 1", "false"}, {"'a' < 1", "false"},
+            {"'a' >= 1", "false"}, {"'\\uffff' < '\\ud83d\\ude00'", "false"}, {"'a' < 'ab'", "true"},
+            {"'Z' < 'a'", "true"}, {"input.data.single > 4", "true"}, {"1 == '1'", "true"}, {"1 === '1'", "false"},
+            {"null == undefined", "true"}, {"null === undefined", "false"}, {"null == 0", "false"}, {"'' == 0", "true"},
+            {"'0' == false", "true"}, {"true == 1", "true"}, {"true == '1'", "true"},
+            {"input.data.single == 5", "true"}, {"input.data.single == '5'", "true"},
             {"input.data.user == '[object Object]'", "true"}, {"0 / 0 == 0 / 0", "false"}, {"0 === -0", "true"},
-            {"input.data.user === input.data.user", "true"}, {"input.data.user == input.data.arr", "false"}, {"input === input", "true"},
-            {"Pedido.data === Pedido.data", "true"}, {"Pedido === input", "false"}, {"Pedido == Pedido", "true"}, {"1 != '1'", "false"},
-            {"1 !== '1'", "true"}, {"input.data.e || 'd'", "\"d\""}, {"input.data.z ?? 'd'", "0"}, {"input.data.nul ?? 'd'", "\"d\""},
-            {"input.data.zz ?? input.data.nul ?? 3", "3"}, {"input.data.n && input.data.s.length", "7"}, {"input.data.z && f", NULL},
-            {"0 && 1 || 2", "2"}, {"1 || 0 && 0", "1"}, {"input.data.t ? 'si' : 'no'", "\"si\""}, {"input.data.e ? 1 : input.data.z ? 2 : 3", "3"},
-            {"input.data.zz?.a.b.c", "undefined"}, {"input.data.nul?.a", "undefined"}, {"input.data.user?.name", "\"Ana\""},
-            {"input.data.zz?.[0].x", "undefined"}, {"input.data.arr?.[3].k", "\"v\""}, {"input.data.user?.['name']", "\"Ana\""},
-            {"(input.data.zz?.a)?.b", "undefined"}, {"input.data.big", "1e+21"}, {"input.data.small", "1e-7"}, {"input.data.int + 0", "9007199254740991"},
-            {"input.data.int + 2", "9007199254740992"}, {"input.data._id + input.data.$x", "\"u1\""}, {"input.data['user']['age'] > 18", "true"},
-            {"(1 + 2) * 3 - -4", "13"}, {"2 + 3 + '5' + 2 + 3", "\"5523\""}, {"'5' + 3 - 2", "51"}, {"'b' + 'a' + +'a' + 'a'", "\"baNaNa\""},
-            {"input.data.arr[2][1]", "4"}, {"input.data.list[input.data.i - 1].id", "2"}, {"input.data.q", "\"a\\\"b\\\\c\\nd\""},
-            {"input.data.arr[input.data.nul]", "undefined"}, {"input.data.obj[input.data.z]", "\"zero\""}, {"input.data.obj[input.data.f]", "undefined"},
-            {"input.data[['user']]", NULL}, {"input.data.nested + ''", "\"x\""}, {"input.data.n[0]", "undefined"}, {"input.data.t.x", "undefined"},
-            {"true && null", "null"}, {"undefined", "undefined"}, {"NaN", "NaN"}, {"'\\x41\\u00e9\\n'", "\"A\xc3\xa9\\n\""}, {"''", "\"\""}};
+            {"input.data.user === input.data.user", "true"}, {"input.data.user == input.data.arr", "false"},
+            {"input === input", "true"}, {"Pedido.data === Pedido.data", "true"}, {"Pedido === input", "false"},
+            {"Pedido == Pedido", "true"}, {"1 != '1'", "false"}, {"1 !== '1'", "true"},
+            {"input.data.e || 'd'", "\"d\""}, {"input.data.z ?? 'd'", "0"}, {"input.data.nul ?? 'd'", "\"d\""},
+            {"input.data.zz ?? input.data.nul ?? 3", "3"}, {"input.data.n && input.data.s.length", "7"},
+            {"input.data.z && f", NULL}, {"0 && 1 || 2", "2"}, {"1 || 0 && 0", "1"},
+            {"input.data.t ? 'si' : 'no'", "\"si\""}, {"input.data.e ? 1 : input.data.z ? 2 : 3", "3"},
+            {"input.data.zz?.a.b.c", "undefined"}, {"input.data.nul?.a", "undefined"},
+            {"input.data.user?.name", "\"Ana\""}, {"input.data.zz?.[0].x", "undefined"},
+            {"input.data.arr?.[3].k", "\"v\""}, {"input.data.user?.['name']", "\"Ana\""},
+            {"(input.data.zz?.a)?.b", "undefined"}, {"input.data.big", "1e+21"}, {"input.data.small", "1e-7"},
+            {"input.data.int + 0", "9007199254740991"}, {"input.data.int + 2", "9007199254740992"},
+            {"input.data._id + input.data.$x", "\"u1\""}, {"input.data['user']['age'] > 18", "true"},
+            {"(1 + 2) * 3 - -4", "13"}, {"2 + 3 + '5' + 2 + 3", "\"5523\""}, {"'5' + 3 - 2", "51"},
+            {"'b' + 'a' + +'a' + 'a'", "\"baNaNa\""}, {"input.data.arr[2][1]", "4"},
+            {"input.data.list[input.data.i - 1].id", "2"}, {"input.data.q", "\"a\\\"b\\\\c\\nd\""},
+            {"input.data.arr[input.data.nul]", "undefined"}, {"input.data.obj[input.data.z]", "\"zero\""},
+            {"input.data.obj[input.data.f]", "undefined"}, {"input.data[['user']]", NULL},
+            {"input.data.nested + ''", "\"x\""}, {"input.data.n[0]", "undefined"}, {"input.data.t.x", "undefined"},
+            {"true && null", "null"}, {"undefined", "undefined"}, {"NaN", "NaN"},
+            {"'\\x41\\u00e9\\n'", "\"A\xc3\xa9\\n\""}, {"''", "\"\""}};
 
     for (size_t i = 0; i < HZ_COUNT_OF(cases); i++)
         if (cases[i].result)
@@ -98,9 +110,10 @@ HZ_TEST(expression, values_are_those_of_javascript)
 
 HZ_TEST(expression, the_helper_length_agrees_with_its_script)
 {
-    static const struct expected cases[] = {{"_length(input.data.s)", "7"}, {"_length('')", "0"}, {"_length(input.data.arr)", "5"},
-            {"_length(input.data.user)", "2"}, {"_length(3.5)", "3.5"}, {"_length(true)", "0"}, {"_length(input)", "3"}, {"_length(Pedido)", "2"},
-            {"_length(env) + 1", "3"}, {"_length(input.data.empty)", "0"}, {"_length(input.data.zz.y)", NULL}, {"_length(Otro)", NULL}};
+    static const struct expected cases[] = {{"_length(input.data.s)", "7"}, {"_length('')", "0"},
+            {"_length(input.data.arr)", "5"}, {"_length(input.data.user)", "2"}, {"_length(3.5)", "3.5"},
+            {"_length(true)", "0"}, {"_length(input)", "3"}, {"_length(Pedido)", "2"}, {"_length(env) + 1", "3"},
+            {"_length(input.data.empty)", "0"}, {"_length(input.data.zz.y)", NULL}, {"_length(Otro)", NULL}};
     struct bed bed;
     const char *error = NULL;
 
@@ -119,7 +132,9 @@ HZ_TEST(expression, whole_objects_and_arrays_come_through)
     check_agree("input.data.arr", true, "[1,\"2\",[3,4],{\"k\":\"v\"},null]");
     check_agree("Pedido.data.items", true, "[{\"p\":1.5},{\"p\":2}]");
     check_agree("env", true, "{\"HOME\":\"/casa\",\"N\":\"7\"}");
-    check_agree("Pedido", true, "{\"data\":{\"total\":120,\"pais\":\"ES\",\"items\":[{\"p\":1.5},{\"p\":2}],\"vacio\":null},\"meta\":{\"key\":\"m\"}}");
+    check_agree("Pedido", true,
+            "{\"data\":{\"total\":120,\"pais\":\"ES\",\"items\":[{\"p\":1.5},{\"p\":2}],\"vacio\":null},\"meta\":{"
+            "\"key\":\"m\"}}");
     check_agree("input", true, NULL);
     check_agree("input.data", true, NULL);
 }
@@ -131,19 +146,26 @@ HZ_TEST(expression, errors_are_worded_as_javascriptcore_words_them)
             {"input.data.nul.y.z + 1", "!TypeError: null is not an object (evaluating 'input.data.nul.y')"},
             {"(input.data.nul).y", "!TypeError: null is not an object (evaluating '(input.data.nul).y')"},
             {"input.data.zz[\"k\"]", "!TypeError: undefined is not an object (evaluating 'input.data.zz[\"k\"]')"},
-            {"input.data.zz[input.data.n]", "!TypeError: undefined is not an object (evaluating 'input.data.zz[input.data.n]')"},
+            {"input.data.zz[input.data.n]",
+                    "!TypeError: undefined is not an object (evaluating 'input.data.zz[input.data.n]')"},
             {"1 + input.data.zz.y * 2", "!TypeError: undefined is not an object (evaluating 'input.data.zz.y')"},
             {"input . data . zz . y", "!TypeError: undefined is not an object (evaluating 'input . data . zz . y')"},
-            {"(input.data.zz ?? null)[0]", "!TypeError: null is not an object (evaluating '(input.data.zz ?? null)[0]')"},
+            {"(input.data.zz ?? null)[0]",
+                    "!TypeError: null is not an object (evaluating '(input.data.zz ?? null)[0]')"},
             {"undefined.x", "!TypeError: undefined is not an object (evaluating 'undefined.x')"},
             {"\"abc\".x.y", "!TypeError: undefined is not an object (evaluating '\"abc\".x.y')"},
             {"env.NADA.length", "!TypeError: undefined is not an object (evaluating 'env.NADA.length')"},
             {"Pedido.zz.y.z", "!TypeError: undefined is not an object (evaluating 'Pedido.zz.y')"},
-            {"input.data.t && input.data.zz.y", "!TypeError: undefined is not an object (evaluating 'input.data.zz.y')"},
-            {"Otro.data", "!ReferenceError: Can't find variable: Otro"}, {"1 + Otro", "!ReferenceError: Can't find variable: Otro"},
-            {"Otro?.data", "!ReferenceError: Can't find variable: Otro"}, {"typeof Otro.data", "!ReferenceError: Can't find variable: Otro"},
-            {"input.data.ts + ''", "!TypeError: No default value"}, {"input.data.ts * 1", "!TypeError: No default value"},
-            {"input.data.ts == 'a'", "!TypeError: No default value"}, {"(input.data.zz?.a).b", "!TypeError: undefined is not an object (evaluating '(input.data.zz?.a).b')"}};
+            {"input.data.t && input.data.zz.y",
+                    "!TypeError: undefined is not an object (evaluating 'input.data.zz.y')"},
+            {"Otro.data", "!ReferenceError: Can't find variable: Otro"},
+            {"1 + Otro", "!ReferenceError: Can't find variable: Otro"},
+            {"Otro?.data", "!ReferenceError: Can't find variable: Otro"},
+            {"typeof Otro.data", "!ReferenceError: Can't find variable: Otro"},
+            {"input.data.ts + ''", "!TypeError: No default value"},
+            {"input.data.ts * 1", "!TypeError: No default value"},
+            {"input.data.ts == 'a'", "!TypeError: No default value"},
+            {"(input.data.zz?.a).b", "!TypeError: undefined is not an object (evaluating '(input.data.zz?.a).b')"}};
 
     for (size_t i = 0; i < HZ_COUNT_OF(cases); i++)
         check_agree(cases[i].expression, true, cases[i].result);
@@ -151,12 +173,15 @@ HZ_TEST(expression, errors_are_worded_as_javascriptcore_words_them)
 
 HZ_TEST(expression, scripts_see_input_env_and_the_nodes_that_have_run)
 {
-    static const struct expected cases[] = {
-            {"input.data.list.map(x => x.id * 10)", "[10,20]"}, {"`hola ${input.data.user.name}`", "\"hola Ana\""},
-            {"Pedido.data.items.reduce((a, x) => a + x.p, 0)", "3.5"}, {"Math.max(1, input.data.n)", "5"}, {"_length([...input.data.s])", "6"},
-            {"Object.keys(env).length", "2"}, {"[1, 2].concat(Pedido.data.total)", "[1,2,120]"}, {"({a: input.data.n})", "{\"a\":5}"},
-            {"Otro.data.x()", "!ReferenceError: Can't find variable: Otro"}, {"Nadie.data.f()", "!ReferenceError: Can't find variable: Nadie"},
-            {"((x) => x)(undefined)", "undefined"}, {"input.data.s.toUpperCase().length", "7"}, {"JSON.stringify(input.data.user)", "\"{\\\"name\\\":\\\"Ana\\\",\\\"age\\\":30}\""},
+    static const struct expected cases[] = {{"input.data.list.map(x => x.id * 10)", "[10,20]"},
+            {"`hola ${input.data.user.name}`", "\"hola Ana\""},
+            {"Pedido.data.items.reduce((a, x) => a + x.p, 0)", "3.5"}, {"Math.max(1, input.data.n)", "5"},
+            {"_length([...input.data.s])", "6"}, {"Object.keys(env).length", "2"},
+            {"[1, 2].concat(Pedido.data.total)", "[1,2,120]"}, {"({a: input.data.n})", "{\"a\":5}"},
+            {"Otro.data.x()", "!ReferenceError: Can't find variable: Otro"},
+            {"Nadie.data.f()", "!ReferenceError: Can't find variable: Nadie"}, {"((x) => x)(undefined)", "undefined"},
+            {"input.data.s.toUpperCase().length", "7"},
+            {"JSON.stringify(input.data.user)", "\"{\\\"name\\\":\\\"Ana\\\",\\\"age\\\":30}\""},
             {"new Map([[1, 2]]).get(1)", "2"}, {"2 ** 10", "1024"}, {"input.data?.user?.name?.at(0)", "\"A\""}};
 
     for (size_t i = 0; i < HZ_COUNT_OF(cases); i++)
@@ -262,7 +287,8 @@ HZ_TEST(expression, text_of_a_value_is_parsed_if_it_parses)
     check_template("{`value`:`[{{input.data.n}},`}", "\"[5,\"");
     check_template("{`value`:`nul{{'l'}}`}", "null");
     check_template("{`value`:`{{'{'}}`}", "\"{\"");
-    check_template("{`value`:`{{'\\\\u00a012'}}`}", "\"\xc2\xa0""12\"");
+    check_template("{`value`:`{{'\\\\u00a012'}}`}", "\"\xc2\xa0"
+                                                    "12\"");
 }
 
 HZ_TEST(expression, text_in_place_follows_the_kind_of_value)
@@ -279,8 +305,10 @@ HZ_TEST(expression, text_in_place_follows_the_kind_of_value)
 HZ_TEST(expression, json_text_escapes_inside_its_strings_only)
 {
     check_template("{`value`:`{\\`a\\`: \\`<{{input.data.q}}>\\`}`}", "{\"a\":\"<a\\\"b\\\\c\\nd>\"}");
-    check_template("{`value`:`{\\`a\\`: \\`{{input.data.user}}\\`}`}", "{\"a\":\"{\\\"name\\\":\\\"Ana\\\",\\\"age\\\":30}\"}");
-    check_template("{`value`:`{\\`a\\`: {{input.data.user}}, \\`b\\`: {{input.data.n + 1}}}`}", "{\"a\":{\"name\":\"Ana\",\"age\":30},\"b\":6}");
+    check_template("{`value`:`{\\`a\\`: \\`{{input.data.user}}\\`}`}",
+            "{\"a\":\"{\\\"name\\\":\\\"Ana\\\",\\\"age\\\":30}\"}");
+    check_template("{`value`:`{\\`a\\`: {{input.data.user}}, \\`b\\`: {{input.data.n + 1}}}`}",
+            "{\"a\":{\"name\":\"Ana\",\"age\":30},\"b\":6}");
     check_template("{`value`:`{\\`a\\`: {{input.data.json}}}`}", "{\"a\":{\"x\":[1,2]}}");
     check_template("{`value`:`{\\`a\\`: {{input.data.num}}}`}", "{\"a\":12}");
     check_template("{`value`:`{\\`{{input.data.q}}\\`: 1}`}", "{\"a\\\"b\\\\c\\nd\":1}");
@@ -288,8 +316,10 @@ HZ_TEST(expression, json_text_escapes_inside_its_strings_only)
     check_template("{`value`:`{\\`a\\`: {{input.data.word}}}`}", "\"{\\\"a\\\": abc}\"");
     check_template("{`value`:`{\\`a\\`: {{input.data.missing}}}`}", "\"{\\\"a\\\": }\"");
     check_template("{`value`:`{\\`a\\`: {{1 / 0}}}`}", "\"{\\\"a\\\": Infinity}\"");
-    check_template("{`value`:`{\\`a\\`: {{0 * -1}}, \\`b\\`: {{input.data.t}}, \\`c\\`: {{input.data.nul}}}`}", "{\"a\":0,\"b\":true,\"c\":null}");
-    check_template("{`value`:`{ {{'\\`z\\`: 1,'}} \\`a\\`: \\`{{input.data.q}}\\`}`}", "{\"z\":1,\"a\":\"a\\\"b\\\\c\\nd\"}");
+    check_template("{`value`:`{\\`a\\`: {{0 * -1}}, \\`b\\`: {{input.data.t}}, \\`c\\`: {{input.data.nul}}}`}",
+            "{\"a\":0,\"b\":true,\"c\":null}");
+    check_template(
+            "{`value`:`{ {{'\\`z\\`: 1,'}} \\`a\\`: \\`{{input.data.q}}\\`}`}", "{\"z\":1,\"a\":\"a\\\"b\\\\c\\nd\"}");
     check_template("{`value`:`{\\`a\\`: 1, \\`a\\`: {{input.data.n}}}`}", "{\"a\":5}");
     check_template("{`value`:`{\\`a\\`: {{input.data.word}}, \\`a\\`: 1}`}", "\"{\\\"a\\\": abc, \\\"a\\\": 1}\"");
     check_template("{`value`:`{\\`a\\`: {{input.data.obj}}, \\`b\\`: \\`{{input.data.s}} \\\\u0041\\`}`}",
@@ -298,7 +328,8 @@ HZ_TEST(expression, json_text_escapes_inside_its_strings_only)
 
 HZ_TEST(expression, only_the_key_value_is_parsed)
 {
-    check_template("{`value`:{`x`:`{{input.data.num}}`,`value`:`{{input.data.num}}`,`z`:`{{input.data.n}}`,`o`:`{{input.data.user}}`}}",
+    check_template("{`value`:{`x`:`{{input.data.num}}`,`value`:`{{input.data.num}}`,`z`:`{{input.data.n}}`,`o`:`{{"
+                   "input.data.user}}`}}",
             "{\"x\":\"12\",\"value\":12,\"z\":\"5\",\"o\":{\"name\":\"Ana\",\"age\":30}}");
     check_template("{`value`:[`{{input.data.num}}`,{`value`:`{{input.data.t}}`}]}", "[\"12\",{\"value\":true}]");
 }
@@ -306,8 +337,10 @@ HZ_TEST(expression, only_the_key_value_is_parsed)
 HZ_TEST(expression, evaluation_flags_are_obeyed_in_nested_properties)
 {
     check_template("{`value`:[{`name`:{`value`:`c_{{index}}`,`evaluation`:{`active`:false}},"
-                   "`condition`:{`value`:`input.data.n > 4`,`evaluation`:{`all`:true}},`value`:{`value`:`{{input.data.n}}`}}]}",
-            "[{\"name\":{\"value\":\"c_{{index}}\",\"evaluation\":{\"active\":false}},\"condition\":{\"value\":true,\"evaluation\":"
+                   "`condition`:{`value`:`input.data.n > "
+                   "4`,`evaluation`:{`all`:true}},`value`:{`value`:`{{input.data.n}}`}}]}",
+            "[{\"name\":{\"value\":\"c_{{index}}\",\"evaluation\":{\"active\":false}},\"condition\":{\"value\":true,"
+            "\"evaluation\":"
             "{\"all\":true}},\"value\":{\"value\":5}}]");
 }
 
@@ -342,7 +375,8 @@ HZ_TEST(expression, failure_makes_the_whole_string_undefined)
 HZ_TEST(expression, failed_members_are_absent_and_failed_elements_null)
 {
     struct bed bed;
-    json_t *property = json_pack("{s:{s:s,s:[s,s],s:i}}", "value", "a", "{{Otro.data}}", "b", "{{1}}", "{{Otro.x}}", "c", 3);
+    json_t *property =
+            json_pack("{s:{s:s,s:[s,s],s:i}}", "value", "a", "{{Otro.data}}", "b", "{{1}}", "{{Otro.x}}", "c", 3);
     char *text;
 
     bed_open(&bed, property, js);
@@ -415,7 +449,8 @@ HZ_TEST(expression, log_texts_are_plain_text)
     struct hz_buffer text = {0};
     json_t *none = json_pack("{s:s}", "value", "");
     json_t *catalog = json_object();
-    const char *json = "{\"nodes\":{\"S\":{\"type\":\"workflow_init\",\"meta\":{\"logs\":{\"start\":{\"type\":\"info\",\"value\":\"n={{input.data.n}} "
+    const char *json = "{\"nodes\":{\"S\":{\"type\":\"workflow_init\",\"meta\":{\"logs\":{\"start\":{\"type\":\"info\","
+                       "\"value\":\"n={{input.data.n}} "
                        "{{input.data.user}}\"},\"exec\":{\"type\":\"warn\",\"value\":\"{{input.data.zz.y}}\"}}}}}}";
 
     bed_open(&bed, none, js);
@@ -472,7 +507,8 @@ static void *evaluate_many(void *arg)
         struct hz_scope scope = many->bed->scope;
         const hz_value *values[2];
 
-        if (hz_program_params(many->bed->program, NODE_TEST, &scope, values) != 0 || hz_value_type(values[0]) != HZ_OBJECT)
+        if (hz_program_params(many->bed->program, NODE_TEST, &scope, values) != 0 ||
+                hz_value_type(values[0]) != HZ_OBJECT)
             many->good = false;
         hz_value_unref(values[0]);
         hz_value_unref(values[1]);
@@ -483,7 +519,8 @@ static void *evaluate_many(void *arg)
 HZ_TEST(expression, threads_share_a_program)
 {
     struct bed bed;
-    json_t *property = json_pack("{s:s}", "value", "{\"a\": {{input.data.n + 1}}, \"b\": \"{{input.data.q}} {{Pedido.data.pais}}\"}");
+    json_t *property = json_pack(
+            "{s:s}", "value", "{\"a\": {{input.data.n + 1}}, \"b\": \"{{input.data.q}} {{Pedido.data.pais}}\"}");
     struct many many[3];
     pthread_t threads[3];
 

@@ -1,10 +1,10 @@
-/* test_expression_random.c - the two engines against each other on expressions nobody wrote by hand, and values built from
- * skeletons against values parsed from text. Seeded: the same inputs on every machine. */
+/* test_expression_random.c - the two engines against each other on expressions nobody wrote by hand, and values built
+ * from skeletons against values parsed from text. Seeded: the same inputs on every machine. */
 #include "expression_fixture.h"
 #include "worker/expr_program.h"
 
 #define PER_FLOW 400u
-#define FLOWS 6u
+#define FLOWS    6u
 
 static struct hz_js *js;
 static uint64_t state;
@@ -37,11 +37,14 @@ static const char *pick(const char *const *list, size_t count)
 
 static void atom(FILE *out)
 {
-    fputs(PICK("1", "0", "-2", "3.5", "1e3", ".25", "''", "'a'", "'12'", "' 7 '", "\"0x10\"", "'\xc3\xb1\xf0\x9f\x98\x80'", "true", "false", "null", "undefined", "NaN",
-                  "Infinity", "input.data.n", "input.data.s", "input.data.e", "input.data.z", "input.data.neg", "input.data.t", "input.data.nul",
-                  "input.data.arr", "input.data.empty", "input.data.obj", "input.data.num", "input.data.user", "input.data.zz", "input.data.nested",
-                  "input.data.single", "input.data.big", "input.data.small", "input.data.tiny", "input.data.int", "Pedido.data", "Pedido.data.total",
-                  "Pedido.data.vacio", "Pedido.meta", "env", "env.N", "env.NADA", "input", "input.idNode", "Otro", "input.data.ts", "input.data.word"),
+    fputs(PICK("1", "0", "-2", "3.5", "1e3", ".25", "''", "'a'", "'12'", "' 7 '", "\"0x10\"",
+                  "'\xc3\xb1\xf0\x9f\x98\x80'", "true", "false", "null", "undefined", "NaN", "Infinity", "input.data.n",
+                  "input.data.s", "input.data.e", "input.data.z", "input.data.neg", "input.data.t", "input.data.nul",
+                  "input.data.arr", "input.data.empty", "input.data.obj", "input.data.num", "input.data.user",
+                  "input.data.zz", "input.data.nested", "input.data.single", "input.data.big", "input.data.small",
+                  "input.data.tiny", "input.data.int", "Pedido.data", "Pedido.data.total", "Pedido.data.vacio",
+                  "Pedido.meta", "env", "env.N", "env.NADA", "input", "input.idNode", "Otro", "input.data.ts",
+                  "input.data.word"),
             out);
 }
 
@@ -62,7 +65,11 @@ static void expression(FILE *out, unsigned depth)
         atom(out);
     } else if (kind <= 5) {
         grouped(out, depth - 1);
-        fputs(PICK(" + ", " - ", " * ", " / ", " % ", " < ", " <= ", " > ", " >= ", " == ", " != ", " === ", " !== ", " && ", " || ", " ?" "? "), out);
+        fputs(PICK(" + ", " - ", " * ", " / ", " % ", " < ", " <= ", " > ",
+                      " >= ", " == ", " != ", " === ", " !== ", " && ", " || ",
+                      " ?"
+                      "? "),
+                out);
         grouped(out, depth - 1);
     } else if (kind == 6) {
         expression(out, 0);
@@ -81,7 +88,9 @@ static void expression(FILE *out, unsigned depth)
         expression(out, depth - 1);
     } else if (kind == 9) {
         grouped(out, depth - 1);
-        fputs(PICK(".length", ".name", "?.name", "?.a.b", "[0]", "['0']", "?.[1]", ".data", "?.a?.b", ".k.k", "['length']"), out);
+        fputs(PICK(".length", ".name", "?.name", "?.a.b", "[0]", "['0']", "?.[1]", ".data", "?.a?.b", ".k.k",
+                      "['length']"),
+                out);
     } else if (kind == 10) {
         grouped(out, depth - 1);
         fputs(PICK("[", "?.["), out);
@@ -165,7 +174,9 @@ static void random_template(FILE *out, unsigned depth)
         if (object)
             fprintf(out, "%s\"%s\":", PICK("", " "), PICK("a", "b", "10", "2", "c", "\\u00f1", "a"));
         switch (below(depth > 0 ? 6 : 5)) {
-        case 0: fputs(PICK("1", "\"x\"", "null", "{}", "[1,2]", "-0.5e3", "\"\\\"q\\u0041\""), out); break;
+        case 0:
+            fputs(PICK("1", "\"x\"", "null", "{}", "[1,2]", "-0.5e3", "\"\\\"q\\u0041\""), out);
+            break;
         case 1:
         case 2:
             fputs("{{", out);
@@ -179,7 +190,8 @@ static void random_template(FILE *out, unsigned depth)
             atom(out);
             fputs(PICK("}}\"", "}} y\"", "}}{{input.data.q}}\""), out);
             break;
-        default: random_template(out, depth - 1);
+        default:
+            random_template(out, depth - 1);
         }
     }
     fputs(object ? "}" : "]", out);
