@@ -27,6 +27,9 @@ json_t *hz_value_make_number(double v);
 /* jansson's iterator calls take non-const pointers even to read. */
 json_t *hz_value_mutable(const json_t *json);
 
+/* JSON text for JavaScript's JSON.parse: Infinity as 1e999, NaN as the string `nan`. True: there was a NaN. */
+bool hz_value_print_script(struct hz_buffer *buffer, const hz_value *value, const char *nan);
+
 /* A reference more. Unlike json_incref every access to the count is atomic, the look for immortals too. Relaxed: the
  * caller already holds a reference, so nothing has to become visible. */
 static inline json_t *hz_value_take(json_t *json)

@@ -105,40 +105,62 @@ static void print_int(struct hz_buffer *buffer, json_int_t v)
     }
 }
 
-static void print_json(struct hz_buffer *buffer, const json_t *json, unsigned depth);
+struct printer {
+    struct hz_buffer *buffer;
+    const char *nan; /* literal that stands for NaN in text for the script engine; NULL: JSON, where it is null */
+    bool saw_nan;
+};
 
-static void print_member(struct hz_buffer *buffer, void *iter, bool first, unsigned depth)
+static void print_json(struct printer *p, const json_t *json, unsigned depth);
+
+static void print_member(struct printer *p, void *iter, bool first, unsigned depth)
 {
     if (!first)
-        print_char(buffer, ',');
-    print_literal(buffer, json_object_iter_key(iter), json_object_iter_key_len(iter), ':');
-    print_json(buffer, json_object_iter_value(iter), depth);
+        print_char(p->buffer, ',');
+    print_literal(p->buffer, json_object_iter_key(iter), json_object_iter_key_len(iter), ':');
+    print_json(p, json_object_iter_value(iter), depth);
 }
 
-static void print_object(struct hz_buffer *buffer, const json_t *object, unsigned depth)
+static void print_object(struct printer *p, const json_t *object, unsigned depth)
 {
-    print_char(buffer, '{');
+    print_char(p->buffer, '{');
     if (hz_value_has_index(object)) {
         size_t count;
         void **sorted = hz_value_sort_keys(object, &count);
         if (!sorted) {
-            buffer->failed = true;
+            p->buffer->failed = true;
             return;
         }
         for (size_t i = 0; i < count; i++)
-            print_member(buffer, sorted[i], i == 0, depth);
+            print_member(p, sorted[i], i == 0, depth);
         free(sorted);
     } else {
         json_t *walked = hz_value_mutable(object);
         bool first = true;
         for (void *i = json_object_iter(walked); i; i = json_object_iter_next(walked, i), first = false)
-            print_member(buffer, i, first, depth);
+            print_member(p, i, first, depth);
     }
-    print_char(buffer, '}');
+    print_char(p->buffer, '}');
 }
 
-static void print_json(struct hz_buffer *buffer, const json_t *json, unsigned depth)
+static void print_real(struct printer *p, double v)
 {
+    char text[32];
+    if (isfinite(v)) {
+        hz_buffer_add(p->buffer, text, hz_value_format_number(v, text));
+    } else if (!p->nan) {
+        hz_buffer_add(p->buffer, "null", 4);
+    } else if (isnan(v)) {
+        p->saw_nan = true;
+        print_literal(p->buffer, p->nan, strlen(p->nan), 0);
+    } else {
+        hz_buffer_add(p->buffer, v < 0 ? "-1e999" : "1e999", v < 0 ? 6 : 5); /* reads as Infinity */
+    }
+}
+
+static void print_json(struct printer *p, const json_t *json, unsigned depth)
+{
+    struct hz_buffer *buffer = p->buffer;
     if (buffer->failed)
         return;
     if (depth >= HZ_VALUE_DEPTH && (json_is_object(json) || json_is_array(json))) {
@@ -146,27 +168,19 @@ static void print_json(struct hz_buffer *buffer, const json_t *json, unsigned de
         return;
     }
     switch (json->type) {
-    case JSON_OBJECT: print_object(buffer, json, depth + 1); return;
+    case JSON_OBJECT: print_object(p, json, depth + 1); return;
     case JSON_ARRAY:
         print_char(buffer, '[');
         for (size_t i = 0, n = json_array_size(json); i < n; i++) {
             if (i)
                 print_char(buffer, ',');
-            print_json(buffer, json_array_get(json, i), depth + 1);
+            print_json(p, json_array_get(json, i), depth + 1);
         }
         print_char(buffer, ']');
         return;
     case JSON_STRING: print_literal(buffer, json_string_value(json), json_string_length(json), 0); return;
     case JSON_INTEGER: print_int(buffer, json_integer_value(json)); return;
-    case JSON_REAL: {
-        char text[32];
-        double v = hz_value_num(hz_value_of(hz_value_mutable(json)));
-        if (!isfinite(v))
-            hz_buffer_add(buffer, "null", 4);
-        else
-            hz_buffer_add(buffer, text, hz_value_format_number(v, text));
-        return;
-    }
+    case JSON_REAL: print_real(p, hz_value_num(hz_value_of(hz_value_mutable(json)))); return;
     case JSON_TRUE: hz_buffer_add(buffer, "true", 4); return;
     case JSON_FALSE: hz_buffer_add(buffer, "false", 5); return;
     case JSON_NULL: hz_buffer_add(buffer, "null", 4); return;
@@ -175,12 +189,18 @@ static void print_json(struct hz_buffer *buffer, const json_t *json, unsigned de
 
 void hz_value_print(struct hz_buffer *buffer, const hz_value *value)
 {
-    if (hz_value_type(value) == HZ_UNDEFINED) {
-        hz_buffer_add(buffer, "", 0);
-        return;
-    }
-    print_json(buffer, hz_value_json(value), 0);
+    struct printer printer = {.buffer = buffer};
+    if (hz_value_type(value) != HZ_UNDEFINED)
+        print_json(&printer, hz_value_json(value), 0);
     hz_buffer_add(buffer, "", 0); /* the NUL */
+}
+
+bool hz_value_print_script(struct hz_buffer *buffer, const hz_value *value, const char *nan)
+{
+    struct printer printer = {.buffer = buffer, .nan = nan};
+    print_json(&printer, hz_value_json(value), 0);
+    hz_buffer_add(buffer, "", 0);
+    return printer.saw_nan;
 }
 
 void hz_value_print_text(struct hz_buffer *buffer, const hz_value *value)
