@@ -42,8 +42,8 @@ static struct cache_entry **find(struct cache_store *store, hz_str key, uint64_t
     if (!store->bucket_count)
         return NULL;
     struct cache_entry **link = &store->buckets[hash & (store->bucket_count - 1)];
-    while (*link && ((*link)->hash != hash || (*link)->key_len != key.len ||
-                            memcmp((*link)->key, key.data, key.len) != 0))
+    while (*link &&
+            ((*link)->hash != hash || (*link)->key_len != key.len || memcmp((*link)->key, key.data, key.len) != 0))
         link = &(*link)->chain;
     return *link ? link : NULL;
 }
@@ -123,15 +123,22 @@ int cache_store_put(struct cache_store *store, hz_str key, const hz_value *value
         cache_store_sweep(store, now_ms);
     while (store->oldest && (store->count >= CACHE_ENTRIES_MAX || store->bytes + bytes > CACHE_BYTES_MAX)) {
         struct cache_entry *last = store->oldest;
-        drop(store, find(store, (hz_str){last->key, last->key_len}, last->hash));
+        struct cache_entry **link = find(store, (hz_str){last->key, last->key_len}, last->hash);
+        if (!link)
+            return HZ_ERR_FAILED; /* cannot be: every listed entry is in its bucket */
+        drop(store, link);
     }
     struct cache_entry *entry = malloc(sizeof *entry + key.len + 1);
     if (!entry || !grow(store)) {
         free(entry);
         return HZ_ERR_NOMEM;
     }
-    *entry = (struct cache_entry){.chain = store->buckets[hash & (store->bucket_count - 1)], .hash = hash,
-            .expires_ms = ttl_ms ? now_ms + ttl_ms : 0, .value = hz_keep(value), .bytes = bytes, .key_len = key.len};
+    *entry = (struct cache_entry){.chain = store->buckets[hash & (store->bucket_count - 1)],
+            .hash = hash,
+            .expires_ms = ttl_ms ? now_ms + ttl_ms : 0,
+            .value = hz_keep(value),
+            .bytes = bytes,
+            .key_len = key.len};
     memcpy(entry->key, key.data, key.len);
     entry->key[key.len] = 0;
     store->buckets[hash & (store->bucket_count - 1)] = entry;

@@ -8,7 +8,7 @@
 #include <horizon/node.h>
 
 #define CACHE_ENTRIES_MAX 100000u
-#define CACHE_BYTES_MAX (64u << 20) /* estimated, see cache_store.c */
+#define CACHE_BYTES_MAX   (64u << 20) /* estimated, see cache_store.c */
 
 struct cache_entry {
     struct cache_entry *chain;         /* next in its bucket */

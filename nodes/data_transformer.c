@@ -28,5 +28,5 @@ HZ_NODE(.type = "data_transformer", .title = "Data Transformer", .group = "Utili
                 {"mapping", "code", "Mapeo", "\"{\\n  \\\"datos\\\": {{input.data}}\\n}\"", NULL,
                         "{\"lang\":\"json\",\"description\":\"Texto JSON con expresiones; sin comillas junto a las "
                         "llaves un número sigue siendo número\"}"},
-                {"helperFunctions", "code", "Funciones auxiliares", "\"// Por compatibilidad; no se ejecuta\"",
-                        NULL, "{\"lang\":\"js\"}"}))
+                {"helperFunctions", "code", "Funciones auxiliares", "\"// Por compatibilidad; no se ejecuta\"", NULL,
+                        "{\"lang\":\"js\"}"}))

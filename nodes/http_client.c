@@ -34,7 +34,8 @@ static int take_url(struct http_job *job, hz_str url, char *error, size_t size)
         goto out;
     r = HZ_ERR_INVALID;
     CURLUcode code = strlen(text) == url.len ? api->curl_url_set(parsed, CURLUPART_URL, text,
-            CURLU_URLENCODE | CURLU_NON_SUPPORT_SCHEME) : CURLUE_MALFORMED_INPUT;
+                                                       CURLU_URLENCODE | CURLU_NON_SUPPORT_SCHEME)
+                                             : CURLUE_MALFORMED_INPUT;
     if (code != CURLUE_OK || api->curl_url_get(parsed, CURLUPART_SCHEME, &scheme, 0) != CURLUE_OK) {
         snprintf(error, size, "TypeError: Invalid URL");
         goto out;

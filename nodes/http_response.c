@@ -23,7 +23,7 @@ static bool is_mime_type(hz_str type)
         unsigned char c = (unsigned char)type.data[i];
         if (c == ';')
             return i > (size_t)(slash + 1 - type.data) && !memchr(type.data, '\r', type.len) &&
-                    !memchr(type.data, '\n', type.len) && !memchr(type.data, 0, type.len);
+                   !memchr(type.data, '\n', type.len) && !memchr(type.data, 0, type.len);
         if (c <= ' ' || c >= 127 || (strchr("\"(),:<=>?@[\\]{}", c)))
             return false;
     }
@@ -83,7 +83,7 @@ static const char *put_headers(hz_call *call, struct answer *answer, const hz_va
                 memchr(name.data, 0, name.len))
             reason = "Nombre de cabecera inválido";
         else if (text.len && (memchr(text.data, '\r', text.len) || memchr(text.data, '\n', text.len) ||
-                memchr(text.data, 0, text.len)))
+                                     memchr(text.data, 0, text.len)))
             reason = "Valor de cabecera inválido";
         for (size_t i = 0; i < sizeof refused / sizeof refused[0]; i++)
             skip = skip || strcasecmp(name.data, refused[i]) == 0;
@@ -122,7 +122,7 @@ static const char *disposition(hz_call *call, hz_str name)
         for (size_t i = 0; i < name.len; i++) {
             unsigned char c = (unsigned char)name.data[i];
             bool plain = (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || c == '.' ||
-                    c == '-' || c == '_';
+                         c == '-' || c == '_';
             n += (size_t)snprintf(text + n, size - n, plain ? "%c" : "%%%02X", c);
         }
     }
@@ -145,8 +145,8 @@ static int report(hz_call *call, const char *reason, size_t len)
 static int refuse(hz_call *call, const char *reason, size_t len)
 {
     static const char text[] = "Error en respuesta ";
-    struct hz_http_answer answer = {.status = 500, .content_type = "text/plain; charset=utf-8", .body = text,
-            .body_len = sizeof text - 1};
+    struct hz_http_answer answer = {
+            .status = 500, .content_type = "text/plain; charset=utf-8", .body = text, .body_len = sizeof text - 1};
     (void)hz_http_answer(call, &answer);
     return report(call, reason, len);
 }
@@ -250,32 +250,33 @@ static int http_response_run(hz_call *call)
         return report(call, "La solicitud ya fue respondida", sizeof "La solicitud ya fue respondida" - 1);
     if (r == HZ_ERR_NOENT)
         return hz_fail(call, "No se encontró el nodo");
-    reason = r == HZ_ERR_INVALID ? "Cabecera o código de estado inválido" :
-            r == HZ_ERR_LIMIT    ? "La respuesta es demasiado grande" :
-                                   "No se pudo enviar la respuesta";
+    reason = r == HZ_ERR_INVALID ? "Cabecera o código de estado inválido"
+             : r == HZ_ERR_LIMIT ? "La respuesta es demasiado grande"
+                                 : "No se pudo enviar la respuesta";
     return refuse(call, reason, strlen(reason));
 }
 
 #define STATUS(code, text) "{\"label\":\"" #code " " text "\",\"value\":" #code "}"
 
-HZ_NODE(.type = "http_response", .title = "Response", .group = "Input/Output", .icon = "\U000F045A",
-        .color = "#3498DB", .desc = "Responde a la solicitud HTTP que inició la ejecución", .version = HZ_VERSION,
-        .author = "Horizon", .license = "Apache-2.0", .flags = HZ_NODE_CONCURRENT, .inputs = HZ_NAMES("input"),
+HZ_NODE(.type = "http_response", .title = "Response", .group = "Input/Output", .icon = "\U000F045A", .color = "#3498DB",
+        .desc = "Responde a la solicitud HTTP que inició la ejecución", .version = HZ_VERSION, .author = "Horizon",
+        .license = "Apache-2.0", .flags = HZ_NODE_CONCURRENT, .inputs = HZ_NAMES("input"),
         .outputs = HZ_NAMES("response", "error"), .run = http_response_run,
-        .properties = HZ_PROPERTIES(
-                {"contentType", "options", "Tipo de contenido", "\"application/json\"", mime_options,
-                        "{\"size\":2,\"custom\":true}"},
+        .properties = HZ_PROPERTIES({"contentType", "options", "Tipo de contenido", "\"application/json\"",
+                                            mime_options, "{\"size\":2,\"custom\":true}"},
                 {"status", "options", "Código de estado", "200",
-                        "[" STATUS(100, "Continue") "," STATUS(101, "Switching Protocols") "," STATUS(200, "OK") ","
-                        STATUS(201, "Created") "," STATUS(202, "Accepted") "," STATUS(204, "No Content") ","
-                        STATUS(206, "Partial Content") "," STATUS(300, "Multiple Choices") ","
-                        STATUS(301, "Moved Permanently") "," STATUS(302, "Found") "," STATUS(304, "Not Modified") ","
-                        STATUS(307, "Temporary Redirect") "," STATUS(308, "Permanent Redirect") ","
-                        STATUS(400, "Bad Request") "," STATUS(401, "Unauthorized") "," STATUS(403, "Forbidden") ","
-                        STATUS(404, "Not Found") "," STATUS(405, "Method Not Allowed") "," STATUS(409, "Conflict") ","
-                        STATUS(410, "Gone") "," STATUS(429, "Too Many Requests") ","
-                        STATUS(500, "Internal Server Error") "," STATUS(501, "Not Implemented") ","
-                        STATUS(503, "Service Unavailable") "," STATUS(504, "Gateway Timeout") "]",
+                        "[" STATUS(100, "Continue") "," STATUS(101, "Switching Protocols") "," STATUS(
+                                200, "OK") "," STATUS(201, "Created") "," STATUS(202, "Accepted") "," STATUS(204,
+                                "No Content") "," STATUS(206, "Partial Content") "," STATUS(300,
+                                "Multiple Choices") "," STATUS(301, "Moved Permanently") "," STATUS(302,
+                                "Found") "," STATUS(304, "Not Modified") "," STATUS(307,
+                                "Temporary Redirect") "," STATUS(308, "Permanent Redirect") "," STATUS(400,
+                                "Bad Request") "," STATUS(401, "Unauthorized") "," STATUS(403,
+                                "Forbidden") "," STATUS(404, "Not Found") "," STATUS(405,
+                                "Method Not Allowed") "," STATUS(409, "Conflict") "," STATUS(410,
+                                "Gone") "," STATUS(429, "Too Many Requests") "," STATUS(500,
+                                "Internal Server Error") "," STATUS(501, "Not Implemented") "," STATUS(503,
+                                "Service Unavailable") "," STATUS(504, "Gateway Timeout") "]",
                         "{\"size\":2,\"custom\":true}"},
                 {"isFile", "switch", "Enviar como archivo", "false", NULL, NULL},
                 {"nameFile", "string", "Nombre del archivo", "\"\"", NULL, "{\"show\":false}"},

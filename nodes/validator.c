@@ -108,17 +108,16 @@ static int validator_run(hz_call *call)
 }
 
 #define SAMPLE                                                                                                         \
-    "\"{\\n  \\\"type\\\": \\\"object\\\",\\n  \\\"properties\\\": {\\n    \\\"nombre\\\": { \\\"type\\\": "            \
-    "\\\"string\\\", \\\"minLength\\\": 1 },\\n    \\\"edad\\\": { \\\"type\\\": \\\"integer\\\", \\\"minimum\\\": 0 "   \
+    "\"{\\n  \\\"type\\\": \\\"object\\\",\\n  \\\"properties\\\": {\\n    \\\"nombre\\\": { \\\"type\\\": "           \
+    "\\\"string\\\", \\\"minLength\\\": 1 },\\n    \\\"edad\\\": { \\\"type\\\": \\\"integer\\\", \\\"minimum\\\": 0 " \
     "}\\n  },\\n  \\\"required\\\": [\\\"nombre\\\"]\\n}\""
 
 HZ_NODE(.type = "validator", .title = "Validación", .group = "Utilities", .icon = "\U000F05E1", .color = "#27AE60",
         .desc = "Valida los datos con un esquema JSON", .version = HZ_VERSION, .author = "Horizon",
         .license = "Apache-2.0", .flags = HZ_NODE_CONCURRENT, .inputs = HZ_NAMES("input"),
         .outputs = HZ_NAMES("valid", "invalid", "error"), .run = validator_run,
-        .properties = HZ_PROPERTIES(
-                {"inputPath", "string", "Ruta de entrada", "\"\"", NULL,
-                        "{\"description\":\"Ruta con puntos dentro de los datos; vacía es todo\"}"},
+        .properties = HZ_PROPERTIES({"inputPath", "string", "Ruta de entrada", "\"\"", NULL,
+                                            "{\"description\":\"Ruta con puntos dentro de los datos; vacía es todo\"}"},
                 {"validationSchema", "code", "Esquema", SAMPLE, NULL, "{\"lang\":\"json\"}"},
                 {"errorDetails", "switch", "Detalles de los errores", "true", NULL, NULL},
                 {"customKeywords", "code", "Palabras clave propias", "\"// No se ejecuta\"", NULL, "{\"lang\":\"js\"}"},

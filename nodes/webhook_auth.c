@@ -10,7 +10,7 @@
 #include <time.h>
 
 #define SHA384_BYTES 48u
-#define BLOCK 128u /* of SHA-512 and SHA-384, for HMAC */
+#define BLOCK        128u /* of SHA-512 and SHA-384, for HMAC */
 
 static const char *const refused_texts[] = {"Basic realm=\"horizon\", charset=\"UTF-8\"", "Bearer realm=\"horizon\""};
 
@@ -218,8 +218,8 @@ enum auth_result auth_check(hz_call *call, const hz_value *authorization, struct
         clock_gettime(CLOCK_REALTIME, &now);
         if (!token.len)
             return AUTH_MISSING;
-        ret_auth->reason = auth_verify_jwt(call, token, hz_param_str(call, "securityJWTSecret", ""), (double)now.tv_sec,
-                &ret_auth->security);
+        ret_auth->reason = auth_verify_jwt(
+                call, token, hz_param_str(call, "securityJWTSecret", ""), (double)now.tv_sec, &ret_auth->security);
         return ret_auth->reason ? AUTH_INVALID : AUTH_OK;
     }
     return AUTH_UNKNOWN;

@@ -15,9 +15,9 @@ enum auth_result {
     AUTH_INVALID  /* jwt: `reason` says why */
 };
 struct auth {
-    const char *challenge;     /* value of WWW-Authenticate */
-    const char *reason;        /* static text */
-    const hz_value *security;  /* AUTH_OK: {} or {user} or the claims */
+    const char *challenge;    /* value of WWW-Authenticate */
+    const char *reason;       /* static text */
+    const hz_value *security; /* AUTH_OK: {} or {user} or the claims */
 };
 
 /* Checks the request's `authorization` header (the value, or NULL) against the node's security properties. Comparisons

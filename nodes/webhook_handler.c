@@ -76,8 +76,11 @@ static int answer(hz_call *call, int status, const char *type, hz_str body, cons
         const char *value)
 {
     struct hz_http_header headers[CORS_HEADERS + 1];
-    struct hz_http_answer answer = {.status = status, .content_type = type, .body = body.data ? body.data : "",
-            .body_len = body.len, .headers = headers};
+    struct hz_http_answer answer = {.status = status,
+            .content_type = type,
+            .body = body.data ? body.data : "",
+            .body_len = body.len,
+            .headers = headers};
     void *cursor = NULL;
     hz_str key;
     const hz_value *text;
@@ -103,8 +106,8 @@ static bool let_in(hz_call *call, const hz_value *request, const hz_value *cors,
         return true;
     case AUTH_REFUSED:
         hz_log(call, HZ_LEVEL_DEBUG, "webhook: request refused, wrong or missing credentials");
-        *ret_result = answer(call, 401, "text/plain; charset=utf-8", refused, cors, "WWW-Authenticate",
-                ret_auth->challenge);
+        *ret_result =
+                answer(call, 401, "text/plain; charset=utf-8", refused, cors, "WWW-Authenticate", ret_auth->challenge);
         return false;
     case AUTH_UNKNOWN:
         *ret_result = hz_fail(call, "Tipo de seguridad desconocido");
@@ -118,7 +121,7 @@ static bool let_in(hz_call *call, const hz_value *request, const hz_value *cors,
     if (!data || hz_set(data, "error", hz_text(call, ret_auth->reason ? ret_auth->reason : missing_text)) != HZ_OK)
         return false;
     if (!ret_auth->reason && (hz_set(data, "responseTime", hz_num(call, timeout_s(call) * 1000)) != HZ_OK ||
-            hz_set(data, "responseCode", hz_int(call, 506)) != HZ_OK))
+                                     hz_set(data, "responseCode", hz_int(call, 506)) != HZ_OK))
         return false;
     *ret_result = hz_emit_meta(call, "error", data, meta);
     return false;
@@ -128,8 +131,9 @@ static bool let_in(hz_call *call, const hz_value *request, const hz_value *cors,
 static int answer_fixed(hz_call *call, const hz_value *cors)
 {
     const hz_value *body = hz_param(call, "responseBody");
-    hz_str text = hz_type_of(body) == HZ_STRING ? hz_as_str(body) :
-            hz_type_of(body) == HZ_UNDEFINED    ? (hz_str){"", 0} : hz_print(call, body);
+    hz_str text = hz_type_of(body) == HZ_STRING      ? hz_as_str(body)
+                  : hz_type_of(body) == HZ_UNDEFINED ? (hz_str){"", 0}
+                                                     : hz_print(call, body);
     hz_str type = hz_param_str(call, "responseContentType", "application/json");
     static const char charset[] = "; charset=utf-8";
     char *full = hz_alloc(call, type.len + sizeof charset);
@@ -193,7 +197,7 @@ static int webhook_handler_event(hz_call *call)
     return hz_emit_meta(call, "response", request_data(call, request, auth.security), meta);
 }
 
-#define HIDDEN "{\"show\":false}"
+#define HIDDEN        "{\"show\":false}"
 #define OPTION(value) "{\"label\":\"" value "\",\"value\":\"" value "\"}"
 
 HZ_NODE(.type = "webhook_handler", .title = "Webhook", .group = "Triggers", .icon = "\U000F062F", .color = "#F39C12",
@@ -201,17 +205,21 @@ HZ_NODE(.type = "webhook_handler", .title = "Webhook", .group = "Triggers", .ico
         .flags = HZ_NODE_TRIGGER | HZ_NODE_CONCURRENT, .inputs = HZ_NAMES("input"),
         .outputs = HZ_NAMES("response", "error"), .run = webhook_handler_run, .event = webhook_handler_event,
         .properties = HZ_PROPERTIES(
-                {"url", "box", "URL", "[{\"label\":\"Desarrollo\",\"value\":\"/f_{flujo}/api/{ruta}\",\"isCopy\":true},"
-                        "{\"label\":\"Producción\",\"value\":\"/{ruta}\",\"isCopy\":true}]", NULL, "{\"size\":4}"},
+                {"url", "box", "URL",
+                        "[{\"label\":\"Desarrollo\",\"value\":\"/f_{flujo}/api/{ruta}\",\"isCopy\":true},"
+                        "{\"label\":\"Producción\",\"value\":\"/{ruta}\",\"isCopy\":true}]",
+                        NULL, "{\"size\":4}"},
                 {"endpoint", "string", "Ruta", "\"/\"", NULL, "{\"size\":2}"},
                 {"type", "options", "Método", "\"get\"",
                         "[{\"label\":\"GET\",\"value\":\"get\"},{\"label\":\"POST\",\"value\":\"post\"},"
                         "{\"label\":\"PATCH\",\"value\":\"patch\"},{\"label\":\"PUT\",\"value\":\"put\"},"
-                        "{\"label\":\"DELETE\",\"value\":\"delete\"}]", "{\"size\":1}"},
+                        "{\"label\":\"DELETE\",\"value\":\"delete\"}]",
+                        "{\"size\":1}"},
                 {"timeout", "number", "Tiempo máximo (s)", "50", NULL, "{\"size\":1}"},
                 {"security", "options", "Seguridad", "\"null\"",
                         "[{\"label\":\"Ninguna\",\"value\":\"null\"},{\"label\":\"Básica\",\"value\":\"basic\"},"
-                        "{\"label\":\"JWT\",\"value\":\"jwt\"},{\"label\":\"Bearer\",\"value\":\"bearer\"}]", NULL},
+                        "{\"label\":\"JWT\",\"value\":\"jwt\"},{\"label\":\"Bearer\",\"value\":\"bearer\"}]",
+                        NULL},
                 {"securityBasicUser", "string", "Usuario", "\"\"", NULL, HIDDEN},
                 {"securityBasicPass", "string", "Contraseña", "\"\"", NULL, HIDDEN},
                 {"securityBearerToken", "string", "Token", "\"\"", NULL, HIDDEN},
@@ -222,7 +230,8 @@ HZ_NODE(.type = "webhook_handler", .title = "Webhook", .group = "Triggers", .ico
                 {"redirectStatusCode", "options", "Código de redirección", "302",
                         "[{\"label\":\"301\",\"value\":301},{\"label\":\"302\",\"value\":302},"
                         "{\"label\":\"303\",\"value\":303},{\"label\":\"307\",\"value\":307},"
-                        "{\"label\":\"308\",\"value\":308}]", HIDDEN},
+                        "{\"label\":\"308\",\"value\":308}]",
+                        HIDDEN},
                 {"enableProxy", "switch", "Reenviar (proxy)", "false", NULL,
                         "{\"show\":false,\"caps\":1,\"capsWhen\":true}"},
                 {"proxyUrl", "string", "Dirección de destino", "\"\"", NULL, HIDDEN},
@@ -234,7 +243,8 @@ HZ_NODE(.type = "webhook_handler", .title = "Webhook", .group = "Triggers", .ico
                 {"customResponse", "switch", "Respuesta fija", "false", NULL, HIDDEN},
                 {"responseStatusCode", "number", "Código de estado", "200", NULL, HIDDEN},
                 {"responseContentType", "options", "Tipo de contenido", "\"application/json\"",
-                        "[" OPTION("application/json") "," OPTION("text/html") "," OPTION("text/plain") ","
-                        OPTION("application/xml") "]", HIDDEN},
+                        "[" OPTION("application/json") "," OPTION("text/html") "," OPTION("text/plain") "," OPTION(
+                                "application/xml") "]",
+                        HIDDEN},
                 {"responseBody", "code", "Cuerpo", "\"{\\n  \\\"success\\\": true\\n}\"", NULL,
                         "{\"show\":false,\"lang\":\"json\"}"}))

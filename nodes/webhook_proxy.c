@@ -86,8 +86,9 @@ static void add_form(struct builder *to, hz_str name, const hz_value *value, int
         }
         return;
     }
-    hz_str text = type == HZ_STRING ? hz_as_str(value) :
-            type == HZ_NULL || type == HZ_UNDEFINED ? (hz_str){"", 0} : hz_print(to->call, value);
+    hz_str text = type == HZ_STRING                         ? hz_as_str(value)
+                  : type == HZ_NULL || type == HZ_UNDEFINED ? (hz_str){"", 0}
+                                                            : hz_print(to->call, value);
     if (to->len && to->data[to->len - 1] != '?')
         add(to, "&", 1);
     add_escaped(to, name);
@@ -144,8 +145,8 @@ static int answered(hz_call *call, void *arg)
     if (job->error[0])
         return failed(call, job->error, forward->meta);
     struct hz_http_header headers[HEADERS_MAX];
-    struct hz_http_answer answer = {.status = job->status, .body = job->body ? job->body : "",
-            .body_len = job->body_len, .headers = headers};
+    struct hz_http_answer answer = {
+            .status = job->status, .body = job->body ? job->body : "", .body_len = job->body_len, .headers = headers};
     for (size_t i = 0; i < job->header_count && answer.header_count < HEADERS_MAX - 8; i++)
         if (!is_one_of(job->headers[i].name, hop_by_hop) && !hz_get(forward->headers, job->headers[i].name))
             headers[answer.header_count++] = (struct hz_http_header){job->headers[i].name, job->headers[i].value};

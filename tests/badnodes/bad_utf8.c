@@ -7,7 +7,10 @@ static int bad_utf8_run(hz_call *call)
     hz_value *data = hz_object(call);
     if (!data || hz_set(data, "text", hz_string(call, bytes, sizeof bytes - 1)) != HZ_OK)
         return HZ_ERR_NOMEM;
-    hz_set(data, "k\xff" "ey", hz_bool(call, true));
+    hz_set(data,
+            "k\xff"
+            "ey",
+            hz_bool(call, true));
     return hz_emit(call, "response", data);
 }
 

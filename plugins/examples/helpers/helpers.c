@@ -10,7 +10,7 @@
 
 struct step {
     const char *helper, *route;
-    int (*tell)(hz_call *call);                                     /* NULL: only a question */
+    int (*tell)(hz_call *call); /* NULL: only a question */
     int (*ask)(hz_call *call, hz_answer_fn *answer, void *arg);
 };
 
@@ -82,11 +82,26 @@ static hz_value *metrics(hz_call *call)
     return object && hz_set(object, "nodesProcessed", hz_int(call, 1)) == HZ_OK ? object : NULL;
 }
 
-static int tell_log(hz_call *call) { return hz_tell_log(call, "info", "hello from a node", NULL); }
-static int tell_logs(hz_call *call) { return hz_tell_logs(call, log_entries(call)); }
-static int tell_progress(hz_call *call) { return hz_tell_progress(call, "helpers", 50, "half way"); }
-static int tell_metrics(hz_call *call) { return hz_tell_metrics(call, metrics(call)); }
-static int tell_debug(hz_call *call) { return hz_tell_debug(call, hz_object(call)); }
+static int tell_log(hz_call *call)
+{
+    return hz_tell_log(call, "info", "hello from a node", NULL);
+}
+static int tell_logs(hz_call *call)
+{
+    return hz_tell_logs(call, log_entries(call));
+}
+static int tell_progress(hz_call *call)
+{
+    return hz_tell_progress(call, "helpers", 50, "half way");
+}
+static int tell_metrics(hz_call *call)
+{
+    return hz_tell_metrics(call, metrics(call));
+}
+static int tell_debug(hz_call *call)
+{
+    return hz_tell_debug(call, hz_object(call));
+}
 
 static int ask_log(hz_call *call, hz_answer_fn *answer, void *arg)
 {

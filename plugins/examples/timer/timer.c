@@ -70,4 +70,8 @@ HZ_NODE(.type = "timer", .title = "Timer", .group = "Examples", .desc = "Starts 
         .outputs = HZ_NAMES("tick", "error"), .run = timer_run, .event = timer_event, .close = timer_close,
         .properties = HZ_PROPERTIES(
                 {.key = "seconds", .type = "number", .name = "Seconds", .value = "1", .extra = "{\"min\":0.001}"},
-                {.key = "count", .type = "number", .name = "Ticks (0: for ever)", .value = "0", .extra = "{\"min\":0}"}))
+                {.key = "count",
+                        .type = "number",
+                        .name = "Ticks (0: for ever)",
+                        .value = "0",
+                        .extra = "{\"min\":0}"}))

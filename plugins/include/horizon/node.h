@@ -215,13 +215,13 @@ struct hz_property {
                             the node also needs these capabilities (HZ_CAP_*). */
 };
 
-enum { /* flags */
+enum {                      /* flags */
     HZ_NODE_TRIGGER = 1,    /* run() starts it once; each event is an execution of its own, begun by event() */
     HZ_NODE_SINGLETON = 2,  /* one instance per worker, as isSingleton in the catalogue; parameters are per run */
     HZ_NODE_CONCURRENT = 4, /* several executions may be inside this node at once */
     HZ_NODE_BLOCKING = 8    /* run() may block or compute for long: it gets a thread of its own */
 };
-enum { /* capabilities: what run() needs beyond computing; the worker gets the union over its flow */
+enum {                   /* capabilities: what run() needs beyond computing; the worker gets the union over its flow */
     HZ_CAP_NET = 1,      /* sockets to other machines, name resolution, CA certificates */
     HZ_CAP_FS_READ = 2,  /* reading files */
     HZ_CAP_FS_WRITE = 4, /* writing, making and removing files */
@@ -267,8 +267,8 @@ struct hz_node_abi {
 extern const struct hz_host *hz_host_table HZ_HIDDEN_;
 
 /* Lists for HZ_NODE: connector names, no connector, properties. */
-#define HZ_NAMES(...) ((const char *const[]){__VA_ARGS__, NULL})
-#define HZ_NONE ((const char *const[]){NULL})
+#define HZ_NAMES(...)      ((const char *const[]){__VA_ARGS__, NULL})
+#define HZ_NONE            ((const char *const[]){NULL})
 #define HZ_PROPERTIES(...) ((const struct hz_property[]){__VA_ARGS__, {NULL, NULL, NULL, NULL, NULL, NULL}})
 
 /* Once per shared object, at file scope, with designated members of struct hz_node_desc and without a semicolon. Nodes

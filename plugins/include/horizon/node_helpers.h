@@ -21,8 +21,8 @@ static inline int hz_ask_nodes(hz_call *call, hz_answer_fn *fn, void *arg)
 }
 
 /* One-member question {key: text}; text NULL leaves the member out. */
-static inline int hz_ask_text_(hz_call *call, const char *route, const char *key, const char *text, hz_answer_fn *fn,
-        void *arg)
+static inline int hz_ask_text_(
+        hz_call *call, const char *route, const char *key, const char *text, hz_answer_fn *fn, void *arg)
 {
     hz_value *data = hz_object(call);
     if (data && text && hz_set(data, key, hz_text(call, text)) != HZ_OK)
@@ -61,8 +61,8 @@ static inline int hz_ask_credentials(hz_call *call, const char *id, hz_answer_fn
 }
 
 /* requestDatabaseOperation {operation, params}: params may be NULL. A manager need not serve it. */
-static inline int hz_ask_database(hz_call *call, const char *operation, const hz_value *params, hz_answer_fn *fn,
-        void *arg)
+static inline int hz_ask_database(
+        hz_call *call, const char *operation, const hz_value *params, hz_answer_fn *fn, void *arg)
 {
     hz_value *data = hz_object(call);
     if (!data || hz_set(data, "operation", hz_text(call, operation)) != HZ_OK)

@@ -7,7 +7,7 @@
 #ifndef HORIZON_VERSION_H
 #define HORIZON_VERSION_H
 
-#define HZ_VERSION "0.1.0"
+#define HZ_VERSION       "0.1.0"
 #define HZ_VERSION_MAJOR 0
 #define HZ_VERSION_MINOR 1
 #define HZ_VERSION_PATCH 0

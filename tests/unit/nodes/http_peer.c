@@ -29,8 +29,8 @@ static void say(int fd, const char *text)
 static void reply(int fd, const char *status, const char *headers, const char *body)
 {
     char head[1024];
-    snprintf(head, sizeof head, "HTTP/1.1 %s\r\nContent-Length: %zu\r\nConnection: close\r\n%s\r\n", status, strlen(body),
-            headers);
+    snprintf(head, sizeof head, "HTTP/1.1 %s\r\nContent-Length: %zu\r\nConnection: close\r\n%s\r\n", status,
+            strlen(body), headers);
     say(fd, head);
     say(fd, body);
 }

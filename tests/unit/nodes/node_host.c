@@ -114,6 +114,10 @@ static struct slot *slot_of(struct slot *slots, const char *key, bool make)
 
 static void slot_set(struct slot *slot, const hz_value *value, const hz_value *meta, const char *reason)
 {
+    if (!slot) {
+        HZ_FAIL("more than %d slots", SLOTS);
+        return;
+    }
     hz_value_unref(slot->value);
     hz_value_unref(slot->meta);
     free(slot->reason);
@@ -156,12 +160,30 @@ static hz_str h_param_error(hz_call *call, const char *key)
     return slot && slot->reason ? (hz_str){slot->reason, strlen(slot->reason)} : (hz_str){"", 0};
 }
 
-static const hz_value *h_input(hz_call *call) { return call->input; }
-static hz_str h_input_name(hz_call *call) { return (hz_str){call->input_name, strlen(call->input_name)}; }
-static hz_str h_name(hz_call *call) { return (void)call, (hz_str){"node-1", 6}; }
-static hz_str h_env(hz_call *call, const char *name) { return (void)call, (void)name, (hz_str){NULL, 0}; }
-static bool h_is_development(hz_call *call) { return (void)call, true; }
-static void *h_self(hz_call *call) { return call->host->self; }
+static const hz_value *h_input(hz_call *call)
+{
+    return call->input;
+}
+static hz_str h_input_name(hz_call *call)
+{
+    return (hz_str){call->input_name, strlen(call->input_name)};
+}
+static hz_str h_name(hz_call *call)
+{
+    return (void)call, (hz_str){"node-1", 6};
+}
+static hz_str h_env(hz_call *call, const char *name)
+{
+    return (void)call, (void)name, (hz_str){NULL, 0};
+}
+static bool h_is_development(hz_call *call)
+{
+    return (void)call, true;
+}
+static void *h_self(hz_call *call)
+{
+    return call->host->self;
+}
 
 static int h_emit(hz_call *call, const char *output, const hz_value *data, const hz_value *meta)
 {
@@ -196,7 +218,10 @@ static int h_done(hz_call *call)
     return HZ_OK;
 }
 
-static int h_join(hz_call *call) { return call->host->join_result; }
+static int h_join(hz_call *call)
+{
+    return call->host->join_result;
+}
 
 static int h_upstream(hz_call *call, const char *type, const hz_value **ret_data, const hz_value **ret_meta)
 {
@@ -210,7 +235,10 @@ static int h_upstream(hz_call *call, const char *type, const hz_value **ret_data
     return HZ_OK;
 }
 
-static const hz_value *h_state_get(hz_call *call) { return call->host->state; }
+static const hz_value *h_state_get(hz_call *call)
+{
+    return call->host->state;
+}
 
 static int h_state_set(hz_call *call, const hz_value *value)
 {
@@ -222,14 +250,38 @@ static int h_state_set(hz_call *call, const hz_value *value)
     return HZ_OK;
 }
 
-static hz_value *h_null(hz_call *call) { return own(call, hz_value_null()); }
-static hz_value *h_bool(hz_call *call, bool v) { return own(call, hz_value_bool(v)); }
-static hz_value *h_int(hz_call *call, int64_t v) { return own(call, hz_value_int(v)); }
-static hz_value *h_num(hz_call *call, double v) { return own(call, hz_value_number(v)); }
-static hz_value *h_str(hz_call *call, const char *data, size_t len) { return own(call, hz_value_string(data, len)); }
-static hz_value *h_object(hz_call *call) { return own(call, hz_value_object()); }
-static hz_value *h_array(hz_call *call) { return own(call, hz_value_array()); }
-static hz_value *h_copy(hz_call *call, const hz_value *value) { return own(call, hz_value_copy(value)); }
+static hz_value *h_null(hz_call *call)
+{
+    return own(call, hz_value_null());
+}
+static hz_value *h_bool(hz_call *call, bool v)
+{
+    return own(call, hz_value_bool(v));
+}
+static hz_value *h_int(hz_call *call, int64_t v)
+{
+    return own(call, hz_value_int(v));
+}
+static hz_value *h_num(hz_call *call, double v)
+{
+    return own(call, hz_value_number(v));
+}
+static hz_value *h_str(hz_call *call, const char *data, size_t len)
+{
+    return own(call, hz_value_string(data, len));
+}
+static hz_value *h_object(hz_call *call)
+{
+    return own(call, hz_value_object());
+}
+static hz_value *h_array(hz_call *call)
+{
+    return own(call, hz_value_array());
+}
+static hz_value *h_copy(hz_call *call, const hz_value *value)
+{
+    return own(call, hz_value_copy(value));
+}
 
 static int h_set(hz_value *object, const char *key, size_t len, const hz_value *value)
 {
@@ -280,7 +332,10 @@ struct later {
     hz_watch *watch;
 };
 
-static void h_watch_stop(hz_watch *watch) { *watch = (struct hz_watch){0}; }
+static void h_watch_stop(hz_watch *watch)
+{
+    *watch = (struct hz_watch){0};
+}
 
 static hz_watch *new_watch(int fd, int events, uint64_t delay_ms, uint64_t repeat_ms, hz_loop_fn *fn, void *arg)
 {
@@ -318,7 +373,10 @@ static int h_on_cancel(hz_call *call, hz_loop_fn *fn, void *arg)
     return HZ_OK;
 }
 
-static bool h_cancelled(hz_call *call) { return call->cancelled; }
+static bool h_cancelled(hz_call *call)
+{
+    return call->cancelled;
+}
 
 static int h_loop_post(hz_loop_fn *fn, void *arg)
 {
@@ -337,7 +395,10 @@ static hz_watch *h_timer(uint64_t delay_ms, uint64_t repeat_ms, hz_loop_fn *fn, 
     return new_watch(-1, 0, delay_ms, repeat_ms, fn, arg);
 }
 
-static int h_watch_events(hz_watch *watch, int events) { return watch->events = events, HZ_OK; }
+static int h_watch_events(hz_watch *watch, int events)
+{
+    return watch->events = events, HZ_OK;
+}
 
 static int h_http_listen(hz_call *call, const char *method, const char *endpoint, uint32_t timeout_ms)
 {
@@ -400,19 +461,66 @@ static bool h_next(const hz_value *object, void **cursor, hz_str *ret_key, const
     return hz_value_next(object, cursor, ret_key, ret_value);
 }
 
-static const struct hz_host table = {.size = sizeof(struct hz_host), .major = HZ_ABI_MAJOR, .minor = HZ_ABI_MINOR,
-        .param = h_param, .input = h_input, .input_name = h_input_name, .input_node = h_name, .node_id = h_name,
-        .node_name = h_name, .execution_id = h_name, .workflow_id = h_name, .worker_id = h_name, .env = h_env,
-        .is_development = h_is_development, .self = h_self, .emit = h_emit, .fail = h_fail, .done = h_done,
-        .join = h_join, .upstream = h_upstream, .state_get = h_state_get, .state_set = h_state_set, .alloc = h_alloc,
-        .make_null = h_null, .make_bool = h_bool, .make_int = h_int, .make_num = h_num, .make_str = h_str,
-        .make_object = h_object, .make_array = h_array, .set = h_set, .push = h_push, .copy = h_copy,
-        .parse = h_parse, .print = h_print, .type = hz_value_type, .as_bool = hz_value_truthy, .as_num = hz_value_num,
-        .as_str = hz_value_str, .length = hz_value_length, .get = hz_value_get, .at = hz_value_at, .next = h_next,
-        .equal = hz_value_equal, .keep = hz_value_ref, .drop = hz_value_unref, .after = h_after, .resume = h_continue,
-        .on_cancel = h_on_cancel, .cancelled = h_cancelled, .loop_post = h_loop_post, .watch = h_watch,
-        .timer = h_timer, .watch_events = h_watch_events, .watch_stop = h_watch_stop, .http_listen = h_http_listen,
-        .http_answer = h_http_answer, .log = h_log, .console = h_console, .param_error = h_param_error};
+static const struct hz_host table = {.size = sizeof(struct hz_host),
+        .major = HZ_ABI_MAJOR,
+        .minor = HZ_ABI_MINOR,
+        .param = h_param,
+        .input = h_input,
+        .input_name = h_input_name,
+        .input_node = h_name,
+        .node_id = h_name,
+        .node_name = h_name,
+        .execution_id = h_name,
+        .workflow_id = h_name,
+        .worker_id = h_name,
+        .env = h_env,
+        .is_development = h_is_development,
+        .self = h_self,
+        .emit = h_emit,
+        .fail = h_fail,
+        .done = h_done,
+        .join = h_join,
+        .upstream = h_upstream,
+        .state_get = h_state_get,
+        .state_set = h_state_set,
+        .alloc = h_alloc,
+        .make_null = h_null,
+        .make_bool = h_bool,
+        .make_int = h_int,
+        .make_num = h_num,
+        .make_str = h_str,
+        .make_object = h_object,
+        .make_array = h_array,
+        .set = h_set,
+        .push = h_push,
+        .copy = h_copy,
+        .parse = h_parse,
+        .print = h_print,
+        .type = hz_value_type,
+        .as_bool = hz_value_truthy,
+        .as_num = hz_value_num,
+        .as_str = hz_value_str,
+        .length = hz_value_length,
+        .get = hz_value_get,
+        .at = hz_value_at,
+        .next = h_next,
+        .equal = hz_value_equal,
+        .keep = hz_value_ref,
+        .drop = hz_value_unref,
+        .after = h_after,
+        .resume = h_continue,
+        .on_cancel = h_on_cancel,
+        .cancelled = h_cancelled,
+        .loop_post = h_loop_post,
+        .watch = h_watch,
+        .timer = h_timer,
+        .watch_events = h_watch_events,
+        .watch_stop = h_watch_stop,
+        .http_listen = h_http_listen,
+        .http_answer = h_http_answer,
+        .log = h_log,
+        .console = h_console,
+        .param_error = h_param_error};
 
 /* ---- the loop ---- */
 
@@ -438,8 +546,9 @@ static bool turn(uint64_t limit_ms, int real_ms)
                 next = watch;
             continue;
         }
-        polls[count] = (struct pollfd){.fd = watch->fd, .events = (short)((watch->events & HZ_WATCH_READ ? POLLIN : 0) |
-                                                                (watch->events & HZ_WATCH_WRITE ? POLLOUT : 0))};
+        polls[count] = (struct pollfd){.fd = watch->fd,
+                .events = (short)((watch->events & HZ_WATCH_READ ? POLLIN : 0) |
+                                  (watch->events & HZ_WATCH_WRITE ? POLLOUT : 0))};
         at[count++] = watch;
     }
     /* With a descriptor to watch, time is real: wait for it, at most until the next timer. */
@@ -449,7 +558,7 @@ static bool turn(uint64_t limit_ms, int real_ms)
         loop.now_ms += ready > 0 ? 0 : (uint64_t)wait;
         for (nfds_t i = 0; i < count; i++) {
             int events = (polls[i].revents & (POLLIN | POLLHUP | POLLERR) ? HZ_WATCH_READ : 0) |
-                    (polls[i].revents & POLLOUT ? HZ_WATCH_WRITE : 0);
+                         (polls[i].revents & POLLOUT ? HZ_WATCH_WRITE : 0);
             if (polls[i].revents && at[i]->used && at[i]->fd == polls[i].fd)
                 at[i]->fn(at[i]->arg, events);
         }
@@ -490,7 +599,8 @@ static void forget_emissions(struct node_host *host)
 static int drive(struct node_host *host, int (*fn)(hz_call *), const char *input_name, const char *input, int cancel_ms)
 {
     hz_call call = {.host = host, .input = input ? from_json(input) : hz_value_undefined(), .input_name = input_name};
-    uint64_t start = loop.now_ms, deadline = hz_test_now_ms() + 40000, cancel_at = hz_test_now_ms() + (uint64_t)cancel_ms;
+    uint64_t start = loop.now_ms, deadline = hz_test_now_ms() + 40000,
+             cancel_at = hz_test_now_ms() + (uint64_t)cancel_ms;
     forget_emissions(host);
     clear(&host->only);
     clear(&host->answer);
@@ -572,8 +682,14 @@ void node_host_upstream(struct node_host *host, const char *type, const char *da
     slot_set(slot_of(host->upstream, type, true), data ? from_json(data) : NULL, meta ? from_json(meta) : NULL, NULL);
 }
 
-void node_host_join(struct node_host *host, int result) { host->join_result = result; }
-void node_host_answer_result(struct node_host *host, int result) { host->answer_result = result; }
+void node_host_join(struct node_host *host, int result)
+{
+    host->join_result = result;
+}
+void node_host_answer_result(struct node_host *host, int result)
+{
+    host->answer_result = result;
+}
 
 void node_host_fresh(struct node_host *host)
 {
@@ -585,7 +701,8 @@ struct node_host *node_host_open(const char *type)
 {
     HZ_ASSERT_OK(hz_value_init());
     struct node_host *host = calloc(1, sizeof *host);
-    host->library = dlopen(hz_test_path("%s/lib/horizon/nodes/%s.so", hz_test_build_dir(), type), RTLD_NOW | RTLD_LOCAL);
+    host->library =
+            dlopen(hz_test_path("%s/lib/horizon/nodes/%s.so", hz_test_build_dir(), type), RTLD_NOW | RTLD_LOCAL);
     if (!host->library)
         HZ_FAIL("%s", dlerror());
     const struct hz_node_abi *abi = dlsym(host->library, "hz_node_abi");
@@ -624,12 +741,30 @@ void node_host_close(struct node_host **host_ptr)
     free(host); /* the library stays: sanitizers want its symbols, and curl its state */
 }
 
-const struct hz_node_desc *node_host_desc(const struct node_host *host) { return host->desc; }
-const struct node_emission *node_host_emissions(const struct node_host *host) { return host->first; }
-uint64_t node_host_waited(const struct node_host *host) { return host->waited_ms; }
-const char *node_host_listened(const struct node_host *host) { return text_of(&host->listened); }
-const char *node_host_answer(const struct node_host *host) { return text_of(&host->answer); }
-const char *node_host_log(const struct node_host *host) { return text_of(&host->log); }
+const struct hz_node_desc *node_host_desc(const struct node_host *host)
+{
+    return host->desc;
+}
+const struct node_emission *node_host_emissions(const struct node_host *host)
+{
+    return host->first;
+}
+uint64_t node_host_waited(const struct node_host *host)
+{
+    return host->waited_ms;
+}
+const char *node_host_listened(const struct node_host *host)
+{
+    return text_of(&host->listened);
+}
+const char *node_host_answer(const struct node_host *host)
+{
+    return text_of(&host->answer);
+}
+const char *node_host_log(const struct node_host *host)
+{
+    return text_of(&host->log);
+}
 
 const char *node_host_only(struct node_host *host)
 {

@@ -18,7 +18,10 @@ HZ_SETUP(http_request)
     n = node_host_open("http_request");
 }
 
-HZ_TEARDOWN(http_request) { node_host_close(&n); }
+HZ_TEARDOWN(http_request)
+{
+    node_host_close(&n);
+}
 
 /* Runs the node with this method and path; the result is in node_host_only(). */
 static const char *request(const char *method, const char *path)
@@ -72,8 +75,8 @@ HZ_TEST(http_request, names_an_unknown_host)
 
 HZ_TEST(http_request, refuses_what_is_no_address)
 {
-    static const char *const bad[] = {"", "x", "/only/a/path", "http://", "http://a b/", "127.0.0.1:80", "://",
-            "http://[::1"};
+    static const char *const bad[] = {
+            "", "x", "/only/a/path", "http://", "http://a b/", "127.0.0.1:80", "://", "http://[::1"};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
         HZ_ASSERT_STR_EQ(fetch_url(bad[i]), "error {\"error\":\"TypeError: Invalid URL\"}");
     node_host_param(n, "url", "null");
@@ -143,7 +146,8 @@ HZ_TEST(http_request, refuses_line_breaks_in_headers)
 HZ_TEST(http_request, follows_up_to_21_redirects)
 {
     HZ_ASSERT_STR_EQ(request("get", "/redirect/20"), "response {\"a\":1}");
-    HZ_ASSERT_STR_EQ(request("get", "/redirect/21"), "error {\"error\":\"Error: Maximum number of redirects exceeded\"}");
+    HZ_ASSERT_STR_EQ(
+            request("get", "/redirect/21"), "error {\"error\":\"Error: Maximum number of redirects exceeded\"}");
     HZ_ASSERT_STR_EQ(request("get", "/relative"), "response {\"a\":1}");
 }
 
@@ -168,8 +172,8 @@ HZ_TEST(http_request, bounds_the_answer)
     const char *got = request("get", "/big/3");
     HZ_ASSERT_STR_HAS(got, "response \"xxx");
     HZ_ASSERT_EQ(strlen(got), strlen("response \"\"") + (3u << 20));
-    HZ_ASSERT_STR_EQ(request("get", "/big/65"),
-            "error {\"error\":\"Error: maxContentLength size of 67108864 exceeded\"}");
+    HZ_ASSERT_STR_EQ(
+            request("get", "/big/65"), "error {\"error\":\"Error: maxContentLength size of 67108864 exceeded\"}");
 }
 
 HZ_TEST(http_request, gives_up_when_the_execution_is_cancelled)

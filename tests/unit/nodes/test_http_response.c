@@ -13,7 +13,10 @@ HZ_SETUP(http_response)
     node_host_upstream(n, "webhook_handler", "{}", NULL);
 }
 
-HZ_TEARDOWN(http_response) { node_host_close(&n); }
+HZ_TEARDOWN(http_response)
+{
+    node_host_close(&n);
+}
 
 static const char *answer(void)
 {

@@ -9,11 +9,17 @@
 
 static struct node_host *n;
 
-HZ_SETUP(webhook_handler) { n = node_host_open("webhook_handler"); }
-HZ_TEARDOWN(webhook_handler) { node_host_close(&n); }
+HZ_SETUP(webhook_handler)
+{
+    n = node_host_open("webhook_handler");
+}
+HZ_TEARDOWN(webhook_handler)
+{
+    node_host_close(&n);
+}
 
 #define REQUEST(method, headers)                                                                                       \
-    "{\"headers\":{" headers "},\"params\":{\"id\":\"7\"},\"query\":{\"q\":\"a b\"},\"body\":{\"n\":1},"                     \
+    "{\"headers\":{" headers "},\"params\":{\"id\":\"7\"},\"query\":{\"q\":\"a b\"},\"body\":{\"n\":1},"               \
     "\"method\":\"" method "\",\"endpoint\":\"/saludo\",\"time\":1700000000000}"
 #define PLAIN REQUEST("POST", "\"host\":\"x\"")
 
@@ -64,11 +70,12 @@ HZ_TEST(webhook_handler, asks_for_user_and_password)
     node_host_param(n, "security", "\"basic\"");
     node_host_param(n, "securityBasicUser", "\"ana\"");
     node_host_param(n, "securityBasicPass", "\"a:b\"");
-    const char *refused = "401|text/plain; charset=utf-8|WWW-Authenticate: Basic realm=\"horizon\", charset=\"UTF-8\"\n|"
-                          "Autenticación fallida";
+    const char *refused =
+            "401|text/plain; charset=utf-8|WWW-Authenticate: Basic realm=\"horizon\", charset=\"UTF-8\"\n|"
+            "Autenticación fallida";
     const char *bad[] = {"", "Basic", "Basic ", "Basic !!!!", "Basic YW5hOmE6Yw==" /* ana:a:c */,
-            "Basic YW5h" /* ana */, "Basic YW5hOg==" /* ana: */, "Bearer YW5hOmE6Yg==",
-            "Basic QW5hOmE6Yg==" /* Ana:a:b */};
+            "Basic YW5h" /* ana */, "Basic YW5hOg==" /* ana: */,
+            "Bearer YW5hOmE6Yg==", "Basic QW5hOmE6Yg==" /* Ana:a:b */};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         HZ_ASSERT_STR_EQ(event_with(bad[i]), "");
         HZ_ASSERT_STR_EQ(node_host_answer(n), refused);
@@ -168,7 +175,8 @@ HZ_TEST(webhook_handler, names_a_missing_token)
     HZ_ASSERT_STR_EQ(event_with("Bearer "), wanted);
 }
 
-#define CORS "access-control-allow-origin: *\naccess-control-allow-methods: GET,POST,PUT,DELETE,OPTIONS\n"             \
+#define CORS                                                                                                           \
+    "access-control-allow-origin: *\naccess-control-allow-methods: GET,POST,PUT,DELETE,OPTIONS\n"                      \
     "access-control-allow-headers: Content-Type,Authorization\n"
 
 HZ_TEST(webhook_handler, answers_preflights_and_hands_the_headers_on)
@@ -233,8 +241,9 @@ HZ_TEST(webhook_handler, forwards_to_another_server)
     node_host_param(n, "enableProxy", "true");
     node_host_param(n, "enableCors", "true");
     node_host_param(n, "proxyUrl", url);
-    HZ_ASSERT_STR_EQ(event(REQUEST("PATCH",
-                             "\"host\":\"original\",\"x-keep\":\"1\",\"content-type\":\"application/json\"")), "");
+    HZ_ASSERT_STR_EQ(
+            event(REQUEST("PATCH", "\"host\":\"original\",\"x-keep\":\"1\",\"content-type\":\"application/json\"")),
+            "");
     const char *answer = node_host_answer(n);
     HZ_ASSERT_STR_HAS(answer, "200|-|");
     HZ_ASSERT_STR_HAS(answer, "x-peer: yes\nset-cookie: a=1\nset-cookie: b=2\n");
@@ -265,8 +274,10 @@ HZ_TEST(webhook_handler, reports_a_proxy_that_fails)
     node_host_param(n, "advancedOptions", "true");
     node_host_param(n, "enableProxy", "true");
     node_host_param(n, "proxyUrl", url);
-    snprintf(wanted, sizeof wanted, "error {\"error\":\"Error de proxy: Error: connect ECONNREFUSED 127.0.0.1:%u\","
-            "\"originalError\":\"Error: connect ECONNREFUSED 127.0.0.1:%u\"}", closed, closed);
+    snprintf(wanted, sizeof wanted,
+            "error {\"error\":\"Error de proxy: Error: connect ECONNREFUSED 127.0.0.1:%u\","
+            "\"originalError\":\"Error: connect ECONNREFUSED 127.0.0.1:%u\"}",
+            closed, closed);
     HZ_ASSERT_STR_EQ(event(PLAIN), wanted);
     node_host_param(n, "proxyUrl", "\"nowhere\"");
     HZ_ASSERT_STR_EQ(event(PLAIN), "error {\"error\":\"Error de proxy: TypeError: Invalid URL\","

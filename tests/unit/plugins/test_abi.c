@@ -1,6 +1,6 @@
 /*
- * test_abi.c - the binary interface of the node SDK, compared with what was released (plugins/abi/node-abi-1.txt). A line
- * of that file never changes; new members of a later minor version are appended here and there. `test_abi` with
+ * test_abi.c - the binary interface of the node SDK, compared with what was released (plugins/abi/node-abi-1.txt). A
+ * line of that file never changes; new members of a later minor version are appended here and there. `test_abi` with
  * HZ_ABI_PRINT=1 prints today's list.
  */
 #include "tests/harness.h"
@@ -15,8 +15,8 @@ static size_t used;
 
 static void line(const char *kind, const char *name, long long a, long long b)
 {
-    int n = b < 0 ? snprintf(text + used, sizeof text - used, "%s %s %lld\n", kind, name, a) :
-                    snprintf(text + used, sizeof text - used, "%s %s %lld %lld\n", kind, name, a, b);
+    int n = b < 0 ? snprintf(text + used, sizeof text - used, "%s %s %lld\n", kind, name, a)
+                  : snprintf(text + used, sizeof text - used, "%s %s %lld %lld\n", kind, name, a, b);
     HZ_ASSERT_TRUE(n > 0 && (size_t)n < sizeof text - used);
     used += (size_t)n;
 }
@@ -220,8 +220,8 @@ HZ_TEST(abi, everything_of_today_is_in_the_released_list)
         HZ_ASSERT_STR_HAS(golden, whole);
     }
     /* nothing between the last listed member and the end: a member that nobody listed would be there */
-    HZ_ASSERT_EQ(offsetof(struct hz_host, param_error) + sizeof(((struct hz_host *)0)->param_error),
-            sizeof(struct hz_host));
+    HZ_ASSERT_EQ(
+            offsetof(struct hz_host, param_error) + sizeof(((struct hz_host *)0)->param_error), sizeof(struct hz_host));
     HZ_ASSERT_EQ(offsetof(struct hz_node_desc, close) + sizeof(((struct hz_node_desc *)0)->close),
             sizeof(struct hz_node_desc));
     free(golden);
