@@ -1,0 +1,93 @@
+/* logs.c - `horizon logs`: the last lines of a worker; with -f also those that come, until the worker has ended. */
+#include "client.h"
+#include "command.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { FOLLOW_US = 250000, LINES = 100 };
+
+/* Prints what is new; *after moves on. False: said why not. */
+static bool print_lines(struct hz_client *client, const char *base, int64_t lines, uint64_t *after, bool json, bool *ret_found)
+{
+    char path[1024];
+    json_t *answer = NULL;
+    snprintf(path, sizeof path, "%s?lines=%lld&after=%llu", base, (long long)lines, (unsigned long long)*after);
+    long status = hz_client_call(client, "GET", path, NULL, 0, &answer);
+    *ret_found = status == 200;
+    const char *detail = json_string_value(json_object_get(answer, "detail"));
+    if (status != 200 && status != 0)
+        hz_cli_error(HZ_EXIT_FAILED, "%s", detail ? detail : "the server refused");
+    if (status != 200) {
+        json_decref(answer);
+        return false;
+    }
+    size_t i;
+    const json_t *line;
+    json_array_foreach(json_object_get(answer, "logs"), i, line) {
+        if (json)
+            (void)hz_cli_print_json(json_incref(json_array_get(json_object_get(answer, "logs"), i)));
+        else
+            puts(json_string_value(line));
+    }
+    fflush(stdout);
+    *after = HZ_MAX(*after, (uint64_t)json_integer_value(json_object_get(answer, "last")));
+    json_decref(answer);
+    return true;
+}
+
+static bool is_alive(struct hz_client *client, const char *id)
+{
+    json_t *answer = NULL;
+    char *path = hz_client_path("/api/v1/workers/", id, "");
+    long status = path ? hz_client_call(client, "GET", path, NULL, 0, &answer) : 0;
+    free(path);
+    json_decref(answer);
+    return status == 200;
+}
+
+/* The whole id of a living worker, so that it is still known when it has ended; else the word as it is. */
+static char *whole_id(struct hz_client *client, const char *word)
+{
+    json_t *answer = NULL;
+    char *path = hz_client_path("/api/v1/workers/", word, "");
+    long status = path ? hz_client_call(client, "GET", path, NULL, 0, &answer) : 0;
+    const char *id = status == 200 ? json_string_value(json_object_get(answer, "id")) : NULL;
+    char *copy = strdup(id ? id : word);
+    json_decref(answer);
+    free(path);
+    return copy;
+}
+
+static int run(const struct hz_args *args)
+{
+    int64_t lines = hz_args_number(args, "--lines", 1, 10000, LINES);
+    if (lines < 0)
+        return HZ_EXIT_USAGE;
+    struct hz_client *client = hz_client_open(hz_args_data(args));
+    if (!client)
+        return HZ_EXIT_FAILED;
+    uint64_t after = 0;
+    bool json = hz_args_has(args, "--json"), found = false;
+    char *id = whole_id(client, args->words[0]), *base = id ? hz_client_path("/api/v1/workers/", id, "/logs") : NULL;
+    bool ok = base && print_lines(client, base, lines, &after, json, &found);
+    bool follow = ok && hz_args_has(args, "--follow");
+    while (follow && !ferror(stdout)) {
+        usleep(FOLLOW_US);
+        follow = is_alive(client, id); /* asked first: what it said last is still fetched below */
+        if (!print_lines(client, base, 10000, &after, json, &found))
+            break;
+    }
+    free(base);
+    free(id);
+    hz_client_close(&client);
+    return ok ? HZ_EXIT_OK : HZ_EXIT_FAILED;
+}
+
+const struct hz_command hz_command_logs = {.name = "logs", .words = "ID [-f] [-n LINES] [--data DIR] [--json]",
+        .summary = "Prints the last lines of a worker",
+        .text = "ID is a worker's id, or its first characters (at least 4); the whole id also finds one of the last 256 that ended.",
+        .options = {{"--follow", 'f', NULL, "go on printing until the worker has ended"}, {"--lines", 'n', "LINES", "how many (default 100, at most 10000)"},
+                HZ_OPTION_DATA, HZ_OPTION_JSON}, .least = 1, .most = 1, .run = run};

@@ -1,0 +1,48 @@
+/* serve.c - `horizon serve`: the manager in the foreground. */
+#include "command.h"
+
+#include "shm/err.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+static const struct hz_config *served;
+
+static void started(void *arg)
+{
+    (void)arg;
+    bool v6 = strchr(served->listen_host, ':') != NULL;
+    printf("http://%s%s%s:%u/\n", v6 ? "[" : "", served->listen_host, v6 ? "]" : "", hz_cli_host->port());
+    fflush(stdout);
+}
+
+static int run(const struct hz_args *args)
+{
+    struct hz_config config;
+    int lock = -1, code = hz_cli_config(&config);
+    if (code)
+        return code;
+    const char *listen = hz_args_value(args, "--listen");
+    if (listen && hz_config_listen(&config, listen))
+        code = hz_cli_error(HZ_EXIT_USAGE, "%s", hz_err_last());
+    else if (hz_config_open_data(&config, hz_args_data(args), &lock))
+        code = hz_cli_error(HZ_EXIT_FAILED, "%s", hz_err_last());
+    else {
+        hz_cli_raise_limits();
+        served = &config;
+        code = hz_cli_host->run(&config, true, false, started, NULL);
+    }
+    if (lock >= 0)
+        close(lock);
+    hz_config_fini(&config);
+    return code;
+}
+
+const struct hz_command hz_command_serve = {.name = "serve", .words = "[--data DIR] [--listen HOST:PORT]", .summary = "Runs the server",
+        .text = "Flows are those of DIR/workflows/<id>/flow.json. Serves REST under /api/v1, GET /health and the flows' webhooks on\n"
+                "HOST:PORT (default 127.0.0.1:3000, loopback only), each worker's webhooks on its own port, and the commands on\n"
+                "DIR/horizon.sock. SIGTERM or SIGINT stops all workers and ends it.",
+        .options = {{"--data", 0, "DIR", "data directory, made if it is not there (default ./data)"},
+                {"--listen", 0, "HOST:PORT", "address of the server; port 0: any free one"}},
+        .least = 0, .most = 0, .run = run};
