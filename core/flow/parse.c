@@ -153,6 +153,7 @@ static int parse_nodes(struct parse *parse)
     struct hz_flow *flow = parse->flow;
     const json_t *nodes = hz_model_get(flow->root, "nodes");
     json_t *object = hz_model_json(nodes);
+    struct hz_model_node *list;
     size_t count;
 
     if (!nodes || json_is_null(nodes)) {
@@ -169,9 +170,10 @@ static int parse_nodes(struct parse *parse)
         file_error(parse, "nodes", HZ_LIMIT("at most ", HZ_FLOW_MAX_NODES, " nodes"), "has %zu nodes", count);
         return 0;
     }
-    flow->nodes = calloc(count + 1, sizeof(*flow->nodes));
-    if (!flow->nodes)
+    list = calloc(count + 1, sizeof(*list));
+    if (!list)
         return HZ_ENOMEM;
+    flow->nodes = list;
     for (void *at = json_object_iter(object); at; at = json_object_iter_next(object, at)) {
         struct hz_model_node *node = &flow->nodes[flow->node_count];
         const json_t *type;
@@ -238,6 +240,7 @@ static int parse_links(struct parse *parse)
     struct hz_flow *flow = parse->flow;
     const json_t *links = hz_model_get(flow->root, "connections");
     size_t count = json_array_size(links);
+    struct hz_model_link *list;
 
     if (!links || json_is_null(links))
         return 0;
@@ -250,9 +253,10 @@ static int parse_links(struct parse *parse)
                 "has %zu connections", count);
         return 0;
     }
-    flow->links = calloc(count + 1, sizeof(*flow->links));
-    if (!flow->links)
+    list = calloc(count + 1, sizeof(*list));
+    if (!list)
         return HZ_ENOMEM;
+    flow->links = list;
     for (uint32_t i = 0; i < (uint32_t)count; i++) {
         struct hz_model_link *link = &flow->links[flow->link_count];
 

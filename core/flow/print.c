@@ -21,9 +21,11 @@ struct printer {
 
 static void put(struct printer *out, const char *data, size_t len)
 {
-    if (out->capacity - out->len <= len) {
+    if (out->failed)
+        return;
+    if (!out->text || out->capacity - out->len <= len) {
         size_t capacity = HZ_MAX(out->capacity * 2, out->len + len + 256);
-        char *grown = out->failed ? NULL : realloc(out->text, capacity);
+        char *grown = realloc(out->text, capacity);
 
         if (!grown) {
             out->failed = true;

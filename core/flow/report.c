@@ -11,21 +11,21 @@
 
 #define QUOTE_BYTES 60
 
-static char *copy(const char *text)
-{
-    return strdup(text ? text : "");
-}
-
+/* All texts of a finding lie in one block; `node` is its beginning. */
 static void finding_fini(struct hz_flow_finding *finding)
 {
-    /* The strings are ours; the public members are const only for readers. */
-    union {
-        const char *shown;
-        char *owned;
-    } texts[] = {{finding->node}, {finding->property}, {finding->message}, {finding->expected}};
+    free((void *)(uintptr_t)finding->node); /* const only for readers */
+}
 
-    for (size_t i = 0; i < HZ_COUNT_OF(texts); i++)
-        free(texts[i].owned);
+/* Copies text and its NUL to *at and moves *at behind it; returns where it lies. */
+static const char *append(char **at, const char *text)
+{
+    size_t size = strlen(text) + 1;
+    char *start = *at;
+
+    memcpy(start, text, size);
+    *at += size;
+    return start;
 }
 
 void hz_report_add(struct hz_flow_report *report, enum hz_flow_severity severity, const struct hz_report_place *place,
@@ -33,7 +33,8 @@ void hz_report_add(struct hz_flow_report *report, enum hz_flow_severity severity
 {
     static const struct hz_report_place nowhere;
     struct hz_flow_finding *finding;
-    char *message = NULL;
+    const char *node, *property;
+    char *message = NULL, *at;
     va_list args;
 
     if (severity == HZ_FLOW_ERROR)
@@ -56,18 +57,22 @@ void hz_report_add(struct hz_flow_report *report, enum hz_flow_severity severity
         message = NULL;
     va_end(args);
     finding = &report->findings[report->count];
-    *finding = (struct hz_flow_finding){.severity = severity,
-            .node = copy(place->node),
-            .property = copy(place->property),
-            .message = message,
-            .expected = copy(expected),
-            .line = place->line,
-            .column = place->column};
-    if (!finding->node || !finding->property || !finding->message || !finding->expected) {
-        finding_fini(finding);
-        return;
+    property = place->property ? place->property : "";
+    node = place->node ? place->node : "";
+    if (!expected)
+        expected = "";
+    at = message ? malloc(strlen(node) + strlen(property) + strlen(message) + strlen(expected) + 4) : NULL;
+    if (at) {
+        finding->severity = severity;
+        finding->node = append(&at, node);
+        finding->property = append(&at, property);
+        finding->message = append(&at, message);
+        finding->expected = append(&at, expected);
+        finding->line = place->line;
+        finding->column = place->column;
+        report->count++;
     }
-    report->count++;
+    free(message);
 }
 
 void hz_flow_report_add(struct hz_flow_report *report, enum hz_flow_severity severity, const char *node,

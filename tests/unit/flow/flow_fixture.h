@@ -7,6 +7,7 @@
 
 #include "core/flow/flow.h"
 #include "tests/harness.h"
+#include "tests/unit/memory.h"
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,9 +18,8 @@
 /* The text with every backtick as a double quote; caller frees. */
 UNUSED static char *quoted(const char *text)
 {
-    char *copy = strdup(text);
+    char *copy = must_copy(text);
 
-    HZ_ASSERT_NOT_NULL(copy);
     for (char *p = copy; *p; p++)
         if (*p == '`')
             *p = '"';
@@ -57,9 +57,8 @@ UNUSED static void outcome_free(struct outcome *outcome)
 UNUSED static void outcome_text(struct outcome *outcome)
 {
     size_t len;
-    FILE *out = open_memstream(&outcome->text, &len);
+    FILE *out = must_open(&outcome->text, &len);
 
-    HZ_ASSERT_NOT_NULL(out);
     for (size_t i = 0; i < outcome->report.count; i++) {
         char *line = hz_flow_finding_text(&outcome->report.findings[i], "flow.json");
 

@@ -18,7 +18,7 @@ static char *findings_of(const char *text, size_t len, const char *file)
     struct outcome outcome = compile_bytes(text, len, true);
     char *all = NULL;
     size_t size;
-    FILE *out = open_memstream(&all, &size);
+    FILE *out = must_open(&all, &size);
 
     HZ_ASSERT_TRUE(outcome.parsed == HZ_EFORMAT || outcome.compiled == HZ_EFORMAT);
     HZ_ASSERT_NULL(outcome.plan);
@@ -37,7 +37,7 @@ static char *findings_of(const char *text, size_t len, const char *file)
 HZ_TEST(broken, every_file_is_refused_with_its_findings)
 {
     struct dirent **entries;
-    char *folder = strdup(hz_test_path("%s/tests/broken", hz_test_source_dir()));
+    char *folder = must_copy(hz_test_path("%s/tests/broken", hz_test_source_dir()));
     int count = scandir(folder, &entries, only_json, alphasort);
 
     HZ_ASSERT_GE(count, 25);
@@ -61,7 +61,7 @@ HZ_TEST(broken, every_file_is_refused_with_its_findings)
 HZ_TEST(broken, ten_megabytes_of_text_in_a_property)
 {
     size_t len = 10u << 20;
-    char *text = malloc(len + 256), *found;
+    char *text = must_alloc(len + 256), *found;
     int head = sprintf(text, "{\"nodes\":{\"a\":{\"type\":\"workflow_init\",\"name\":\"Inicio\",\"properties\":{"
                              "\"schema\":{\"value\":\"");
 
@@ -77,7 +77,7 @@ HZ_TEST(broken, ten_megabytes_of_text_in_a_property)
 HZ_TEST(broken, ten_megabytes_of_text_as_a_name)
 {
     size_t len = 10u << 20;
-    char *text = malloc(len + 256), *found;
+    char *text = must_alloc(len + 256), *found;
     int head = sprintf(text, "{\"nodes\":{\"a\":{\"type\":\"workflow_init\",\"name\":\"");
 
     memset(text + head, 'x', len);
@@ -101,7 +101,7 @@ HZ_TEST(broken, too_many_nodes_and_connections)
 {
     char *text = NULL, *found;
     size_t len;
-    FILE *out = open_memstream(&text, &len);
+    FILE *out = must_open(&text, &len);
 
     fprintf(out, "{\"nodes\":{\"s\":{\"type\":\"workflow_init\"}");
     for (unsigned i = 0; i < HZ_FLOW_MAX_NODES; i++)
@@ -122,7 +122,7 @@ HZ_TEST(broken, a_hundred_thousand_findings_stay_a_short_report)
 {
     char *text = NULL;
     size_t len;
-    FILE *out = open_memstream(&text, &len);
+    FILE *out = must_open(&text, &len);
     struct outcome outcome;
 
     fprintf(out, "{\"nodes\":{\"s\":{\"type\":\"workflow_init\"}},\"connections\":[{}");

@@ -268,7 +268,7 @@ HZ_TEST(check, several_findings_of_several_nodes_come_at_once)
 HZ_TEST(check, texts_have_a_bound)
 {
     size_t len = HZ_FLOW_MAX_STRING + 1;
-    char *text = malloc(len + 200);
+    char *text = must_alloc(len + 200);
     int head = sprintf(text, "{\"nodes\":{\"S\":{\"type\":\"workflow_init\",\"properties\":{\"schema\":{\"value\":\"");
     struct outcome outcome;
 

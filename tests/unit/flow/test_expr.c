@@ -74,9 +74,8 @@ static void check(const char *text, const char *wanted)
     size_t at = 0, len = 0;
     enum hz_expr_verdict verdict = hz_expr_parse(text, strlen(text), resolve, NULL, &code, &reason, &at);
     char *words = NULL;
-    FILE *out = open_memstream(&words, &len);
+    FILE *out = must_open(&words, &len);
 
-    HZ_ASSERT_NOT_NULL(out);
     if (verdict == HZ_EXPR_IS_SCRIPT)
         fputs("script", out);
     else if (verdict == HZ_EXPR_IS_BROKEN)
@@ -246,7 +245,7 @@ HZ_TEST(expr, ranges_quote_the_path_up_to_the_member)
 HZ_TEST(expr, bounds_send_to_javascript_instead_of_recursing)
 {
     size_t len = 200000;
-    char *text = malloc(len + 1);
+    char *text = must_alloc(len + 1);
     struct hz_expr_code code;
     const char *reason;
     size_t at;

@@ -12,7 +12,7 @@ static char *findings_of(const char *text, size_t len, size_t *ret_errors)
 
     outcome.parsed = hz_flow_parse(text, len, &outcome.report, &outcome.flow);
     outcome_text(&outcome);
-    findings = strdup(outcome.text);
+    findings = must_copy(outcome.text);
     *ret_errors = outcome.report.errors;
     HZ_ASSERT_EQ(outcome.parsed, outcome.report.errors > 0 ? HZ_EFORMAT : 0);
     outcome_free(&outcome);
@@ -200,7 +200,7 @@ HZ_TEST(parse, not_an_object_and_empty_are_told_apart)
 
 HZ_TEST(parse, nesting_is_bounded_with_its_place)
 {
-    char *text = malloc(4096), *findings;
+    char *text = must_alloc(4096), *findings;
     size_t len = 0, errors;
 
     for (unsigned i = 0; i < HZ_FLOW_MAX_DEPTH + 1; i++)
@@ -214,7 +214,7 @@ HZ_TEST(parse, nesting_is_bounded_with_its_place)
 HZ_TEST(parse, million_brackets_do_not_recurse)
 {
     size_t len = 1000000, errors;
-    char *text = malloc(len), *findings;
+    char *text = must_alloc(len), *findings;
 
     memset(text, '{', len);
     findings = findings_of(text, len, &errors);
@@ -279,7 +279,7 @@ HZ_TEST(parse, nul_in_names_is_refused_and_in_values_kept)
 
 HZ_TEST(parse, names_are_bounded)
 {
-    char *text = malloc(5000), *findings;
+    char *text = must_alloc(5000), *findings;
     size_t errors;
     int n = snprintf(
             text, 5000, "{\"nodes\":{\"a\":{\"type\":\"x\",\"name\":\"%02000d\"},\"%02000d\":{\"type\":\"x\"}}}", 7, 8);

@@ -153,7 +153,7 @@ HZ_TEST(plan, ten_thousand_nodes_compile)
 {
     char *text = NULL;
     size_t len;
-    FILE *out = open_memstream(&text, &len);
+    FILE *out = must_open(&text, &len);
     struct outcome outcome;
 
     fprintf(out, "{\"nodes\":{\"n0\":{\"type\":\"workflow_init\"}");
@@ -183,7 +183,7 @@ HZ_TEST(plan, one_node_with_a_hundred_thousand_outputs_compiles)
 {
     char *text = NULL;
     size_t len;
-    FILE *out = open_memstream(&text, &len);
+    FILE *out = must_open(&text, &len);
     struct outcome outcome;
 
     fprintf(out, "{\"nodes\":{\"a\":{\"type\":\"workflow_init\"}},\"connections\":[{\"idNodeOrigin\":\"\"}");
@@ -205,9 +205,8 @@ HZ_TEST(plan, one_node_with_a_hundred_thousand_outputs_compiles)
 /* ---- hz_plan_check ---- */
 static struct hz_plan *copy_plan(const struct hz_plan *plan)
 {
-    struct hz_plan *copy = malloc(plan->size);
+    struct hz_plan *copy = must_alloc(plan->size);
 
-    HZ_ASSERT_NOT_NULL(copy);
     memcpy(copy, plan, plan->size);
     return copy;
 }

@@ -46,7 +46,7 @@ HZ_TEST(template, expressions_are_found_between_double_braces)
 HZ_TEST(template, search_is_linear_in_unclosed_openings)
 {
     size_t len = 4u << 20, from, to;
-    char *text = malloc(len);
+    char *text = must_alloc(len);
 
     memset(text, '{', len);
     HZ_ASSERT_FALSE(hz_template_find(text, len, 0, &from, &to));

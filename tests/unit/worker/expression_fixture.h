@@ -7,6 +7,7 @@
 
 #include "core/flow/flow.h"
 #include "tests/harness.h"
+#include "tests/unit/memory.h"
 #include "worker/expression.h"
 #include "worker/js.h"
 #include <stdio.h>
@@ -64,7 +65,7 @@ UNUSED static hz_value *value_of(const char *json)
 /* The same with backticks instead of quotes. */
 UNUSED static hz_value *value_of_ticks(const char *json)
 {
-    char *copy = strdup(json);
+    char *copy = must_copy(json);
     hz_value *value;
 
     for (char *p = copy; *p; p++)

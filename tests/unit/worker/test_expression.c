@@ -238,7 +238,7 @@ static char *params_of(struct bed *bed)
 static void check_template(const char *property_ticks, const char *wanted)
 {
     struct bed bed;
-    char *ticks = strdup(property_ticks), *text;
+    char *ticks = must_copy(property_ticks), *text;
     json_error_t error;
     json_t *property;
 
