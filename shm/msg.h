@@ -19,6 +19,8 @@ enum hz_msg_type {
 
 /* how a worker lives */
 enum { HZ_WORKER_RESIDENT = 1, HZ_WORKER_DEVELOPMENT = 2, HZ_WORKER_TRACKING = 4, HZ_WORKER_LISTENS = 8 };
+/* bits of hz_msg_execute.reserved */
+enum { HZ_EXECUTE_NO_RESULT = 1 /* nobody reads the result: leave it out of FINISHED */ };
 /* states of an execution, also on disk: never renumber */
 enum hz_exec_state { HZ_EXEC_QUEUED = 1, HZ_EXEC_RUNNING, HZ_EXEC_WAITING, HZ_EXEC_SUCCESS, HZ_EXEC_FAILED, HZ_EXEC_CANCELLED,
     HZ_EXEC_TIMED_OUT, HZ_EXEC_CRASHED, HZ_EXEC_INTERRUPTED };
@@ -29,7 +31,7 @@ struct hz_msg_assign { struct hz_uuid worker_id; uint32_t flags, port, server_po
     /* strings: worker id text, workflow id, env: pairs "NAME\0value\0" */
 struct hz_msg_plan { uint64_t plan_len; };                /* string: the plan (struct hz_plan of core/flow/plan.h) */
 struct hz_msg_execute { uint64_t execution; struct hz_uuid id; uint64_t deadline_ns; /* monotonic, 0 none */
-    uint32_t node; /* HZ_NO_NODE: the start node */ uint32_t attempt, data_len, reserved; };
+    uint32_t node; /* HZ_NO_NODE: the start node */ uint32_t attempt, data_len, reserved; }; /* reserved: HZ_EXECUTE_* */
     /* string: input data as JSON text ("" = {}) */
 struct hz_msg_http_request { uint64_t execution; struct hz_uuid id; uint64_t deadline_ns; uint32_t node, flags;
     uint32_t meta_len, type_len; uint64_t body_len; };

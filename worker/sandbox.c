@@ -47,6 +47,11 @@ const char *hz_sandbox_missing(void)
     return sandbox.missing;
 }
 
+int hz_sandbox_fd(void)
+{
+    return sandbox.ruleset_made ? sandbox.ruleset : -1;
+}
+
 static void miss(const char *what)
 {
     size_t used = strlen(sandbox.missing);

@@ -27,6 +27,8 @@ HZ_MUST_CHECK int hz_sandbox_prepare(const struct hz_sandbox_options *options);
 HZ_MUST_CHECK int hz_sandbox_enter(const struct hz_sandbox_options *options);
 /* After third-party objects were opened: no executable mapping and no file any more. */
 HZ_MUST_CHECK int hz_sandbox_seal(const struct hz_sandbox_options *options);
+/* Descriptor kept by hz_sandbox_prepare() that must survive until the entry; -1: none. */
+int hz_sandbox_fd(void);
 /* "" or what the kernel lacks, for one warning line: "landlock", "seccomp". */
 const char *hz_sandbox_missing(void);
 
