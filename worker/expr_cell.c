@@ -254,7 +254,7 @@ enum hz_vm_result hz_cell_number(struct hz_vm *vm, const struct hz_cell *cell, d
 enum hz_vm_result hz_cell_add(struct hz_vm *vm, struct hz_cell *left, struct hz_cell *right)
 {
     enum hz_vm_result result;
-    double a, b;
+    double a = 0, b = 0;
     char *sum;
 
     if ((result = hz_cell_primitive(vm, left)) != HZ_VM_OK || (result = hz_cell_primitive(vm, right)) != HZ_VM_OK)
@@ -301,7 +301,7 @@ static int compare_text(const struct hz_cell *left, const struct hz_cell *right)
 enum hz_vm_result hz_cell_less(struct hz_vm *vm, struct hz_cell *left, struct hz_cell *right, int *ret_less)
 {
     enum hz_vm_result result;
-    double a, b;
+    double a = 0, b = 0;
 
     if ((result = hz_cell_primitive(vm, left)) != HZ_VM_OK || (result = hz_cell_primitive(vm, right)) != HZ_VM_OK)
         return result;
@@ -345,7 +345,7 @@ bool hz_cell_same(const struct hz_cell *left, const struct hz_cell *right)
 enum hz_vm_result hz_cell_equal(struct hz_vm *vm, struct hz_cell *left, struct hz_cell *right, bool *ret_equal)
 {
     enum hz_vm_result result;
-    double a, b;
+    double a = 0, b = 0;
 
     *ret_equal = false;
     if (hz_cell_nullish(left) || hz_cell_nullish(right)) {

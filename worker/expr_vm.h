@@ -76,6 +76,7 @@ void hz_cell_load(struct hz_cell *cell, const hz_value *value, uint32_t root);
 bool hz_cell_truthy(const struct hz_cell *cell);
 static inline bool hz_cell_nullish(const struct hz_cell *cell)
 {
+    /* NOLINTNEXTLINE(clang-analyzer-core.UndefinedBinaryOperatorResult): hz_plan_check() proved that the cell is set */
     return cell->kind == HZ_CELL_UNDEFINED || cell->kind == HZ_CELL_NULL;
 }
 static inline bool hz_cell_is_object(const struct hz_cell *cell)

@@ -17,8 +17,8 @@ int hz_program_new(const struct hz_plan *plan, struct hz_program **ret_program)
         return hz_err_set(HZ_ENOMEM, "program");
     program->magic = HZ_PROGRAM_MAGIC;
     program->plan = plan;
-    program->consts = calloc(plan->tree_count + 1u, sizeof(*program->consts));
-    program->skeletons = calloc(plan->tree_count + 1u, sizeof(*program->skeletons));
+    program->consts = calloc(plan->tree_count + 1u, sizeof(void *));
+    program->skeletons = calloc(plan->tree_count + 1u, sizeof(void *));
     if (!program->consts || !program->skeletons) {
         hz_program_free(&program);
         return hz_err_set(HZ_ENOMEM, "program");

@@ -417,7 +417,7 @@ static void add_origins(struct hz_compile *compile, const struct hz_model_link *
 static int add_links(struct hz_compile *compile)
 {
     const struct hz_flow *flow = compile->flow;
-    const struct hz_model_link **links = calloc(flow->link_count + 1u, sizeof(*links));
+    const struct hz_model_link **links = calloc(flow->link_count + 1u, sizeof(void *));
     uint32_t *seen = calloc(flow->node_count + 1u, sizeof(*seen));
     uint32_t count = 0;
     int code = HZ_ENOMEM;

@@ -115,7 +115,7 @@ static void put_real(struct printer *out, double v)
     while (strtod(text, NULL) != v && ++precision <= DIGITS_MAX);
     mark = strchr(text, 'e');
     HZ_ASSERT(mark != NULL);
-    exponent = atoi(mark + 1) + 1; /* the point stands before digit number `exponent` (0-based) */
+    exponent = (int)strtol(mark + 1, NULL, 10) + 1; /* the point stands before digit number `exponent` (0-based) */
     for (const char *p = text; p < mark && count < DIGITS_MAX; p++)
         if (*p >= '0' && *p <= '9')
             digits[count++] = *p;
@@ -125,7 +125,7 @@ static void put_real(struct printer *out, double v)
         put(out, digits, (size_t)count);
         for (int i = count; i < exponent; i++)
             put(out, "0", 1);
-    } else if (exponent > 0 && exponent <= 21) {
+    } else if (exponent > 0 && exponent < count) {
         put(out, digits, (size_t)exponent);
         put(out, ".", 1);
         put(out, digits + exponent, (size_t)(count - exponent));

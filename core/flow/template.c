@@ -462,7 +462,7 @@ static uint32_t walk(struct hz_compile *compile, const json_t *value, unsigned r
         rules = own | (rules & HZ_TEMPLATE_SKIP);
     }
     members = calloc(count, sizeof(*members));
-    values = calloc(count, sizeof(*values));
+    values = calloc(count, sizeof(void *));
     if (!members || !values)
         compile->build.failed = HZ_ENOMEM;
     else if (json_is_array(value))

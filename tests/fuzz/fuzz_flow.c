@@ -218,7 +218,7 @@ static void evaluate(const struct hz_plan *plan, const hz_value *empty)
     }
     for (uint32_t i = 0; i < plan->node_count; i++) {
         uint32_t count = hz_plan_node(plan, i)->prop_count;
-        const hz_value **values = calloc(count + 1u, sizeof(*values));
+        const hz_value **values = calloc(count + 1u, sizeof(void *));
 
         HZ_ASSERT(values != NULL && hz_program_params(program, i, &scope, values) >= 0);
         for (uint32_t k = 0; k < count; k++)

@@ -22,6 +22,14 @@ __attribute__((unused)) static char *must_copy(const char *text)
     return memcpy(must_alloc(size), text, size);
 }
 
+/* Puts text behind what is in a buffer of `capacity` bytes; what does not fit is cut. */
+__attribute__((unused)) static void must_append(char *buffer, size_t capacity, const char *text)
+{
+    size_t used = strlen(buffer);
+
+    (void)snprintf(buffer + used, capacity - used, "%s", text);
+}
+
 /* open_memstream() */
 __attribute__((unused)) static FILE *must_open(char **text, size_t *len)
 {

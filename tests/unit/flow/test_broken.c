@@ -62,11 +62,12 @@ HZ_TEST(broken, ten_megabytes_of_text_in_a_property)
 {
     size_t len = 10u << 20;
     char *text = must_alloc(len + 256), *found;
-    int head = sprintf(text, "{\"nodes\":{\"a\":{\"type\":\"workflow_init\",\"name\":\"Inicio\",\"properties\":{"
-                             "\"schema\":{\"value\":\"");
+    size_t head =
+            (size_t)sprintf(text, "{\"nodes\":{\"a\":{\"type\":\"workflow_init\",\"name\":\"Inicio\",\"properties\":{"
+                                  "\"schema\":{\"value\":\"");
 
     memset(text + head, 'x', len);
-    strcpy(text + head + (long)len, "\"}}}}}");
+    memcpy(text + head + len, "\"}}}}}", sizeof("\"}}}}}"));
     found = findings_of(text, strlen(text), "flow.json");
     HZ_ASSERT_STR_EQ(found, "flow.json: node \"Inicio\", properties.schema.value: the text has 10485760 bytes "
                             "(expected at most 4 MiB)\n");
@@ -78,10 +79,10 @@ HZ_TEST(broken, ten_megabytes_of_text_as_a_name)
 {
     size_t len = 10u << 20;
     char *text = must_alloc(len + 256), *found;
-    int head = sprintf(text, "{\"nodes\":{\"a\":{\"type\":\"workflow_init\",\"name\":\"");
+    size_t head = (size_t)sprintf(text, "{\"nodes\":{\"a\":{\"type\":\"workflow_init\",\"name\":\"");
 
     memset(text + head, 'x', len);
-    strcpy(text + head + (long)len, "\"}}}");
+    memcpy(text + head + len, "\"}}}", sizeof("\"}}}"));
     found = findings_of(text, strlen(text), "flow.json");
     HZ_ASSERT_LT(strlen(found), 300);
     HZ_ASSERT_STR_HAS(found, "node \"a\", name:");

@@ -269,11 +269,12 @@ HZ_TEST(check, texts_have_a_bound)
 {
     size_t len = HZ_FLOW_MAX_STRING + 1;
     char *text = must_alloc(len + 200);
-    int head = sprintf(text, "{\"nodes\":{\"S\":{\"type\":\"workflow_init\",\"properties\":{\"schema\":{\"value\":\"");
+    size_t head = (size_t)sprintf(
+            text, "{\"nodes\":{\"S\":{\"type\":\"workflow_init\",\"properties\":{\"schema\":{\"value\":\"");
     struct outcome outcome;
 
     memset(text + head, 'x', len);
-    strcpy(text + head + (long)len, "\"}}}}}");
+    memcpy(text + head + len, "\"}}}}}", sizeof("\"}}}}}"));
     outcome = compile_bytes(text, strlen(text), false);
     HZ_ASSERT_STR_EQ(outcome.text,
             FILE_ "node \"S\", properties.schema.value: the text has 4194305 bytes (expected at most 4 MiB)\n");

@@ -257,7 +257,7 @@ HZ_TEST(expr, bounds_send_to_javascript_instead_of_recursing)
     HZ_ASSERT_EQ(hz_expr_parse(text, 60000, resolve, NULL, &code, &reason, &at), HZ_EXPR_IS_SCRIPT);
     hz_expr_code_fini(&code);
     for (size_t i = 0; i + 1 < len; i += 2)
-        memcpy(text + i, "1+", 2);
+        text[i] = '1', text[i + 1] = '+';
     HZ_ASSERT_EQ(hz_expr_parse(text, 59999, resolve, NULL, &code, &reason, &at), HZ_EXPR_IS_SCRIPT);
     HZ_ASSERT_LE(code.count, HZ_FLOW_MAX_EXPR_OPS + 1);
     hz_expr_code_fini(&code);
@@ -298,7 +298,7 @@ static void collect(void *arg, const char *name, size_t len)
     struct names *names = arg;
 
     strncat(names->text, name, HZ_MIN(len, sizeof(names->text) - strlen(names->text) - 2));
-    strcat(names->text, " ");
+    must_append(names->text, sizeof(names->text), " ");
 }
 
 HZ_TEST(expr, scan_lists_every_identifier)

@@ -12,7 +12,7 @@ static void check_found(const char *text, const char *wanted)
 
     while (hz_template_find(text, len, at, &from, &to)) {
         if (at > 0)
-            strcat(found, "|");
+            must_append(found, sizeof(found), "|");
         strncat(found, text + from, to - from);
         at = to + 2;
     }
@@ -51,7 +51,7 @@ HZ_TEST(template, search_is_linear_in_unclosed_openings)
     memset(text, '{', len);
     HZ_ASSERT_FALSE(hz_template_find(text, len, 0, &from, &to));
     for (size_t i = 0; i + 3 < len; i += 4)
-        memcpy(text + i, "{{a\n", 4);
+        text[i + 2] = 'a', text[i + 3] = '\n';
     HZ_ASSERT_FALSE(hz_template_find(text, len, 0, &from, &to));
     free(text);
 }
@@ -154,9 +154,9 @@ static void check_parts(const char *property, unsigned flags, const char *wanted
     for (uint32_t i = 0; i < tree->b; i++) {
         const struct hz_plan_part *part = hz_plan_part(outcome.plan, tree->a + i);
 
-        strcat(text, part->expr == UINT32_MAX ? "" : part->in_string ? "<<" : "<");
-        strcat(text, plan_text(outcome.plan, part->text));
-        strcat(text, part->expr == UINT32_MAX ? "" : part->in_string ? ">>" : ">");
+        must_append(text, sizeof(text), part->expr == UINT32_MAX ? "" : part->in_string ? "<<" : "<");
+        must_append(text, sizeof(text), plan_text(outcome.plan, part->text));
+        must_append(text, sizeof(text), part->expr == UINT32_MAX ? "" : part->in_string ? ">>" : ">");
         if (part->expr != UINT32_MAX)
             HZ_ASSERT_STR_EQ(plan_text(outcome.plan, hz_plan_expr(outcome.plan, part->expr)->text),
                     plan_text(outcome.plan, part->text));

@@ -66,9 +66,7 @@ static void expression(FILE *out, unsigned depth)
     } else if (kind <= 5) {
         grouped(out, depth - 1);
         fputs(PICK(" + ", " - ", " * ", " / ", " % ", " < ", " <= ", " > ",
-                      " >= ", " == ", " != ", " === ", " !== ", " && ", " || ",
-                      " ?"
-                      "? "),
+                      " >= ", " == ", " != ", " === ", " !== ", " && ", " || ", " ?\? "),
                 out);
         grouped(out, depth - 1);
     } else if (kind == 6) {
