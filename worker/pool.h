@@ -9,7 +9,11 @@
 #include "thread.h"
 
 #define HZ_POOL_BLOCKING_MAX 16u
-#define HZ_POOL_STACK_BYTES ((size_t)256 << 10)
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define HZ_POOL_STACK_BYTES ((size_t)8 << 20)
+#else
+#define HZ_POOL_STACK_BYTES ((size_t)1 << 20) /* the script engine wants 512 KiB; what is not touched costs nothing */
+#endif
 
 struct hz_pool {
     pthread_mutex_t lock; /* of everything here */
