@@ -1,9 +1,10 @@
 /*
  * probe.c - the manager asks short-lived processes what it must not find out itself: what a node's shared object says, whether
- * a script parses. posix_spawn, three pipes, one poll loop. The child may be reaped by the process's reaper of strangers
- * first: its output and the end of its pipes tell enough then.
+ * a script parses. posix_spawn, three pipes, one poll loop. The child is noted as ours (children.h) and reaped here.
  */
 #include "probe.h"
+
+#include "children.h"
 
 #include "shm/err.h"
 
@@ -163,9 +164,13 @@ int hz_probe_run(char *const argv[], const char *input, size_t input_len, uint32
         if (pipe2(pipes[i], O_CLOEXEC))
             err = hz_err_set(-errno, "starting %s", argv[0]);
     if (!err) {
+        unsigned hold = hz_children_hold();
         int code = spawn_helper(argv, pipes[0][0], pipes[1][1], pipes[2][1], &pid);
         if (code)
             err = hz_err_set(-code, "cannot start %s", argv[0]);
+        else
+            err = hz_children_add(pid); /* we reap it ourselves, below */
+        hz_children_release(hold);
     }
     close_end(&pipes[0][0]);
     close_end(&pipes[1][1]);
@@ -191,6 +196,7 @@ int hz_probe_run(char *const argv[], const char *input, size_t input_len, uint32
         do
             waited = waitid(P_PID, (id_t)pid, &info, WEXITED);
         while (waited && errno == EINTR);
+        hz_children_remove(pid);
         if (!err && waited == 0 && (info.si_code != CLD_EXITED || info.si_status != 0))
             err = hz_err_set(HZ_EREFUSED, "%s ended with %s %d: %s", argv[0], info.si_code == CLD_EXITED ? "code" : "signal", info.si_status,
                     last_line(&run.errors));

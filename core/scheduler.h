@@ -30,6 +30,9 @@ typedef void hz_accepted_fn(void *arg, const struct hz_uuid *execution, const st
 /* finished: the final row (valid during the call); an activation: called when its worker is ready (row.state RUNNING) or failed. */
 typedef void hz_finished_fn(void *arg, const struct hz_store_execution *row);
 void hz_scheduler_submit(const struct hz_submit *submit, hz_accepted_fn *accepted, hz_finished_fn *finished, void *arg);
+/* An execution's row, live or stored: what a client should see now. Any thread. HZ_ENOTFOUND. Caller calls hz_store_execution_fini(). */
+HZ_MUST_CHECK int hz_scheduler_get(const struct hz_uuid *id, struct hz_store_execution *ret_row);
+uint32_t hz_scheduler_admitted(void); /* executions admitted and not finished, all workflows */
 void hz_scheduler_cancel(const struct hz_uuid *execution, const char *reason, void (*fn)(void *arg, bool found), void *arg);
 
 /* ---- webhooks ---- */
@@ -38,7 +41,7 @@ struct hz_webhook_match {
     uint32_t shard, node, timeout_ms;
     char *params; /* JSON object text of the path's parameters; caller frees */
 };
-/* Which worker answers `method` `path`? port 0: the server's own port (development /f_<uid>/api/..., production path); else that
+/* Which worker answers `method` `path`? path: decoded once, without query (hz_http_path()); it is not decoded again. port 0: the server's own port (development /f_<uid>/api/..., production path); else that
  * worker's port. 1 found; 0 path unknown; -1 path known, method not (both answer 404 by contract). Any thread. */
 int hz_webhooks_match(uint32_t port, const char *method, const char *path, struct hz_webhook_match *ret_match);
 

@@ -9,6 +9,7 @@
 #define HZ_CORE_SHARD_H
 
 #include "shm/base.h"
+#include "timer.h"
 #include <urcu/wfcqueue.h>
 #include <uv.h>
 
@@ -35,6 +36,9 @@ struct hz_shard *hz_shard_main(void);
 struct hz_shard *hz_shard_self(void); /* of the calling thread; NULL outside */
 uint32_t hz_shard_index(const struct hz_shard *shard); /* UINT32_MAX: main */
 uv_loop_t *hz_shard_loop(struct hz_shard *shard);
+struct hz_timers *hz_shard_timers(struct hz_shard *shard); /* for its own thread only */
+/* Runs the mail that is there now, on the shard's own thread: for `end` functions that wait for an answer. */
+void hz_shard_run_mail(struct hz_shard *shard);
 void hz_shard_post(struct hz_shard *to, struct hz_mail *mail); /* any thread that is registered with RCU */
 /* Asks for `fn` once per loop turn (before polling) while it returns true: work in hand. */
 typedef bool hz_shard_turn_fn(void *arg);

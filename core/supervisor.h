@@ -31,6 +31,10 @@ HZ_MUST_CHECK int hz_supervisor_begin(struct hz_shard *shard);             /* on
 void hz_supervisor_end(struct hz_shard *shard);
 void hz_supervisor_fini(void);
 
+/* The port really bound by the server, for the workers' information; before the shards run. Default: config->server_port. */
+void hz_supervisor_set_server_port(uint32_t port);
+uint32_t hz_supervisor_server_port(void);
+
 void hz_supervisor_start(const struct hz_start_options *options, hz_worker_started_fn *fn, void *arg);
 /* user: who asked, for `Detenido por <user>`; a second stop joins the first. */
 void hz_supervisor_stop(const struct hz_uuid *id, const char *user, hz_worker_stopped_fn *fn, void *arg);

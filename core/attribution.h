@@ -1,0 +1,64 @@
+/*
+ * attribution.h - why did it die, and who is accused: from what the kernel says, what we had sent before, and what the worker left
+ * in its crash cells. Pure functions over private copies; whatever the worker left is its claim.
+ */
+#ifndef HZ_CORE_ATTRIBUTION_H
+#define HZ_CORE_ATTRIBUTION_H
+
+#include "shm/shm.h"
+
+struct hz_plan;
+
+/* What we sent and why; noted before it is sent. */
+enum hz_intent {
+    HZ_INTENT_NONE,
+    HZ_INTENT_STOP,          /* somebody asked */
+    HZ_INTENT_RESTART,       /* somebody asked; another one follows */
+    HZ_INTENT_SERVER_END,    /* the manager ends */
+    HZ_INTENT_START_TIMEOUT, /* not ready in time */
+    HZ_INTENT_DEADLINE,      /* an execution's deadline passed and its node did not return */
+    HZ_INTENT_CANCEL,        /* an execution was cancelled and its node did not return */
+    HZ_INTENT_POISON,        /* broke a rule of the shared memory */
+    HZ_INTENT_LINGER,        /* its work was done, it did not end */
+    HZ_INTENT_DISCARD        /* a spare nobody needs */
+};
+
+struct hz_cell_copy { /* a crash cell, copied once */
+    uint32_t phase, node, stage, syscall_nr;
+    uint64_t execution, entered_ns;
+    int32_t signal, code;
+    uint64_t address, pc, module_offset;
+    char module[129], text[257]; /* printable, NUL-terminated */
+};
+
+struct hz_evidence {
+    int wait_code, wait_status; /* of waitid: CLD_EXITED, CLD_KILLED, CLD_DUMPED */
+    enum hz_intent intent;
+    bool killed;        /* we sent SIGKILL (not only a shutdown message) */
+    bool may_exit;      /* exit code 0 or 1 is its normal end now */
+    uint32_t lanes;
+    struct hz_cell_copy cells[HZ_MAX_LANES];
+    const struct hz_plan *plan; /* names of the nodes; NULL: none yet */
+    const char *poison;         /* reason, with HZ_INTENT_POISON */
+};
+
+struct hz_death {
+    enum hz_intent intent;
+    uint64_t intent_execution; /* whose deadline or cancellation it is; 0 none (the judge leaves it 0) */
+    bool expected;        /* asked for, or its normal end */
+    bool crashed;         /* a node is accused */
+    int signal;           /* 0: it exited */
+    int exit_code;        /* as in `terminó con código`: exit code, or 128 + signal */
+    uint32_t lane, node;  /* of the accused; HZ_NO_NODE if none */
+    uint64_t execution;   /* the accused one's number; 0 none */
+    char node_name[128];
+    char text[640];       /* one line: what happened, where */
+};
+
+void hz_attribution_copy(struct hz_cell_copy *ret_copy, const struct hz_crash_cell *cell);
+void hz_attribution_judge(const struct hz_evidence *evidence, struct hz_death *ret_death);
+/* "SIGSEGV" for 11; "signal 42" otherwise, in buf. */
+const char *hz_attribution_signal(int number, char buf[24]);
+const char *hz_intent_text(enum hz_intent intent);
+
+#endif

@@ -1,0 +1,27 @@
+/*
+ * children.h - whose child is it? The manager's own children (workers, helper processes) are reaped by whoever started them; what
+ * a dead worker leaves behind comes to us as the subreaper and is killed and reaped here. Main thread, with marks from any thread.
+ */
+#ifndef HZ_CORE_CHILDREN_H
+#define HZ_CORE_CHILDREN_H
+
+#include "shm/base.h"
+
+struct hz_shard;
+/* Makes the process a subreaper and watches SIGCHLD on the main shard. Main thread, after hz_shard_init(). */
+HZ_MUST_CHECK int hz_children_init(struct hz_shard *main_shard);
+/* Kills and reaps what is left (best effort, at most a second). Main thread, after all workers are buried. */
+void hz_children_fini(void);
+
+/* A process is about to be started by this or another process on our behalf: until release, unknown pids may be ours. */
+unsigned hz_children_hold(void);
+void hz_children_release(unsigned hold);
+/* Between hold and release: `pid` is ours, its starter reaps it. */
+HZ_MUST_CHECK int hz_children_add(int32_t pid);
+/* After it was reaped. */
+void hz_children_remove(int32_t pid);
+/* Look for orphans soon: a worker died in a way that may have left children behind. Any thread. */
+void hz_children_search(void);
+uint64_t hz_children_strangers(void); /* reaped so far */
+
+#endif

@@ -1,0 +1,466 @@
+/*
+ * executions.c - live executions: made, indexed, finished exactly once.
+ *
+ * Synchronisation
+ *   index      buckets with striped locks; a shard enters and removes its own, any thread looks up. `state`, `attempt`, times and
+ *              worker id are written by the owner under the stripe's lock and read by others under it; the owner reads them freely.
+ *              What a reader copies else (id, workflow, input) never changes between entry and removal.
+ *   admitted   atomic count, relaxed: a bound, not an order.
+ *   the rest   the desk's shard only.
+ * Final exactly once: hz_execution_finish() is the only place that writes a final state, asserts that there was none, and frees the
+ * object; the store's update is conditional on top of it, for rows that a former manager left.
+ */
+#include "executions.h"
+
+#include "core/flow/plan.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define STRIPES 64u
+#define BUCKETS 65536u /* of the index; a multiple of STRIPES */
+#define LATE_MS 100u
+
+static struct {
+    pthread_mutex_t *stripes;
+    struct hz_execution **buckets;
+    _Atomic uint32_t admitted;
+    uint32_t most;
+} executions;
+
+struct late_row {
+    struct cds_list_head node;
+    struct hz_store_execution row;
+};
+
+int hz_executions_init(const struct hz_config *config)
+{
+    executions.most = config->max_executions;
+    atomic_store(&executions.admitted, 0);
+    executions.buckets = calloc(BUCKETS, sizeof(struct hz_execution *));
+    executions.stripes = calloc(STRIPES, sizeof *executions.stripes);
+    if (!executions.buckets || !executions.stripes) {
+        hz_executions_fini();
+        return hz_err_set(HZ_ENOMEM, "executions");
+    }
+    for (unsigned i = 0; i < STRIPES; i++)
+        pthread_mutex_init(&executions.stripes[i], NULL);
+    return 0;
+}
+
+void hz_executions_fini(void)
+{
+    for (unsigned i = 0; executions.stripes && i < STRIPES; i++)
+        pthread_mutex_destroy(&executions.stripes[i]);
+    free(executions.stripes);
+    free(executions.buckets);
+    executions.stripes = NULL;
+    executions.buckets = NULL;
+}
+
+uint32_t hz_executions_admitted(void)
+{
+    return atomic_load_explicit(&executions.admitted, memory_order_relaxed);
+}
+
+/* ---- index ---- */
+
+static unsigned bucket_of(const struct hz_uuid *id)
+{
+    uint32_t hash;
+    memcpy(&hash, id->bytes + 11, sizeof hash);
+    return hash % BUCKETS;
+}
+
+static pthread_mutex_t *stripe_of(const struct hz_uuid *id)
+{
+    return &executions.stripes[bucket_of(id) % STRIPES];
+}
+
+/* Under the stripe's lock. */
+static struct hz_execution **find(const struct hz_uuid *id)
+{
+    struct hz_execution **link = &executions.buckets[bucket_of(id)];
+    while (*link && !hz_uuid_equal(&(*link)->id, id))
+        link = &(*link)->index_next;
+    return link;
+}
+
+static bool enter(struct hz_execution *e)
+{
+    pthread_mutex_t *lock = stripe_of(&e->id);
+    pthread_mutex_lock(lock);
+    struct hz_execution **link = find(&e->id);
+    bool free_place = *link == NULL;
+    if (free_place)
+        *link = e;
+    pthread_mutex_unlock(lock);
+    return free_place;
+}
+
+static void leave(struct hz_execution *e)
+{
+    pthread_mutex_t *lock = stripe_of(&e->id);
+    pthread_mutex_lock(lock);
+    struct hz_execution **link = find(&e->id);
+    if (*link == e)
+        *link = e->index_next;
+    pthread_mutex_unlock(lock);
+}
+
+struct hz_shard *hz_execution_shard(const struct hz_uuid *id)
+{
+    pthread_mutex_t *lock = stripe_of(id);
+    pthread_mutex_lock(lock);
+    struct hz_execution *e = *find(id);
+    struct hz_shard *shard = e ? e->desk->shard : NULL;
+    pthread_mutex_unlock(lock);
+    return shard;
+}
+
+struct hz_execution *hz_execution_here(struct hz_desk *desk, const struct hz_uuid *id)
+{
+    pthread_mutex_t *lock = stripe_of(id);
+    pthread_mutex_lock(lock);
+    struct hz_execution *e = *find(id);
+    bool ours = e && e->desk == desk;
+    pthread_mutex_unlock(lock);
+    return ours ? e : NULL; /* its own shard alone frees it */
+}
+
+bool hz_execution_live_row(const struct hz_uuid *id, struct hz_store_execution *ret_row)
+{
+    pthread_mutex_t *lock = stripe_of(id);
+    pthread_mutex_lock(lock);
+    struct hz_execution *e = *find(id);
+    bool found = e && hz_execution_row(e, ret_row);
+    pthread_mutex_unlock(lock);
+    return found;
+}
+
+void hz_execution_set_state(struct hz_execution *e, enum hz_exec_state state)
+{
+    pthread_mutex_t *lock = stripe_of(&e->id);
+    pthread_mutex_lock(lock);
+    e->state = state;
+    if (state == HZ_EXEC_RUNNING) {
+        e->started_ms = hz_base_wall_ms();
+        if (e->worker)
+            memcpy(e->worker_id, e->worker->info.id_text, sizeof e->worker_id);
+    } else if (state == HZ_EXEC_QUEUED && e->started_ms) {
+        e->attempt++; /* it was running: this is another try */
+        e->started_ms = 0;
+        e->worker_id[0] = 0;
+    }
+    pthread_mutex_unlock(lock);
+}
+
+/* ---- numbers ---- */
+
+static struct hz_execution **number_bucket(struct hz_desk *desk, uint64_t number, const struct hz_worker *worker)
+{
+    uint64_t hash = number * UINT64_C(0x9e3779b97f4a7c15);
+    if (number & HZ_NUMBER_WORKER)
+        hash ^= (uint64_t)(uintptr_t)worker * UINT64_C(0xc2b2ae3d27d4eb4f);
+    return &desk->numbers[(hash >> 32) & (desk->number_buckets - 1)];
+}
+
+struct hz_execution *hz_execution_by_number(struct hz_desk *desk, uint64_t number, const struct hz_worker *worker)
+{
+    if (!desk->numbers)
+        return NULL;
+    for (struct hz_execution *e = *number_bucket(desk, number, worker); e; e = e->number_next)
+        if (e->number == number && e->worker == worker)
+            return e; /* that it is this worker's own is part of the key */
+    return NULL;
+}
+
+struct hz_execution *hz_execution_by_ticket(struct hz_desk *desk, uint64_t ticket)
+{
+    HZ_ASSERT(ticket & HZ_NUMBER_TICKET);
+    struct hz_execution *e = desk->numbers ? *number_bucket(desk, ticket, NULL) : NULL;
+    while (e && e->number != ticket)
+        e = e->number_next;
+    return e;
+}
+
+/* The worker is part of the key of a worker's own number, which never changes hands; other numbers hash without it. */
+static bool grow_numbers(struct hz_desk *desk)
+{
+    if (desk->numbers && desk->number_count < desk->number_buckets)
+        return true;
+    size_t old_count = desk->numbers ? desk->number_buckets : 0, count = old_count ? 2 * old_count : 1024;
+    struct hz_execution **old = desk->numbers, **fresh = calloc(count, sizeof(struct hz_execution *));
+    if (!fresh)
+        return old != NULL; /* longer chains */
+    desk->numbers = fresh;
+    desk->number_buckets = count;
+    for (size_t i = 0; i < old_count; i++) {
+        for (struct hz_execution *e = old[i], *next; e; e = next) {
+            next = e->number_next;
+            struct hz_execution **bucket = number_bucket(desk, e->number, e->worker);
+            e->number_next = *bucket;
+            *bucket = e;
+        }
+    }
+    free(old);
+    return true;
+}
+
+static void leave_numbers(struct hz_execution *e)
+{
+    struct hz_execution **link = number_bucket(e->desk, e->number, e->worker);
+    while (*link && *link != e)
+        link = &(*link)->number_next;
+    if (*link) {
+        *link = e->number_next;
+        e->desk->number_count--;
+    }
+}
+
+/* ---- birth and end ---- */
+
+int hz_execution_new(struct hz_desk *desk, struct hz_workflow *workflow, const struct hz_uuid *id, uint64_t number, struct hz_worker *worker,
+        bool forced, struct hz_execution **ret_execution)
+{
+    HZ_ASSERT_SHARD(desk->shard);
+    if (atomic_fetch_add_explicit(&executions.admitted, 1, memory_order_relaxed) >= executions.most && !forced) {
+        atomic_fetch_sub_explicit(&executions.admitted, 1, memory_order_relaxed);
+        return hz_err_set(HZ_EBUSY, "%u executions are admitted and not finished", executions.most);
+    }
+    struct hz_execution *e = grow_numbers(desk) ? calloc(1, sizeof *e) : NULL;
+    if (!e) {
+        atomic_fetch_sub_explicit(&executions.admitted, 1, memory_order_relaxed);
+        return hz_err_set(HZ_ENOMEM, "execution");
+    }
+    e->magic = HZ_EXECUTION_MAGIC;
+    e->desk = desk;
+    e->id = id ? *id : hz_uuid_new();
+    e->number = number ? number : ((uint64_t)(hz_shard_index(desk->shard) & 0xff) << 48) + ++desk->next_number;
+    e->state = HZ_EXEC_QUEUED;
+    e->attempt = 1;
+    e->created_ms = hz_base_wall_ms();
+    e->worker = worker;
+    e->workflow = workflow;
+    if (!enter(e)) {
+        atomic_fetch_sub_explicit(&executions.admitted, 1, memory_order_relaxed);
+        free(e);
+        return hz_err_set(HZ_EEXISTS, "an execution of that id");
+    }
+    struct hz_execution **bucket = number_bucket(desk, e->number, worker);
+    e->number_next = *bucket;
+    *bucket = e;
+    desk->number_count++;
+    cds_list_add_tail(&e->node, &desk->idle);
+    *ret_execution = e;
+    return 0;
+}
+
+void hz_execution_drop(struct hz_execution *e)
+{
+    HZ_CHECK_OBJ(e, HZ_EXECUTION_MAGIC);
+    hz_timer_cancel(hz_shard_timers(e->desk->shard), &e->timer);
+    leave(e);
+    leave_numbers(e);
+    hz_dispatch_detach(e);
+    cds_list_del(&e->node);
+    atomic_fetch_sub_explicit(&executions.admitted, 1, memory_order_relaxed);
+    hz_workflow_unref(&e->workflow);
+    free(e->input);
+    e->magic = 0;
+    free(e);
+}
+
+static char *copy_text(const char *text, size_t len, bool *ok)
+{
+    if (!text || len == 0)
+        return NULL;
+    char *copy = malloc(len + 1);
+    if (!copy) {
+        *ok = false;
+        return NULL;
+    }
+    memcpy(copy, text, len);
+    copy[len] = 0;
+    return copy;
+}
+
+bool hz_execution_row(const struct hz_execution *e, struct hz_store_execution *ret_row)
+{
+    bool ok = true;
+    memset(ret_row, 0, sizeof *ret_row);
+    ret_row->id = e->id;
+    ret_row->activation = e->activation;
+    memcpy(ret_row->workflow_id, e->workflow->id, sizeof ret_row->workflow_id);
+    memcpy(ret_row->version, e->workflow->version, sizeof ret_row->version);
+    memcpy(ret_row->trigger, e->trigger, sizeof ret_row->trigger);
+    ret_row->state = e->state;
+    ret_row->attempt = e->attempt;
+    ret_row->is_activation = e->is_activation;
+    ret_row->created_wall_ms = e->created_ms;
+    ret_row->started_wall_ms = e->started_ms;
+    memcpy(ret_row->worker_id, e->worker_id, sizeof ret_row->worker_id);
+    ret_row->input = copy_text(e->input, e->input_len, &ok);
+    ret_row->sampled = e->workflow->durability == HZ_DURABILITY_NONE;
+    if (!ok)
+        hz_store_execution_fini(ret_row);
+    return ok;
+}
+
+static void on_late(struct hz_timer *timer)
+{
+    hz_execution_store_late(HZ_CONTAINER_OF(timer, struct hz_desk, late_timer), false);
+}
+
+void hz_execution_store_late(struct hz_desk *desk, bool last)
+{
+    while (!cds_list_empty(&desk->late_rows)) {
+        struct late_row *late = cds_list_first_entry(&desk->late_rows, struct late_row, node);
+        int err = hz_store_put(&late->row, false, NULL, NULL);
+        if (err && !last) {
+            hz_timer_after(hz_shard_timers(desk->shard), &desk->late_timer, LATE_MS, on_late);
+            return;
+        }
+        cds_list_del(&late->node);
+        if (err) {
+            HZ_LOG(ERROR, "the row of an execution was lost: %s", hz_err_last());
+            hz_store_execution_fini(&late->row);
+        }
+        free(late);
+    }
+}
+
+void hz_execution_store(struct hz_desk *desk, struct hz_store_execution *row)
+{
+    bool first = cds_list_empty(&desk->late_rows);
+    int err = first ? hz_store_put(row, false, NULL, NULL) : HZ_EBUSY;
+    if (!err)
+        return;
+    struct late_row *late = malloc(sizeof *late);
+    if (!late) {
+        HZ_LOG(ERROR, "the row of an execution was lost: out of memory");
+        hz_store_execution_fini(row);
+        return;
+    }
+    late->row = *row;
+    cds_list_add_tail(&late->node, &desk->late_rows);
+    if (first)
+        hz_timer_after(hz_shard_timers(desk->shard), &desk->late_timer, LATE_MS, on_late);
+}
+
+void hz_execution_finish(struct hz_execution *e, const struct hz_outcome *outcome)
+{
+    HZ_CHECK_OBJ(e, HZ_EXECUTION_MAGIC);
+    HZ_ASSERT(e->state < HZ_EXEC_SUCCESS && outcome->state >= HZ_EXEC_SUCCESS);
+    struct hz_store_execution row;
+    bool ok = hz_execution_row(e, &row);
+    if (!ok) { /* the end must be known even when its payload cannot be */
+        char *input = e->input;
+        e->input = NULL;
+        (void)hz_execution_row(e, &row);
+        e->input = input;
+    }
+    row.state = outcome->state;
+    row.ended_wall_ms = hz_base_wall_ms();
+    row.error = copy_text(outcome->error, outcome->error_len, &ok);
+    row.error_node = copy_text(outcome->node, outcome->node ? strlen(outcome->node) : 0, &ok);
+    row.error_code = copy_text(outcome->code, outcome->code_len, &ok);
+    row.result = copy_text(outcome->result, outcome->result_len, &ok);
+    row.node_runs = outcome->node_runs;
+    row.cpu_ns = outcome->cpu_ns;
+    row.peak_bytes = outcome->peak_bytes;
+    if (!ok)
+        HZ_LOG(ERROR, "out of memory: the row of an execution is kept without its payload");
+    hz_execution_set_state(e, outcome->state);
+    if (e->wait_accept) /* it failed before anybody could be told that it was accepted */
+        hz_caller_accepted(&e->caller, &e->id, NULL, row.error ? row.error : "failed", 0);
+    else
+        hz_caller_finished(&e->caller, &row);
+    hz_execution_store(e->desk, &row); /* handed over before the live row goes: a reader finds one or the other */
+    hz_execution_drop(e);
+}
+
+void hz_execution_fail(struct hz_execution *e, enum hz_exec_state state, const char *error)
+{
+    struct hz_outcome outcome = {.state = state, .error = error, .error_len = strlen(error)};
+    if (e->http.shard)
+        hz_http_ended(e, state, state == HZ_EXEC_INTERRUPTED || state == HZ_EXEC_CRASHED);
+    hz_execution_finish(e, &outcome);
+}
+
+/* ---- callbacks ---- */
+
+struct callback {
+    struct hz_mail mail;
+    struct hz_caller caller;
+    struct hz_uuid id;
+    bool has_worker;
+    struct hz_worker_info worker;
+    char *error;
+    uint32_t retry_after_s;
+    struct hz_store_execution row;
+};
+
+static void run_accepted(struct hz_mail *mail)
+{
+    struct callback *c = HZ_CONTAINER_OF(mail, struct callback, mail);
+    c->caller.accepted(c->caller.arg, &c->id, c->has_worker ? &c->worker : NULL, c->error, c->retry_after_s);
+    free(c->error);
+    free(c);
+}
+
+static void run_finished(struct hz_mail *mail)
+{
+    struct callback *c = HZ_CONTAINER_OF(mail, struct callback, mail);
+    c->caller.finished(c->caller.arg, &c->row);
+    hz_store_execution_fini(&c->row);
+    free(c);
+}
+
+void hz_caller_accepted(const struct hz_caller *caller, const struct hz_uuid *id, const struct hz_worker_info *worker, const char *error,
+        uint32_t retry_after_s)
+{
+    if (!caller->accepted)
+        return;
+    if (caller->from == hz_shard_self()) {
+        caller->accepted(caller->arg, id, worker, error, retry_after_s);
+        return;
+    }
+    struct callback *c = calloc(1, sizeof *c);
+    HZ_ASSERT(c != NULL); /* whoever waits would wait for ever */
+    c->mail.run = run_accepted;
+    c->caller = *caller;
+    if (id)
+        c->id = *id;
+    c->has_worker = worker != NULL;
+    if (worker)
+        c->worker = *worker;
+    c->error = error ? strdup(error) : NULL;
+    c->retry_after_s = retry_after_s;
+    hz_shard_post(caller->from, &c->mail);
+}
+
+void hz_caller_finished(const struct hz_caller *caller, const struct hz_store_execution *row)
+{
+    if (!caller->finished)
+        return;
+    if (caller->from == hz_shard_self()) {
+        caller->finished(caller->arg, row);
+        return;
+    }
+    struct callback *c = calloc(1, sizeof *c);
+    HZ_ASSERT(c != NULL);
+    c->mail.run = run_finished;
+    c->caller = *caller;
+    c->row = *row;
+    bool ok = true;
+    c->row.input = copy_text(row->input, row->input ? strlen(row->input) : 0, &ok);
+    c->row.result = copy_text(row->result, row->result ? strlen(row->result) : 0, &ok);
+    c->row.error = copy_text(row->error, row->error ? strlen(row->error) : 0, &ok);
+    c->row.error_node = copy_text(row->error_node, row->error_node ? strlen(row->error_node) : 0, &ok);
+    c->row.error_code = copy_text(row->error_code, row->error_code ? strlen(row->error_code) : 0, &ok);
+    hz_shard_post(caller->from, &c->mail);
+}

@@ -1,0 +1,143 @@
+/*
+ * executions.h - executions that are not over yet: object, index by id for every thread, numbers for the rings, and the one way to
+ * a final state. An execution belongs to one shard's desk; only the index is read from elsewhere.
+ */
+#ifndef HZ_CORE_EXECUTIONS_H
+#define HZ_CORE_EXECUTIONS_H
+
+#include "scheduler.h"
+#include "services.h"
+#include "worker.h"
+
+#define HZ_NUMBER_WORKER (UINT64_C(1) << 63) /* numbered by the worker */
+#define HZ_NUMBER_TICKET (UINT64_C(1) << 62) /* a webhook's: the ticket of hz_scheduler_http() */
+
+struct hz_desk { /* the scheduler's share of one shard */
+    struct hz_shard *shard;
+    struct hz_yard *yard;
+    const struct hz_config *config;
+    struct hz_execution **numbers; /* hash by number (and worker, for the worker's own) */
+    size_t number_buckets, number_count;
+    uint64_t next_number, next_ticket;
+    struct cds_list_head singles; /* executions that wait for a worker of their own */
+    struct cds_list_head idle;    /* live ones in no other list: waiting for the commit */
+    unsigned single_live, single_starting;
+    unsigned commits; /* on their way to the store with a callback to us */
+    struct hz_ticket **tickets;
+    size_t ticket_count;
+    struct cds_list_head late_rows; /* rows the store had no room for */
+    struct hz_timer late_timer;
+    bool ending;
+};
+struct hz_desk *hz_desk_here(void); /* NULL on the main thread and after its end */
+
+struct hz_caller { /* callbacks of hz_scheduler_submit(), on the shard that called */
+    struct hz_shard *from;
+    hz_accepted_fn *accepted;
+    hz_finished_fn *finished;
+    void *arg;
+};
+
+enum hz_stuck { HZ_STUCK_NO, HZ_STUCK_TOLD }; /* told to end before its end */
+struct hz_execution {
+    uint32_t magic;
+#define HZ_EXECUTION_MAGIC 0xe8ec0de5u
+    struct hz_execution *index_next, *number_next;
+    struct cds_list_head node; /* in exactly one list: desk->idle, desk->singles, service->queue, worker->executions */
+    struct hz_desk *desk;
+    struct hz_uuid id, activation;
+    uint64_t number;
+    struct hz_workflow *workflow;
+    enum hz_exec_state state; /* this and the next four: written under the index's lock, read there by other threads */
+    uint32_t attempt;
+    int64_t created_ms, started_ms;
+    char worker_id[HZ_UUID_TEXT];
+    char trigger[32];
+    char *input;
+    size_t input_len;
+    bool is_activation, wants_port, stored, replayable, committing, wait_accept;
+    struct hz_caller caller;
+    struct hz_worker *worker;
+    struct hz_service *service;
+    uint64_t deadline_ns; /* 0 none */
+    struct hz_timer timer;
+    enum hz_stuck stuck;
+    enum hz_exec_state wanted; /* the state it gets if its worker must be killed for it */
+    char reason[256];
+    unsigned spawn_tries;
+    struct { /* a webhook's request; shard NULL: none */
+        struct hz_shard *shard;
+        uint64_t ticket;
+        bool answered;
+    } http;
+};
+
+int hz_executions_init(const struct hz_config *config);
+void hz_executions_fini(void);
+/* How many are admitted and not finished, all shards. */
+uint32_t hz_executions_admitted(void);
+
+/* Makes one, admits it (bounded by max_executions unless `forced`), enters it into the index. workflow: taken on success. id NULL: a new one;
+ * number 0: the desk's next. HZ_EBUSY: bound; HZ_EEXISTS: that id lives already. */
+HZ_MUST_CHECK int hz_execution_new(struct hz_desk *desk, struct hz_workflow *workflow, const struct hz_uuid *id, uint64_t number,
+        struct hz_worker *worker, bool forced, struct hz_execution **ret_execution);
+/* Takes it out of everything and frees it; no row, no callback. */
+void hz_execution_drop(struct hz_execution *e);
+void hz_execution_set_state(struct hz_execution *e, enum hz_exec_state state);
+struct hz_execution *hz_execution_by_number(struct hz_desk *desk, uint64_t number, const struct hz_worker *worker);
+/* A webhook's, by its ticket, whatever worker has it. */
+struct hz_execution *hz_execution_by_ticket(struct hz_desk *desk, uint64_t ticket);
+/* On the desk's shard; NULL: not here. */
+struct hz_execution *hz_execution_here(struct hz_desk *desk, const struct hz_uuid *id);
+/* Shard of a live one, any thread; NULL: none. */
+struct hz_shard *hz_execution_shard(const struct hz_uuid *id);
+bool hz_execution_live_row(const struct hz_uuid *id, struct hz_store_execution *ret_row); /* any thread; caller calls fini */
+
+struct hz_outcome {
+    enum hz_exec_state state;
+    const char *error, *node, *code; /* NULL none */
+    size_t error_len, code_len;      /* with error and code; node is NUL-terminated */
+    const char *result;
+    size_t result_len;
+    uint64_t node_runs, cpu_ns, peak_bytes;
+};
+/* The only way to a final state: callback, row to the store, out of the tables, freed. Once per execution. */
+void hz_execution_finish(struct hz_execution *e, const struct hz_outcome *outcome);
+void hz_execution_fail(struct hz_execution *e, enum hz_exec_state state, const char *error);
+/* Row of its present state; strings are malloc'ed. False: no memory. */
+bool hz_execution_row(const struct hz_execution *e, struct hz_store_execution *ret_row);
+/* Hands a row over; one the store has no room for is tried again until it has. Takes the strings. */
+void hz_execution_store(struct hz_desk *desk, struct hz_store_execution *row);
+void hz_execution_store_late(struct hz_desk *desk, bool last);
+/* Callbacks, across shards if need be. */
+void hz_caller_accepted(const struct hz_caller *caller, const struct hz_uuid *id, const struct hz_worker_info *worker, const char *error,
+        uint32_t retry_after_s);
+void hz_caller_finished(const struct hz_caller *caller, const struct hz_store_execution *row);
+
+/* ---- scheduler_dispatch.c ---- */
+void hz_dispatch(struct hz_execution *e);          /* its row is where it must be: find it a worker */
+void hz_dispatch_singles(struct hz_desk *desk);    /* room for more workers of their own? */
+void hz_dispatch_pool(struct hz_service *service); /* sends what its worker has room for, starts one if there is none */
+void hz_dispatch_deadline(struct hz_execution *e);
+void hz_dispatch_cancel(struct hz_execution *e, const char *reason);
+bool hz_dispatch_again(struct hz_execution *e);    /* back to queued with attempt + 1, and on; false: it cannot be run again */
+void hz_dispatch_attach(struct hz_execution *e, struct hz_worker *w); /* it runs there now */
+void hz_dispatch_detach(struct hz_execution *e);   /* from its worker */
+/* ---- activations.c ---- */
+void hz_activation_start(struct hz_execution *e);
+void hz_activation_ready(struct hz_service *service, struct hz_worker *w);
+void hz_activation_over(struct hz_service *service, const struct hz_death *death, const char *user);
+/* ---- scheduler_worker.c ---- */
+const struct hz_worker_sink *hz_scheduler_sink(void);
+void hz_service_over(struct hz_service *service, const char *reason, enum hz_exec_state state);
+/* ---- scheduler_http.c ---- */
+void hz_http_answer(struct hz_worker *w, const struct hz_msg *msg);
+void hz_http_ended(struct hz_execution *e, enum hz_exec_state state, bool lost); /* no answer will come from the flow */
+void hz_scheduler_http_end(struct hz_desk *desk);
+/* ---- scheduler_ask.c ---- */
+void hz_ask_take(struct hz_worker *w, const struct hz_msg *msg);
+void hz_tell_take(struct hz_worker *w, const struct hz_msg *msg);
+/* ---- scheduler_recover.c ---- */
+void hz_recover(struct hz_desk *desk);
+
+#endif

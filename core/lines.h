@@ -1,0 +1,17 @@
+/*
+ * lines.h - the exact lines people and scripts grep for: plain on standard output or standard error, or in the log when
+ * `horizon run` keeps standard output for the result. Any thread.
+ */
+#ifndef HZ_CORE_LINES_H
+#define HZ_CORE_LINES_H
+
+#include "shm/base.h"
+
+/* Before the threads run. */
+void hz_lines_quiet(bool quiet);
+/* One line, without its line feed; error: standard error. Control characters become blanks, but colours are kept. One system call. */
+void hz_lines_print(bool error, const char *format, ...) HZ_PRINTF(2, 3);
+/* Makes `len` bytes printable in place: control characters become blanks; escape sequences that only set colours stay. */
+void hz_lines_clean(char *text, size_t len);
+
+#endif

@@ -1,0 +1,57 @@
+/*
+ * link.h - one worker's segment and doorbells seen from the manager: commands out with a bounded backlog, results and metrics in
+ * from a writer that is not trusted. Knows records, not their meaning. Runs on the shard that owns the worker.
+ */
+#ifndef HZ_CORE_LINK_H
+#define HZ_CORE_LINK_H
+
+#include "shm/shm.h"
+
+#define HZ_LINK_RECORDS 64u              /* a visit takes at most so many records ... */
+#define HZ_LINK_BYTES ((size_t)256 << 10) /* ... and so many bytes, then the next link has its turn */
+
+struct hz_link {
+    uint32_t magic;
+#define HZ_LINK_MAGIC 0x11e4c0deu
+    struct hz_segment segment;
+    int guard;                     /* slot of the SIGBUS guard, -1 none */
+    int worker_bell, manager_bell; /* eventfds; -1 closed */
+    struct hz_doorbell bell;       /* ours */
+    struct hz_stream_out commands;
+    struct hz_stream_in *streams;  /* per lane: results, metrics */
+    uint32_t next;                 /* lane the next visit begins with */
+    bool poisoned;
+    char poison_reason[160];
+    uint64_t records, visits;
+};
+
+/* Makes segment and doorbells. *ret_fd: the segment's descriptor, for the spawn request; the caller closes it. backlog: bytes that
+ * may wait for room in the command ring. Errors: those of hz_segment_create(), HZ_ELIMIT (guard), -EMFILE. Leaves nothing behind. */
+HZ_MUST_CHECK int hz_link_open(struct hz_link *ret_link, const char *instance, const struct hz_uuid *worker_id,
+        const struct hz_geometry *geometry, size_t backlog, int *ret_fd);
+/* Forgets the guard, unmaps, removes the name, closes the doorbells. Safe on a zeroed link. */
+void hz_link_close(struct hz_link *link);
+
+/* One message, parts[0] the fixed struct; not yet rung for: hz_link_flush(). Errors of hz_stream_send(). */
+HZ_MUST_CHECK int hz_link_send(struct hz_link *link, uint32_t type, const struct hz_part *parts, size_t count);
+/* Publishes and rings; true when nothing waits for room any more. */
+bool hz_link_flush(struct hz_link *link);
+static inline bool hz_link_blocked(const struct hz_link *link)
+{
+    return link->commands.first != NULL;
+}
+
+/* Takes records and hands them to fn (message valid during the call; lossy: of a metrics ring). At most HZ_LINK_RECORDS and HZ_LINK_BYTES
+ * a visit. Returns how many records were taken; a broken rule poisons the link for good and ends the visit. fn must not close the link. */
+typedef void hz_link_fn(void *arg, const struct hz_msg *msg, bool lossy);
+unsigned hz_link_visit(struct hz_link *link, hz_link_fn *fn, void *arg);
+/* Is there anything to take? */
+bool hz_link_has_data(struct hz_link *link);
+/* Marks it poisoned because of what a message said. */
+void hz_link_poison(struct hz_link *link, const char *reason);
+
+/* Announces sleep on our doorbell; false (and awake again) when something came in meanwhile. Then wait for manager_bell. */
+bool hz_link_sleep(struct hz_link *link);
+void hz_link_awake(struct hz_link *link);
+
+#endif

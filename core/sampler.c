@@ -1,0 +1,124 @@
+/*
+ * sampler.c - figures of the workers into the registry: the worker's own from its stats blocks, the kernel's resident size. Each
+ * second for workers with work in hand by our own books, the others in slices over thirty seconds. On the workers' shard.
+ *
+ * What a worker publishes is its claim and only shown; what limits would be decided by is the kernel's word (/proc/PID/statm through a
+ * descriptor kept open for busy workers: 2.4 us instead of 10).
+ */
+#include "worker.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define PERIOD_MS 1000u
+#define SLICES 30u
+
+static uint64_t read_rss(struct hz_worker *w, bool keep)
+{
+    char text[128];
+    if (w->statm_fd < 0 && w->info.pid > 0) {
+        snprintf(text, sizeof text, "/proc/%d/statm", w->info.pid);
+        w->statm_fd = open(text, O_RDONLY | O_CLOEXEC);
+    }
+    if (w->statm_fd < 0)
+        return 0;
+    ssize_t n = pread(w->statm_fd, text, sizeof text - 1, 0);
+    if (!keep)
+        hz_sampler_detach(w);
+    if (n <= 0)
+        return 0;
+    text[n] = 0;
+    unsigned long long total, resident;
+    if (sscanf(text, "%llu %llu", &total, &resident) != 2)
+        return 0;
+    return (uint64_t)resident * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
+void hz_sampler_detach(struct hz_worker *w)
+{
+    if (w->statm_fd >= 0)
+        close(w->statm_fd);
+    w->statm_fd = -1;
+}
+
+static bool busy(const struct hz_worker *w)
+{
+    return w->info.in_flight > 0 || w->info.queued > 0 || w->requests != NULL;
+}
+
+bool hz_sampler_read(struct hz_worker *w)
+{
+    struct hz_stats total, lane;
+    bool any = false;
+    memset(&total, 0, sizeof total);
+    for (uint32_t i = 0; i < w->link.segment.geometry.lanes; i++) {
+        if (hz_stats_read(w->link.segment.lanes[i].stats, &lane)) {
+            hz_stats_add(&total, &lane);
+            any |= lane.v[HZ_STAT_published_ns] != 0;
+        }
+    }
+    if (hz_guard_poisoned(w->link.guard)) {
+        hz_worker_poison(w, "the segment was made shorter, or pages were taken out of it");
+        return false;
+    }
+    uint64_t rss = read_rss(w, busy(w));
+    if (rss == 0)
+        rss = any ? total.v[HZ_STAT_rss_bytes] : w->info.rss_bytes;
+    bool changed = rss != w->info.rss_bytes || (any && memcmp(&total, &w->info.stats, sizeof total) != 0);
+    w->info.rss_bytes = rss;
+    if (any) {
+        if (changed)
+            w->last_activity_ns = HZ_MAX(w->last_activity_ns, w->created_ns);
+        w->info.stats = total;
+        w->info.has_stats = true;
+    }
+    return changed;
+}
+
+static void sample(struct hz_worker *w)
+{
+    if (!w->workflow || w->buried || w->link.poisoned)
+        return;
+    bool changed = hz_sampler_read(w);
+    int64_t activity = hz_base_wall_ms() - (int64_t)((hz_base_now_ns() - w->last_activity_ns) / 1000000u);
+    if (activity - w->info.activity_wall_ms > 100) {
+        w->info.activity_wall_ms = activity;
+        changed = true;
+    }
+    if (changed || w->dirty_info)
+        hz_worker_publish(w);
+}
+
+static void on_sample(struct hz_timer *timer)
+{
+    struct hz_yard *yard = HZ_CONTAINER_OF(timer, struct hz_yard, sample_timer);
+    uint64_t slice = yard->sample_turn++ % SLICES, i = 0;
+    struct hz_worker *w, *next;
+    cds_list_for_each_entry_safe(w, next, &yard->workers, all_node) {
+        bool young = hz_base_now_ns() - w->created_ns < UINT64_C(3000000000);
+        if (w->workflow && (busy(w) || young || w->dirty_info || i % SLICES == slice))
+            sample(w);
+        i++;
+    }
+    if (yard->count > 0)
+        hz_timer_after(hz_shard_timers(yard->shard), &yard->sample_timer, PERIOD_MS, on_sample);
+}
+
+void hz_sampler_wake(struct hz_yard *yard)
+{
+    if (!hz_timer_armed(&yard->sample_timer))
+        hz_timer_after(hz_shard_timers(yard->shard), &yard->sample_timer, PERIOD_MS, on_sample);
+}
+
+void hz_sampler_begin(struct hz_yard *yard)
+{
+    yard->sample_turn = 0;
+}
+
+void hz_sampler_end(struct hz_yard *yard)
+{
+    hz_timer_cancel(hz_shard_timers(yard->shard), &yard->sample_timer);
+}

@@ -1,0 +1,197 @@
+/*
+ * worker.h - one worker process seen from its shard: object, state machine, burial. Only the rooms of the supervisor and the
+ * scheduler include it; everybody else has supervisor.h and registry.h. Everything here runs on the worker's own shard.
+ *
+ * Life: spawning -> (spare: warm -> given a flow) -> starting -> running -> stopping -> buried. One function, bury(), is the end of every
+ * path: it frees segment, port, descriptors, pending requests, table entries, and tells those who wait, in this order.
+ */
+#ifndef HZ_CORE_WORKER_H
+#define HZ_CORE_WORKER_H
+
+#include "attribution.h"
+#include "config.h"
+#include "link.h"
+#include "registry.h"
+#include "shard.h"
+#include "supervisor.h"
+#include "workflows.h"
+
+#include <sys/resource.h>
+#include <urcu/list.h>
+
+struct hz_worker;
+struct hz_execution;
+struct hz_service;
+struct hz_webhook_route;
+struct hz_early;
+
+enum hz_worker_purpose { HZ_PURPOSE_SPARE, HZ_PURPOSE_SINGLE, HZ_PURPOSE_RESIDENT };
+
+/* What the scheduler wants to hear; set once, before the shards run. Always on the worker's shard. */
+struct hz_worker_sink {
+    void (*ready)(struct hz_worker *w);
+    /* STARTED FINISHED HTTP_ANSWER LISTEN ASK TELL, while the worker has a flow. */
+    void (*message)(struct hz_worker *w, const struct hz_msg *msg);
+    void (*closing)(struct hz_worker *w); /* takes nothing new from now on */
+    /* Id of the execution with this number on this worker, for reports; false: it has none. */
+    bool (*name)(struct hz_worker *w, uint64_t number, char ret_id[HZ_UUID_TEXT]);
+    /* It is dead and everything it held is free; spawn_lost: it never was, because its zygote died. */
+    void (*lost)(struct hz_worker *w, const struct hz_death *death, bool spawn_lost);
+};
+void hz_worker_set_sink(const struct hz_worker_sink *sink);
+
+#define HZ_WORKER_BUCKETS 1024u
+struct hz_yard { /* what the workers of one shard share */
+    struct hz_shard *shard;
+    const struct hz_config *config;
+    struct cds_list_head workers; /* all, creation order */
+    struct hz_worker *buckets[HZ_WORKER_BUCKETS];
+    unsigned count;
+    /* polling */
+    struct cds_list_head hot, dirty, blocked;
+    unsigned spin, blocked_ms;
+    struct hz_timer blocked_timer;
+    /* spares */
+    struct cds_list_head spares; /* warm ones */
+    unsigned spares_coming, spare_failures;
+    struct hz_timer spare_timer;
+    bool ending; /* nothing new is started */
+    /* sampler */
+    struct hz_timer sample_timer;
+    uint64_t sample_turn;
+    /* services (services.h) */
+    struct cds_list_head services;
+    /* set while the waiters of a buried worker are told: who replaces it, or why nobody does */
+    struct hz_worker *successor;
+    char successor_error[512];
+};
+struct hz_yard *hz_yard_here(void); /* of the calling shard; NULL on the main thread and after its end */
+
+struct hz_worker_waiter {
+    struct hz_worker_waiter *next;
+    hz_worker_started_fn *started;
+    hz_worker_stopped_fn *stopped;
+    void *arg;
+};
+struct hz_worker_request {
+    struct hz_worker_request *next;
+    uint64_t number;
+    hz_worker_answer_fn *fn;
+    void *arg;
+    struct hz_timer timer;
+    struct hz_worker *worker;
+};
+
+struct hz_worker {
+    uint32_t magic;
+#define HZ_WORKER_MAGIC 0x3077e4eau
+    struct hz_yard *yard;
+    struct hz_worker *bucket_next;
+    struct cds_list_head all_node, hot_node, dirty_node, blocked_node, spare_node;
+    struct hz_worker_info info; /* the registry has a copy */
+    enum hz_worker_purpose purpose;
+    struct hz_workflow *workflow; /* NULL: a spare */
+    struct hz_uuid execution;     /* activation or execution it serves */
+    struct hz_link link;
+    /* process */
+    int segment_fd, pidfd;        /* -1 */
+    bool spawning, kill_when_known, reaped;
+    uv_poll_t *exit_poll, *bell_poll, *port_poll;
+    int port_fd;
+    /* state */
+    bool warm, ready, stopping, killed, draining, may_exit, hot, dirty, blocked, buried;
+    enum hz_intent intent;
+    uint64_t intent_execution; /* number of the one whose deadline or cancellation it is */
+    char user[64], fatal[512], replaces[HZ_UUID_TEXT];
+    uint64_t created_ns, stop_ns;
+    struct hz_timer start_timer, stop_timer, linger_timer;
+    struct hz_worker_waiter *waiters;
+    struct hz_worker_request *requests;
+    uint64_t next_request;
+    /* scheduler */
+    struct cds_list_head executions;
+    struct hz_service *service;
+    struct hz_webhook_route *routes;
+    unsigned route_count, asks_open, own_count; /* own: executions it numbered itself */
+    bool counted_starting;
+    struct hz_early *early; /* ends of executions whose beginning is still in another lane's ring */
+    size_t early_bytes;
+    /* sampler */
+    int statm_fd;
+    uint64_t last_activity_ns;
+    bool dirty_info; /* counters changed since the registry's copy */
+    char *progress, *metrics; /* latest, JSON text */
+    struct rusage usage;      /* of the whole life, from the reaping */
+};
+
+struct hz_worker_options {
+    enum hz_worker_purpose purpose;
+    struct hz_workflow *workflow; /* taken reference, also on failure; NULL: a spare */
+    struct hz_uuid execution;
+    bool wants_port, listens;     /* listens: runs its start node by itself */
+    const char *id_text, *replaces; /* NULL: a new uuid; of the worker before this one, NULL none */
+    struct hz_service *service;
+    uint32_t restarts;
+};
+/* Makes a worker and asks for its process; its flow and what is sent to it wait in the command ring. NULL: error has the text for the client. */
+struct hz_worker *hz_worker_new(struct hz_yard *yard, const struct hz_worker_options *options, char *error, size_t error_size);
+/* A warm spare gets its flow. As hz_worker_new(). */
+struct hz_worker *hz_worker_from_spare(struct hz_worker *spare, const struct hz_worker_options *options, char *error, size_t error_size);
+struct hz_worker *hz_worker_find(struct hz_yard *yard, const struct hz_uuid *id);
+
+/* Tells fn when it is ready, or why it is not: at once if that is known. 0 or HZ_ENOMEM. */
+HZ_MUST_CHECK int hz_worker_wait_ready(struct hz_worker *w, hz_worker_started_fn *fn, void *arg);
+/* Asks it to end; a second call joins. fn may be NULL. */
+void hz_worker_stop(struct hz_worker *w, enum hz_intent intent, const char *user, hz_worker_stopped_fn *fn, void *arg);
+/* SIGKILL now, with the reason noted first. */
+void hz_worker_kill(struct hz_worker *w, enum hz_intent intent, uint64_t execution);
+/* It broke a rule: logged, killed. */
+void hz_worker_poison(struct hz_worker *w, const char *reason);
+/* Its single execution is over: it may end by itself within two seconds. */
+void hz_worker_done(struct hz_worker *w);
+
+/* One command; rung for at the end of the loop's turn. Errors of hz_stream_send(); HZ_ECLOSED once buried. */
+HZ_MUST_CHECK int hz_worker_send(struct hz_worker *w, uint32_t type, const struct hz_part *parts, size_t count);
+/* Publishes the registry's copy. */
+void hz_worker_publish(struct hz_worker *w);
+/* A question to the worker (supervisor's request); errors of the contract come through fn. */
+void hz_worker_ask(struct hz_worker *w, const char *route, const char *data, size_t len, hz_worker_answer_fn *fn, void *arg);
+
+/* ---- between the supervisor's own files ---- */
+extern struct hz_worker_sink hz_worker_sink;      /* worker_end.c */
+void hz_worker_leave(struct hz_worker *w);        /* out of the shard's tables */
+void hz_worker_set_status(struct hz_worker *w, enum hz_worker_status status);
+void hz_worker_release(struct hz_worker *w);      /* descriptors, timers, segment, port */
+void hz_worker_tell_waiters(struct hz_worker *w, const char *error, bool stopped, enum hz_stop_how how);
+void hz_worker_stillborn(struct hz_worker *w, const char *error, bool spawn_lost); /* there never was a process */
+void hz_worker_on_message(void *worker, const struct hz_msg *msg, bool lossy); /* hz_link_fn */
+void hz_worker_answer(struct hz_worker *w, const struct hz_msg *msg);
+void hz_worker_fail_requests(struct hz_worker *w, const char *error);
+void hz_worker_exited(struct hz_worker *w, int code, int status);        /* reaper.c */
+int hz_reaper_attach(struct hz_worker *w, int32_t pid);                        /* pidfd, check, poll; 0 or the error */
+void hz_reaper_detach(struct hz_worker *w);
+void hz_reaper_kill(struct hz_worker *w);
+int hz_worker_poll_attach(struct hz_worker *w);   /* worker_poll.c: doorbell into the loop */
+void hz_worker_poll_detach(struct hz_worker *w);
+void hz_worker_poll_drain(struct hz_worker *w);   /* everything a dead worker left */
+int hz_worker_poll_begin(struct hz_yard *yard);
+void hz_worker_poll_end(struct hz_yard *yard);
+int hz_worker_port_attach(struct hz_worker *w);   /* worker_port.c */
+void hz_worker_port_detach(struct hz_worker *w);
+HZ_MUST_CHECK int hz_worker_assign(struct hz_worker *w, bool listens); /* worker_assign.c: ASSIGN and PLAN */
+struct hz_geometry hz_worker_geometry(const struct hz_workflow *workflow);
+void hz_spares_fill(struct hz_yard *yard);        /* spares.c */
+void hz_spares_warm(struct hz_worker *w);
+void hz_spares_lost(struct hz_worker *w);
+struct hz_worker *hz_spares_take(struct hz_yard *yard, const struct hz_worker_options *options); /* NULL: none fits */
+void hz_spares_begin(struct hz_yard *yard);
+void hz_sampler_begin(struct hz_yard *yard);      /* sampler.c */
+void hz_sampler_end(struct hz_yard *yard);
+void hz_sampler_detach(struct hz_worker *w);
+void hz_sampler_wake(struct hz_yard *yard);       /* a worker became busy or was made */
+bool hz_sampler_read(struct hz_worker *w);        /* now; true if a figure changed */
+struct hz_shard *hz_supervisor_shard_of(const struct hz_uuid *id); /* supervisor.c: NULL unknown */
+struct hz_shard *hz_supervisor_pick_shard(void);
+void hz_supervisor_emit(enum hz_worker_event event, const struct hz_worker_info *info, const char *detail);
+
+#endif
