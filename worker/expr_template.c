@@ -98,8 +98,8 @@ static void print_escaped(struct hz_vm *vm, const struct hz_cell *cell, struct h
 {
     struct hz_buffer plain = {0};
 
-    if (cell->kind ==
-            HZ_CELL_TEXT) { /* NOLINT(clang-analyzer-core.UndefinedBinaryOperatorResult): eval_parts() set it */
+    /* NOLINTNEXTLINE(clang-analyzer-core.UndefinedBinaryOperatorResult): eval_parts() has set every cell */
+    if (cell->kind == HZ_CELL_TEXT) {
         hz_value_escape(buffer, cell->text.data, cell->text.len);
         return;
     }
