@@ -139,6 +139,8 @@ static int prepare(const struct hz_config *config)
         err = hz_registry_init();
     if (!err && manager.options->http)
         err = bind_http(config); /* before the workers' ports, whose range it skips */
+    if (manager.options->http)
+        hz_supervisor_set_server_port(manager.port);
     if (!err)
         err = hz_supervisor_init(config);
     if (!err)
