@@ -1,7 +1,7 @@
 /*
  * expr_skeleton.c - values from JSON text with expressions without printing and parsing that text in every run.
- * Measured on `{"n": {{input.data.n + 1}}, "clase": "{{input.data.clase}}"}`: see core/flow/DESIGN.md. Worker process; made once
- * per program, read by any thread.
+ * Measured on `{"n": {{input.data.n + 1}}, "clase": "{{input.data.clase}}"}`: see core/flow/DESIGN.md. Worker process;
+ * made once per program, read by any thread.
  */
 #include "expr_program.h"
 #include <math.h>

@@ -86,26 +86,23 @@ HZ_TEST(expression, values_are_those_of_javascript)
             {"Pedido == Pedido", "true"}, {"1 != '1'", "false"}, {"1 !== '1'", "true"},
             {"input.data.e || 'd'", "\"d\""}, {"input.data.z ?? 'd'", "0"}, {"input.data.nul ?? 'd'", "\"d\""},
             {"input.data.zz ?? input.data.nul ?? 3", "3"}, {"input.data.n && input.data.s.length", "7"},
-            {"input.data.z && f", NULL}, {"0 && 1 || 2", "2"}, {"1 || 0 && 0", "1"},
-            {"input.data.t ? 'si' : 'no'", "\"si\""}, {"input.data.e ? 1 : input.data.z ? 2 : 3", "3"},
-            {"input.data.zz?.a.b.c", "undefined"}, {"input.data.nul?.a", "undefined"},
-            {"input.data.user?.name", "\"Ana\""}, {"input.data.zz?.[0].x", "undefined"},
-            {"input.data.arr?.[3].k", "\"v\""}, {"input.data.user?.['name']", "\"Ana\""},
-            {"(input.data.zz?.a)?.b", "undefined"}, {"input.data.big", "1e+21"}, {"input.data.small", "1e-7"},
-            {"input.data.int + 0", "9007199254740991"}, {"input.data.int + 2", "9007199254740992"},
-            {"input.data._id + input.data.$x", "\"u1\""}, {"input.data['user']['age'] > 18", "true"},
-            {"(1 + 2) * 3 - -4", "13"}, {"2 + 3 + '5' + 2 + 3", "\"5523\""}, {"'5' + 3 - 2", "51"},
-            {"'b' + 'a' + +'a' + 'a'", "\"baNaNa\""}, {"input.data.arr[2][1]", "4"},
+            {"0 && 1 || 2", "2"}, {"1 || 0 && 0", "1"}, {"input.data.t ? 'si' : 'no'", "\"si\""},
+            {"input.data.e ? 1 : input.data.z ? 2 : 3", "3"}, {"input.data.zz?.a.b.c", "undefined"},
+            {"input.data.nul?.a", "undefined"}, {"input.data.user?.name", "\"Ana\""},
+            {"input.data.zz?.[0].x", "undefined"}, {"input.data.arr?.[3].k", "\"v\""},
+            {"input.data.user?.['name']", "\"Ana\""}, {"(input.data.zz?.a)?.b", "undefined"},
+            {"input.data.big", "1e+21"}, {"input.data.small", "1e-7"}, {"input.data.int + 0", "9007199254740991"},
+            {"input.data.int + 2", "9007199254740992"}, {"input.data._id + input.data.$x", "\"u1\""},
+            {"input.data['user']['age'] > 18", "true"}, {"(1 + 2) * 3 - -4", "13"}, {"2 + 3 + '5' + 2 + 3", "\"5523\""},
+            {"'5' + 3 - 2", "51"}, {"'b' + 'a' + +'a' + 'a'", "\"baNaNa\""}, {"input.data.arr[2][1]", "4"},
             {"input.data.list[input.data.i - 1].id", "2"}, {"input.data.q", "\"a\\\"b\\\\c\\nd\""},
             {"input.data.arr[input.data.nul]", "undefined"}, {"input.data.obj[input.data.z]", "\"zero\""},
-            {"input.data.obj[input.data.f]", "undefined"}, {"input.data[['user']]", NULL},
-            {"input.data.nested + ''", "\"x\""}, {"input.data.n[0]", "undefined"}, {"input.data.t.x", "undefined"},
-            {"true && null", "null"}, {"undefined", "undefined"}, {"NaN", "NaN"},
-            {"'\\x41\\u00e9\\n'", "\"A\xc3\xa9\\n\""}, {"''", "\"\""}};
+            {"input.data.obj[input.data.f]", "undefined"}, {"input.data.nested + ''", "\"x\""},
+            {"input.data.n[0]", "undefined"}, {"input.data.t.x", "undefined"}, {"true && null", "null"},
+            {"undefined", "undefined"}, {"NaN", "NaN"}, {"'\\x41\\u00e9\\n'", "\"A\xc3\xa9\\n\""}, {"''", "\"\""}};
 
     for (size_t i = 0; i < HZ_COUNT_OF(cases); i++)
-        if (cases[i].result)
-            check_agree(cases[i].expression, true, cases[i].result);
+        check_agree(cases[i].expression, true, cases[i].result);
 }
 
 HZ_TEST(expression, the_helper_length_agrees_with_its_script)
