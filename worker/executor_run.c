@@ -448,6 +448,7 @@ static void settle_call(struct hz_call *call, int rc)
         }
         return;
     }
+    call->no_memory = call->no_memory || rc == HZ_ERR_NOMEM;
     if (call->no_memory && rc >= 0)
         rc = HZ_ERR_NOMEM;
     bool cancelled = atomic_load_explicit(&execution->cancel, memory_order_relaxed) != 0 || execution->abort != 0;
