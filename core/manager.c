@@ -200,6 +200,8 @@ int hz_manager_run(struct hz_config *config, const struct hz_manager_options *op
     hz_shard_run_main();
     close_signals();
     hz_shard_stop(end_shard, NULL);
+    if (options->http)
+        hz_http_fini();
     hz_scheduler_fini();
     hz_supervisor_fini();
     hz_registry_fini();

@@ -15,7 +15,7 @@ set(may_plugins plugins/include)
 set(libraries_shm ck)
 set(libraries_core/flow jansson)
 set(libraries_worker jansson ck uv seccomp javascript)
-set(libraries_core jansson ck uv urcu microhttpd sqlite sodium)
+set(libraries_core jansson ck uv urcu microhttpd sqlite sodium curl) # curl: cli/client.c alone, by dlopen
 set(libraries_nodes curl uv jansson)
 set(libraries_plugins/include "")
 set(libraries_plugins "")
