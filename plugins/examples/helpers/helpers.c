@@ -65,7 +65,7 @@ static int ask_file(hz_call *call, hz_answer_fn *answer, void *arg)
 
 static int ask_unknown(hz_call *call, hz_answer_fn *answer, void *arg)
 {
-    return hz_ask(call, "no:such:route", NULL, answer, arg);
+    return hz_ask(call, "no:such:route", hz_object(call), answer, arg);
 }
 
 /* ---- messages ---- */

@@ -454,9 +454,10 @@ static inline int hz_console(hz_call *call, const hz_value *v)
     return hz_host_table->console(call, v);
 }
 
-/* A question to the manager; return HZ_DEFER, fn goes on with the call. data: an object, or NULL for {}. The answer
- * comes within 30 s: see hz_answer_fn for what it may be. HZ_ERR_CLOSED: cancelled; HZ_ERR_LIMIT: too many questions
- * are open or the message is too large. node_helpers.h has a call for each question Horizon answers. */
+/* A question to the manager; return HZ_DEFER, fn goes on with the call. data: an object; NULL is HZ_ERR_NOMEM, as in
+ * hz_emit(). The answer comes within 30 s: see hz_answer_fn for what it may be. HZ_ERR_CLOSED: cancelled;
+ * HZ_ERR_LIMIT: too many questions are open or the message is too large. node_helpers.h has a call for each question
+ * Horizon answers. */
 static inline int hz_ask(hz_call *call, const char *route, const hz_value *data, hz_answer_fn *fn, void *arg)
 {
     return hz_host_table->ask(call, route, data, fn, arg);
