@@ -37,7 +37,7 @@ struct ruleset_attributes { /* as of ABI 6; older kernels take the beginning */
 
 static struct {
     struct hz_filter filters[HZ_FILTER_SETS];
-    int ruleset; /* for workers without files and network; -1 none */
+    int ruleset; /* for workers without any file and network; -1 none */
     bool ruleset_made;
     char missing[64];
 } sandbox = {.ruleset = -1};
@@ -66,6 +66,8 @@ static unsigned filter_set(const struct hz_sandbox_options *options, bool sealed
         set |= HZ_FILTER_NET;
     if (options->caps & HZ_CAP_JIT)
         set |= HZ_FILTER_JIT;
+    if (options->script)
+        set |= HZ_FILTER_SCRIPT;
     if (options->plugins && !sealed)
         set |= HZ_FILTER_EXEC_FILES;
     return set;
@@ -117,6 +119,10 @@ static void allow_plugin_files(int ruleset, const char *paths)
     free(copy);
 }
 
+/* What JavaScriptCore reads when it starts: randomness, the bounds of the main thread's stack, the number of processors. The ruleset
+ * of such a worker is made in the worker, so that `self` is the worker. */
+static const char *const script_files[] = {"/dev/urandom", "/proc/self/maps", "/sys/devices/system/cpu/online"};
+
 /* -errno if the kernel has no Landlock. Everything the kernel's version can handle is handled, hence refused. */
 static int make_ruleset(const struct hz_sandbox_options *options)
 {
@@ -145,6 +151,8 @@ static int make_ruleset(const struct hz_sandbox_options *options)
         return -errno;
     if (network)
         allow_network_files(ruleset);
+    for (size_t i = 0; i < HZ_COUNT_OF(script_files) && options->script; i++)
+        allow_path(ruleset, script_files[i], LANDLOCK_ACCESS_FS_READ_FILE);
     if (options->plugins)
         allow_plugin_files(ruleset, options->plugin_path);
     return ruleset;
@@ -152,7 +160,7 @@ static int make_ruleset(const struct hz_sandbox_options *options)
 
 static bool is_plain(const struct hz_sandbox_options *options)
 {
-    return !options->plugins && !(options->caps & HZ_CAP_NET);
+    return !options->plugins && !options->script && !(options->caps & HZ_CAP_NET);
 }
 
 static int enter_landlock(const struct hz_sandbox_options *options)

@@ -98,7 +98,7 @@ static int add_process(scmp_filter_ctx filter)
 
 static int add_files(scmp_filter_ctx filter, unsigned set)
 {
-    if (set & (HZ_FILTER_NET | HZ_FILTER_EXEC_FILES)) { /* which files: Landlock's business */
+    if (set & (HZ_FILTER_NET | HZ_FILTER_EXEC_FILES | HZ_FILTER_SCRIPT)) { /* which files: Landlock's business */
         int err = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(newfstatat), 0);
         return err ? err : seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(openat), 1, SCMP_A2(SCMP_CMP_MASKED_EQ, O_ACCMODE, O_RDONLY));
     }

@@ -5,7 +5,8 @@
 #include "shm/base.h"
 #include <linux/filter.h>
 
-enum { HZ_FILTER_NET = 1, HZ_FILTER_EXEC_FILES = 2 /* open and map executable files */, HZ_FILTER_JIT = 4, HZ_FILTER_SETS = 8 };
+enum { HZ_FILTER_NET = 1, HZ_FILTER_EXEC_FILES = 2 /* open and map executable files */, HZ_FILTER_JIT = 4,
+    HZ_FILTER_SCRIPT = 8 /* open the few files JavaScriptCore reads when it starts */, HZ_FILTER_SETS = 16 };
 
 struct hz_filter {
     struct sock_filter *code; /* malloc'ed */

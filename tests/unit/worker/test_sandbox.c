@@ -1,6 +1,7 @@
 /* test_sandbox.c - what a sandboxed process can and cannot do: real calls in real children, each on its own. */
 #include "shm/err.h"
 #include "tests/harness.h"
+#include "worker/js.h"
 #include "worker/sandbox.h"
 #include "worker/sandbox_filter.h"
 
@@ -210,6 +211,25 @@ HZ_TEST(sandbox, the_limit_of_data_is_a_malloc_that_fails)
     HZ_ASSERT_EQ(inside(use_memory), ENOMEM);
     options.script = true;
     HZ_ASSERT_EQ(inside(use_memory), 0);
+}
+
+static int evaluate(void)
+{
+    struct hz_js *js;
+    const char *error;
+    if (hz_js_new(false, 1000, &js))
+        return 1;
+    const hz_value *six = hz_js_eval(js, "[1, 2, 3].reduce((a, b) => a + b)", 33, NULL, 0, &error);
+    return six && hz_value_num(six) == 6.0 && try_open() == EACCES ? 0 : 2;
+}
+HZ_TEST(sandbox, javascript_starts_inside_with_nothing_but_its_own_files)
+{
+    if (HZ_TEST_ASAN || HZ_TEST_TSAN)
+        HZ_SKIP("the sanitizer reads files of its own when threads start");
+    HZ_ASSERT_OK(hz_value_init());
+    HZ_ASSERT_OK(hz_js_preload());
+    options.script = true;
+    HZ_ASSERT_EQ(inside(evaluate), 0);
 }
 
 HZ_TEST(sandbox, off_means_off)
