@@ -169,6 +169,7 @@ unsigned hz_link_visit(struct hz_link *link, hz_link_fn *fn, void *arg)
             records -= share - left;
         }
     }
+    (void)faulted(link); /* also when the zeros looked like an empty ring */
     link->next = (link->next + 1) % lanes;
     link->records += taken;
     return taken;
@@ -185,7 +186,7 @@ bool hz_link_has_data(struct hz_link *link)
 bool hz_link_sleep(struct hz_link *link)
 {
     hz_doorbell_sleep(&link->bell);
-    if (!hz_link_has_data(link))
+    if (!hz_link_has_data(link) && !faulted(link))
         return true;
     hz_doorbell_awake(&link->bell, false);
     return false;

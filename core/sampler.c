@@ -46,7 +46,8 @@ void hz_sampler_detach(struct hz_worker *w)
 
 static bool busy(const struct hz_worker *w)
 {
-    return w->info.in_flight > 0 || w->info.queued > 0 || w->requests != NULL;
+    /* The first run of a trigger may stay open for good: what a worker began by itself is no work of ours. */
+    return w->info.in_flight > w->own_count || w->info.queued > 0 || w->requests != NULL;
 }
 
 bool hz_sampler_read(struct hz_worker *w)
@@ -70,8 +71,6 @@ bool hz_sampler_read(struct hz_worker *w)
     bool changed = rss != w->info.rss_bytes || (any && memcmp(&total, &w->info.stats, sizeof total) != 0);
     w->info.rss_bytes = rss;
     if (any) {
-        if (changed)
-            w->last_activity_ns = HZ_MAX(w->last_activity_ns, w->created_ns);
         w->info.stats = total;
         w->info.has_stats = true;
     }

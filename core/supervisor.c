@@ -112,6 +112,9 @@ void hz_supervisor_fini(void)
     hz_children_fini();
     hz_ports_fini();
     hz_logs_fini();
+#if defined(__SANITIZE_ADDRESS__)
+    (void)prctl(PR_SET_DUMPABLE, 1, 0, 0, 0); /* the leak checker looks at us from another process */
+#endif
     supervisor.listener_count = 0;
     supervisor.server_port = 0;
 }
