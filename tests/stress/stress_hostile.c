@@ -56,7 +56,8 @@ static void attack_words(const struct place *place)
 {
     uint64_t random = 0x9876543210fedcba, words = (sizeof(struct hz_ring_shared) + CAPACITY) / 8;
     volatile uint64_t *at = (volatile uint64_t *)(void *)place->ring;
-    while (!atomic_load_explicit(&place->control->stop, memory_order_relaxed))
+    while (!atomic_load_explicit(&place->control->stop, memory_order_relaxed)) {
+        atomic_store(&place->control->capacity, stress_next(&random) >> stress_below(&random, 60) | 1);
         for (int i = 0; i < 1000; i++) {
             uint64_t value = stress_next(&random);
             /* Now and then something that could be an index or a header. */
@@ -66,6 +67,7 @@ static void attack_words(const struct place *place)
             if ((value & 0xff0) == 0)
                 at[0] = at[16] + (value >> 50); /* a tail near the head */
         }
+    }
 }
 
 /* A message in pieces that the attacker is in the middle of. */

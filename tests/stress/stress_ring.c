@@ -267,6 +267,6 @@ int main(int argc, char **argv)
     }
     printf("%llu %s in %llu rings, all whole and in order\n", (unsigned long long)total, stream ? "messages" : "records",
             (unsigned long long)rounds);
-    STRESS_CHECK(total > 1000, "too few to mean anything");
+    STRESS_CHECK(total > (stream ? 100u : 1000u), "too few to mean anything");
     return 0;
 }
