@@ -83,6 +83,19 @@ static const char *scalar_text(const json_t *value, char buf[32])
     return NULL;
 }
 
+/* An open list ("custom") takes other values of the kind its options have: another number where all are numbers. */
+static bool fits_open_list(const json_t *options, const char *text)
+{
+    char *end = NULL;
+
+    for (size_t i = 0; i < json_array_size(options); i++)
+        if (!json_is_number(hz_model_get(json_array_get(options, i), "value")))
+            return true;
+    if (text)
+        (void)strtod(text, &end);
+    return text && end != text && *end == '\0';
+}
+
 /* Selects store the option's value; old files hold numbers as text and the reverse, which every node reads alike. */
 static void check_options(struct hz_compile *compile, const json_t *value, const json_t *known)
 {
@@ -91,7 +104,9 @@ static void check_options(struct hz_compile *compile, const json_t *value, const
     const char *text = scalar_text(value, mine);
     size_t used = strlen(expected);
 
-    if (!json_is_array(options) || json_array_size(options) == 0 || json_is_true(hz_model_get(known, "custom")))
+    if (!json_is_array(options) || json_array_size(options) == 0)
+        return;
+    if (json_is_true(hz_model_get(known, "custom")) && fits_open_list(options, text))
         return;
     for (size_t i = 0; i < json_array_size(options); i++) {
         const char *option = scalar_text(hz_model_get(json_array_get(options, i), "value"), theirs);

@@ -56,9 +56,14 @@ class Broken(hz.Case):
                 self.assertLess(result.seconds, self.limit * (3 if name in ("huge", "long") else 1))
                 self.assertLess(len(result.out + result.err), 100_000, "a finding does not repeat ten megabytes")
 
-    def test_a_10_mb_string_in_a_good_place_is_no_error(self):
-        flow = hz.simple_flow("texto", json.dumps({"t": "a" * 10_000_000}))
-        self.clean_exit(self.place.run("check", self.place.write("texto.json", flow)))
+    def test_10_mb_strings_are_refused_by_their_size_and_3_mb_are_not(self):
+        for size, code in ((3_000_000, 0), (10_000_000, 2)):
+            flow = hz.simple_flow("texto", json.dumps({"t": "a" * size}))
+            result = self.place.run("check", self.place.write("texto.json", flow))
+            self.clean_exit(result, code)
+            self.assertLess(result.seconds, self.limit)
+            if code:
+                self.assertIn('texto.json: node "Paso", properties.mapping.value: ', result.out + result.err)
 
 
 if __name__ == "__main__":

@@ -45,13 +45,12 @@ class Run(hz.Case):
 
     def test_data_reaches_the_flow(self):
         flow = self.place.write("d/flow.json", hz.simple_flow("d", '{"eco": {{input.data.data}}}'))
-        for data in ('{"a":[1,2.5,"ñ\\u0000"],"b":null}', '[1,2,3]', '"texto"', "7", "true"):
+        for data in ('{"a":[1,2.5,"ñ\\u0000"],"b":null}', '[1,2,3]', "7", "true"):
             with self.subTest(data=data):
                 wanted = json.loads(data)
                 result = self.place.run("run", flow, "--data", data)
                 self.clean_exit(result)
-                if not isinstance(wanted, str):
-                    self.assertEqual(json.loads(result.console[0]), {"eco": wanted})
+                self.assertEqual(json.loads(result.console[0]), {"eco": wanted})
 
     def test_data_from_stdin(self):
         flow = self.place.write("d/flow.json", hz.simple_flow("d", '{"eco": {{input.data.data.x}}}'))
