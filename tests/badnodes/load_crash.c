@@ -3,7 +3,7 @@
 
 __attribute__((constructor)) static void load(void)
 {
-    int *volatile nowhere = NULL;
+    volatile int *volatile nowhere = NULL;
     *nowhere = 1;
 }
 

@@ -3,7 +3,7 @@
 
 static int null_write_run(hz_call *call)
 {
-    int *volatile nowhere = NULL;
+    volatile int *volatile nowhere = NULL;
     *nowhere = 1;
     return pass_on(call);
 }

@@ -3,7 +3,7 @@
 
 static void *crash(void *arg)
 {
-    int *volatile nowhere = arg;
+    volatile int *volatile nowhere = arg;
     *nowhere = 1;
     return NULL;
 }
