@@ -49,8 +49,7 @@ void hz_call_let_go(struct hz_call *call)
     hz_value_unref(call->at.data);
     call->at.data = NULL;
     hz_branch_unref(&call->owner->branches, call->at.branch);
-    hz_branch_unref(&call->owner->branches, call->orphan_branch);
-    call->at.branch = call->orphan_branch = NULL;
+    call->at.branch = NULL;
     for (uint32_t i = 0; i < call->param_count; i++)
         hz_value_unref(call->params[i]);
     call->param_count = 0;

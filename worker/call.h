@@ -85,7 +85,6 @@ struct hz_call {
     struct hz_wait *waits;
     struct hz_hook *hooks;
     struct hz_held *held_first, *held_last;
-    struct hz_branch *orphan_branch; /* blocking and timed out: what the node still reads */
     const hz_value *state_copy; /* blocking: state of the node as it was, or as the node set it */
     bool state_changed;
     int outcome; /* blocking */

@@ -466,32 +466,39 @@ static void settle_call(struct hz_call *call, int rc)
     close_call(call);
 }
 
-/* A deferred call has waited longer than its node may: it is over, with an error. */
+/* A deferred call has waited longer than its node may: it is over, with an error. What a blocking node's thread still works
+ * with is left alone: the error goes out by a call of its own. */
 static void on_timeout(struct hz_thread *thread, struct hz_alarm *alarm)
 {
-    struct hz_call *call = HZ_CONTAINER_OF(alarm, struct hz_call, timeout);
+    struct hz_call *call = HZ_CONTAINER_OF(alarm, struct hz_call, timeout), *voice = call;
     struct hz_execution *execution = call->execution;
-    hz_executor_enter(execution);
     char text[96];
     int n = snprintf(text, sizeof(text), "the node took longer than %u ms", (unsigned)call->site->plan->timeout_ms);
-    bool in_flight = call->blocking;
-    if (in_flight) { /* it still reads the branch: what is emitted now must not change it in place */
-        call->orphan_branch = hz_branch_ref(call->at.branch);
-        call->blocking = false;
+    size_t len = n < 0 ? 0 : (size_t)n;
+    hz_executor_enter(execution);
+    if (call->blocking) {
+        voice = hz_call_new(thread, execution, &call->at);
+        if (voice) {
+            hz_value_ref(voice->at.data);
+            hz_branch_ref(voice->at.branch);
+        }
+    } else {
+        drop_waits(call);
+        call->state = HZ_CALL_RUNNING;
     }
-    drop_waits(call);
-    call->state = HZ_CALL_RUNNING;
-    call->base = execution->work_count;
-    struct hz_call *outer = hz_thread_call;
-    hz_thread_call = call;
-    (void)hz_executor_emit_error(call, text, n < 0 ? 0 : (size_t)n);
-    hz_thread_call = outer;
-    (void)thread;
-    if (!try_again(call))
-        release_error(call);
-    turn_round(execution, call->base);
-    call->blocking = in_flight;
-    call->state = HZ_CALL_DEFERRED;
+    if (voice) {
+        voice->base = execution->work_count;
+        (void)hz_executor_emit_error(voice, text, len);
+        if (!try_again(voice))
+            release_error(voice);
+        turn_round(execution, voice->base);
+    } else {
+        hz_executor_fail(execution, call->site->index, "NOMEM", text, len);
+    }
+    if (voice == call)
+        call->state = HZ_CALL_DEFERRED;
+    else if (voice)
+        close_call(voice);
     hz_executor_cancel_call(call);
     hz_executor_leave(execution);
 }
@@ -621,6 +628,7 @@ void hz_executor_blocking_done(struct hz_call *call)
         bool deferred = call->outcome == HZ_DEFER && !call->done;
         hz_executor_drop_held(call);
         call->blocking = false;
+        call->state = HZ_CALL_OVER;
         if (deferred && call->hooks)
             hz_executor_post_hooks(call);
         drop_waits(call);
@@ -715,7 +723,6 @@ void hz_executor_cancel_call(struct hz_call *call)
     unlink_call(call);
     hold_execution(call);
     if (call->blocking) { /* its thread still works with it; hz_executor_blocking_done() does the rest */
-        call->state = HZ_CALL_OVER;
         atomic_store_explicit(&call->closed, HZ_CLOSED_ORPHAN, memory_order_release);
         return;
     }

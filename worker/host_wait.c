@@ -147,8 +147,8 @@ static int post_resumed(hz_call *call, hz_continue_fn *fn, void *arg)
         release_stranded(call);
         return HZ_ERR_CLOSED;
     }
-    if (call->state == HZ_CALL_OVER)
-        return HZ_ERR_ALREADY;
+    if (hz_thread_self == call->owner && call->state == HZ_CALL_OVER)
+        return HZ_ERR_ALREADY; /* on other threads the owner will see when the letter arrives */
     struct resumed *resumed = malloc(sizeof(*resumed));
     if (!resumed)
         return HZ_ERR_NOMEM;
@@ -165,10 +165,10 @@ static int host_resume(hz_call *call, hz_continue_fn *fn, void *arg)
 
 static int host_done(hz_call *call)
 {
-    if (!call || call->magic != HZ_CALL_MAGIC || call->state == HZ_CALL_OVER)
+    if (!call || call->magic != HZ_CALL_MAGIC)
         return HZ_ERR_ALREADY;
     if (hz_thread_call == call) { /* from its own code */
-        if (!call->counted && !call->daemon)
+        if (!call->blocking && !call->counted && !call->daemon)
             return HZ_ERR_INVALID; /* it was not deferred */
         if (call->done)
             return HZ_ERR_ALREADY;

@@ -212,6 +212,7 @@ HZ_TEST(executor, a_resume_from_another_thread_may_overtake_the_return)
         rig_execute(&rig, "1");
     for (int i = 0; i < 200; i++)
         HZ_ASSERT_EQ(rig_finished(&rig)->state, HZ_EXEC_SUCCESS);
+    nodes_join();
     rig_close(&rig);
 }
 
