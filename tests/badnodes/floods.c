@@ -4,7 +4,7 @@
 static int floods_run(hz_call *call)
 {
     for (long i = 0; i < 1000000000; i++) {
-        int r = hz_emit(call, "flood", hz_int(call, i));
+        int r = hz_emit(call, "response", hz_int(call, i));
         if (r != HZ_OK)
             return r;
     }
