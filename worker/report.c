@@ -104,9 +104,8 @@ bool hz_report_try(struct hz_thread *thread, uint32_t type, const struct hz_part
 
 bool hz_report_flush(struct hz_thread *thread)
 {
-    bool all = hz_stream_flush(&thread->results);
-    (void)hz_stream_flush(&thread->metrics);
-    return all;
+    (void)hz_stream_flush(&thread->metrics); /* first: what was said before an end should be seen before it */
+    return hz_stream_flush(&thread->results);
 }
 
 void hz_report_line(struct hz_thread *thread, uint64_t execution, uint32_t node, enum hz_level level, bool console,

@@ -434,6 +434,12 @@ static void end_all_executions(struct hz_worker *worker)
     hz_thread_self = worker->threads[0];
     hz_memory_self = &worker->threads[0]->memory;
     worker->all = NULL;
+    for (uint32_t i = 0; i < worker->thread_count; i++)
+        while (worker->threads[i]->ready_first) { /* the lists hold references of their own */
+            struct hz_execution *e = worker->threads[i]->ready_first;
+            worker->threads[i]->ready_first = e->next_ready;
+            hz_execution_unref(e);
+        }
 }
 
 void hz_worker_fini(struct hz_worker *worker)
