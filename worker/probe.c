@@ -176,7 +176,8 @@ static void finish(struct child *child)
     while (child->answer_fd >= 0 || child->output_fd >= 0) {
         int64_t left_ms = LIMIT_MS - (int64_t)((hz_base_now_ns() - child->started_ns) / 1000000u);
         struct pollfd fds[2] = {{.fd = child->answer_fd, .events = POLLIN}, {.fd = child->output_fd, .events = POLLIN}};
-        if (left_ms <= 0 || poll(fds, 2, (int)left_ms) == 0) {
+        /* those behind one that hangs have answered meanwhile: look before they are called late */
+        if (poll(fds, 2, (int)HZ_MAX(left_ms, (int64_t)0)) == 0) {
             late = true;
             break;
         }

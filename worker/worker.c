@@ -214,6 +214,7 @@ void hz_worker_ready(struct hz_worker *worker)
     struct hz_msg_ready ready = {.pid = (uint32_t)getpid(), .nodes = worker->site_count};
     struct hz_part part = {&ready, sizeof(ready)};
     (void)hz_report_send(worker->threads[0], HZ_MSG_READY, &part, 1, 0);
+    (void)hz_report_flush(worker->threads[0]); /* now: the node that runs next may not come back */
 }
 
 void hz_worker_fatal(struct hz_worker *worker, const char *format, ...)

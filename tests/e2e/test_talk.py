@@ -111,7 +111,7 @@ class Talk(hz.Case):
         server = self.server({})
         answer = server.call("POST", "/workers/00000000-0000-4000-8000-000000000000/messages", {"route": "system:health"})
         self.assertEqual(answer.status, 404)
-        self.assertIn("Worker no encontrado", answer.text)
+        self.assertIn("Worker 00000000-0000-4000-8000-000000000000 no está disponible", answer.text)
 
 
 if __name__ == "__main__":
