@@ -115,6 +115,20 @@ bool hz_bench_wait(int pid)
     return WIFEXITED(status) && WEXITSTATUS(status) == 0;
 }
 
+double hz_bench_pss_mib(int pid)
+{
+    char path[64], line[256];
+    double kib = 0;
+    snprintf(path, sizeof path, "/proc/%d/smaps_rollup", pid);
+    FILE *f = fopen(path, "re");
+    while (f && fgets(line, sizeof line, f))
+        if (strncmp(line, "Pss:", 4) == 0)
+            kib = strtod(line + 4, NULL);
+    if (f)
+        fclose(f);
+    return kib / 1024;
+}
+
 /* Two cells, each written by one side: the smallest exchange two CPUs can have. */
 struct probe {
     _Alignas(128) _Atomic uint32_t ping;

@@ -55,6 +55,8 @@ void *hz_bench_shared(size_t bytes);
 int hz_bench_child(void (*fn)(void *arg), void *arg, int cpu);
 /* Waits for it; true if it exited 0. */
 bool hz_bench_wait(int pid);
+/* PSS of a process, MiB; 0 if the kernel does not say. */
+double hz_bench_pss_mib(int pid);
 /* Keeps the compiler from dropping a result. */
 static inline void hz_bench_keep(const void *ptr)
 {

@@ -287,20 +287,6 @@ bool hz_bench_worker_stop(const struct hz_uuid *worker)
 
 /* ---- what the kernel says ---- */
 
-double hz_bench_pss_mib(int pid)
-{
-    char path[64], line[256];
-    double kib = 0;
-    snprintf(path, sizeof path, "/proc/%d/smaps_rollup", pid);
-    FILE *f = fopen(path, "re");
-    while (f && fgets(line, sizeof line, f))
-        if (strncmp(line, "Pss:", 4) == 0)
-            kib = strtod(line + 4, NULL);
-    if (f)
-        fclose(f);
-    return kib / 1024;
-}
-
 double hz_bench_cpu_s(int pid)
 {
     char path[64], text[1024];

@@ -29,8 +29,6 @@ double hz_bench_executions(struct hz_workflow *workflow, uint32_t total, uint32_
 /* Starts a worker and waits until it is ready: nanoseconds, or 0. *ret_worker: its id. */
 double hz_bench_worker_start(struct hz_workflow *workflow, struct hz_uuid *ret_worker);
 bool hz_bench_worker_stop(const struct hz_uuid *worker);
-/* From /proc/PID/smaps_rollup, MiB; 0 if unreadable. */
-double hz_bench_pss_mib(int pid);
 /* CPU time of the process and of all threads, seconds (/proc/PID/stat). */
 double hz_bench_cpu_s(int pid);
 

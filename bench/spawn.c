@@ -84,9 +84,9 @@ static bool worker_pss(struct hz_bench_pair *ret_pair)
 int main(int argc, char **argv)
 {
     static const struct hz_bench_row rows[] = {
-            {"worker_start", "ms", false, 1.0, HZ_BENCH_RATIO, "bare fork + exit + wait", worker_start, 0, false},
-            {"worker_start_cold", "ms", false, 1.3, HZ_BENCH_RATIO, "fork with segment and filter", worker_start_cold, 0, false},
-            {"worker_pss", "MiB", false, 1.0, HZ_BENCH_OURS, "bare fork", worker_pss, 0, false},
+            {"worker_start", "ms", false, 1.0, HZ_BENCH_RATIO, "bare fork + exit + wait of the zygote's child", worker_start, 0, false},
+            {"worker_start_cold", "ms", false, 1.3, HZ_BENCH_RATIO, "fork with segment, handlers and sandbox", worker_start_cold, 0, false},
+            {"worker_pss", "MiB", false, 1.0, HZ_BENCH_OURS, "bare fork of the zygote", worker_pss, 0, false},
     };
     return hz_bench_main(argc, argv, rows, HZ_COUNT_OF(rows));
 }
