@@ -31,7 +31,7 @@ static char *reserve(struct hz_json *json, size_t room)
         return NULL;
     if (json->capacity - json->len <= room) {
         size_t capacity = HZ_MAX(json->len + room + 1, json->capacity * 2);
-        capacity = HZ_MAX(capacity, (size_t)256);
+        capacity = HZ_MAX(capacity, (size_t)1024);
         char *data = realloc(json->data, capacity);
         if (!data) {
             json->failed = true;

@@ -65,7 +65,6 @@ static void add_own(struct hz_http_request *request, struct MHD_Response *respon
     if (webhook) {
         add_default(response, "Access-Control-Allow-Origin", "*");
         add_default(response, "Content-Security-Policy", "default-src 'self'; frame-ancestors 'self'; object-src 'none'");
-        add_default(response, "X-Frame-Options", "SAMEORIGIN");
     } else {
         const char *origin = request->cors ? MHD_lookup_connection_value(request->mhd, MHD_HEADER_KIND, "Origin") : NULL;
         if (request->match.open)
@@ -78,9 +77,9 @@ static void add_own(struct hz_http_request *request, struct MHD_Response *respon
         add_default(response, "Cache-Control", "no-store");
         MHD_add_response_header(response, "Content-Security-Policy",
                 "default-src 'self'; connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; object-src 'none'; form-action 'self'");
+        MHD_add_response_header(response, "Referrer-Policy", "no-referrer");
     }
     add_default(response, "X-Content-Type-Options", "nosniff");
-    add_default(response, "Referrer-Policy", "no-referrer");
 }
 
 /* Needs request->mhd. False: no memory. */

@@ -21,7 +21,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { ACCEPTS_PER_EVENT = 16, SWEEP_MS = 1000, CONNECTIONS_MAX = 8192, CONNECTIONS_MIN = 64 };
+/* The library clears a connection's whole pool between two requests, so its size is a cost of each request; headers of more than
+ * about half of it are refused (431). */
+enum { POOL_BYTES = 16384, ACCEPTS_PER_EVENT = 16, SWEEP_MS = 1000, CONNECTIONS_MAX = 8192, CONNECTIONS_MIN = 64 };
 
 struct hz_http_shared hz_http_shared;
 
@@ -416,7 +418,7 @@ static struct MHD_Daemon *start_daemon(struct hz_http_server *server)
     return MHD_start_daemon(MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0, NULL, NULL,
             hz_request_handle, server, MHD_OPTION_EXTERNAL_LOGGER, on_message, NULL, MHD_OPTION_NOTIFY_CONNECTION, on_connection, server,
             MHD_OPTION_URI_LOG_CALLBACK, on_uri, server, MHD_OPTION_NOTIFY_COMPLETED, on_completed, server,
-            MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes, NULL, MHD_OPTION_CONNECTION_LIMIT, (unsigned)server->conn_limit,
+            MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes, NULL, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)POOL_BYTES, MHD_OPTION_CONNECTION_LIMIT, (unsigned)server->conn_limit,
             MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)HZ_MAX(hz_http_shared.idle_ms / 1000u, 1u), MHD_OPTION_END);
 }
 
