@@ -1,11 +1,14 @@
 /*
- * stress_doorbell.c - the hunt for lost wake-ups: stress_doorbell SECONDS [--naive].
+ * stress_doorbell.c - the hunt for lost wake-ups: stress_doorbell SECONDS [--naive | --litmus].
  *
  * Two processes play one record to and fro, both ends sleeping as often as they can, with pauses of random length wherever
  * one of them could slip between two steps of the other: between look and announcement, announcement and second look,
  * publication and ring. A sleep that times out although the ring has something is a lost wake-up.
  *
  * --naive is the counter-example: there the waker clears the flag "asleep". It must lose wake-ups, or this hunt finds none.
+ *
+ * --litmus lets both ends make their decisive steps at the same moment, round after round: one announces and looks, the
+ * other publishes and rings. Neither seeing the other is the lost wake-up, and what a missing fence in doorbell.c gives.
  */
 #include "stress.h"
 
@@ -26,6 +29,8 @@
 struct arena {
     _Atomic bool stop;
     _Atomic uint64_t lost;
+    _Alignas(128) _Atomic uint64_t arrived[2][16]; /* litmus: rounds begun by each end, a line each */
+    _Atomic uint64_t seen;                         /* litmus: the last round in which the sleeper saw the record */
     struct hz_doorbell_cell cells[2];
     _Alignas(128) uint8_t rings[2][sizeof(struct hz_ring_shared) + CAPACITY];
 };
@@ -132,6 +137,91 @@ static void play(struct end *end, bool begins, uint64_t deadline)
             (unsigned long long)end->sleeps);
 }
 
+/* Both ends leave this at nearly the same moment; false when the run is over. */
+static bool meet(struct end *end, int which, uint64_t round)
+{
+    atomic_store(&end->arena->arrived[which][0], round);
+    while (atomic_load(&end->arena->arrived[1 - which][0]) < round)
+        if (atomic_load(&end->arena->stop))
+            return false;
+    return true;
+}
+
+/* Some tens or hundreds of nanoseconds, so that every distance between the two ends is met. */
+static void stagger(struct end *end)
+{
+    for (uint64_t i = stress_below(&end->random, stress_below(&end->random, 2) == 0 ? 64 : 1024); i > 0; i--)
+        __asm__ __volatile__("" : : : "memory");
+}
+
+/* One CPU each; where that is refused or there is only one, the hunt is slower, not wrong. */
+static void pin(int which)
+{
+    cpu_set_t allowed, one;
+    CPU_ZERO(&one);
+    STRESS_CHECK(sched_getaffinity(0, sizeof(allowed), &allowed) == 0, "affinity");
+    int nth = 0;
+    for (size_t cpu = 0; cpu < CPU_SETSIZE; cpu++)
+        if (CPU_ISSET(cpu, &allowed) && nth++ == which)
+            CPU_SET(cpu, &one);
+    if (CPU_COUNT(&one) == 1)
+        (void)sched_setaffinity(0, sizeof(one), &one);
+}
+
+/* Two meetings a round: the race, and its result. */
+static void litmus_sleeper(struct end *end)
+{
+    pin(1);
+    for (uint64_t round = 1;; round += 2) {
+        if (!meet(end, 1, round))
+            return;
+        (void)hz_ring_has_data(&end->in); /* as in real life: the tail as it was stays in our cache */
+        stagger(end);
+        hz_doorbell_sleep(&end->bell);
+        bool seen = hz_ring_has_data(&end->in);
+        if (seen)
+            atomic_store(&end->arena->seen, round);
+        if (!meet(end, 1, round + 1))
+            return;
+        struct hz_record record;
+        STRESS_CHECK(hz_ring_peek(&end->in, &record) == HZ_RING_OK, "the record of round %llu", (unsigned long long)round);
+        hz_ring_release(&end->in);
+        hz_ring_release_publish(&end->in);
+        hz_doorbell_awake(&end->bell, true);
+        end->sleeps += !seen;
+    }
+}
+
+static void litmus_waker(struct end *end, uint64_t deadline)
+{
+    uint64_t round = 1, both = 0;
+    pin(0);
+    for (; (round & 1023) != 1 || hz_base_now_ns() < deadline; round += 2) {
+        void *to;
+        while (hz_ring_reserve(&end->out, 1, 8, &to) != HZ_RING_OK)
+            ck_pr_stall();
+        memcpy(to, &round, sizeof(round));
+        hz_ring_commit(&end->out);
+        if (!meet(end, 0, round))
+            break;
+        (void)atomic_load(&end->ringer.cell->epoch);
+        stagger(end);
+        uint64_t rings = end->ringer.rings;
+        hz_ring_publish(&end->out);
+        hz_ringer_ring(&end->ringer);
+        bool rung = end->ringer.rings != rings;
+        if (!meet(end, 0, round + 1))
+            break;
+        bool seen = atomic_load(&end->arena->seen) == round;
+        if (!rung && !seen)
+            atomic_fetch_add(&end->arena->lost, 1);
+        both += rung && seen;
+    }
+    atomic_store(&end->arena->stop, true);
+    end->sleeps = round / 2;
+    printf("%llu rounds, in %llu of them both saw the other\n", (unsigned long long)(round / 2), (unsigned long long)both);
+}
+
 static void open_end(struct end *end, struct arena *arena, int which, int own_wait, int peer_ring, bool naive, uint64_t seed)
 {
     *end = (struct end){.arena = arena, .own_fd = own_wait, .peer_fd = peer_ring, .random = seed, .naive = naive};
@@ -147,7 +237,7 @@ static void open_end(struct end *end, struct arena *arena, int which, int own_wa
 
 int main(int argc, char **argv)
 {
-    bool naive = stress_flag(argc, argv, "--naive");
+    bool naive = stress_flag(argc, argv, "--naive"), litmus = stress_flag(argc, argv, "--litmus");
     uint64_t deadline = stress_deadline(stress_seconds(argc, argv)), seed;
     int wait_fds[2], ring_fds[2];
     signal(SIGPIPE, SIG_IGN);
@@ -165,11 +255,11 @@ int main(int argc, char **argv)
         if (getppid() != parent)
             _exit(1);
         open_end(&end, arena, 1, wait_fds[1], ring_fds[0], naive, seed * 2 + 1);
-        play(&end, false, deadline);
+        litmus ? litmus_sleeper(&end) : play(&end, false, deadline);
         exit(0);
     }
     open_end(&end, arena, 0, wait_fds[0], ring_fds[1], naive, seed | 1);
-    play(&end, true, deadline);
+    litmus ? litmus_waker(&end, deadline) : play(&end, true, deadline);
     int status;
     STRESS_CHECK(waitpid(pid, &status, 0) == pid && status == 0, "the peer ended with status %d", status);
     unsigned long long lost = atomic_load(&arena->lost);

@@ -3,12 +3,15 @@
 #include "shm/segment.h"
 #include "tests/harness.h"
 
+#include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -248,6 +251,37 @@ static void too_many(void)
 HZ_TEST(guard, full_table_refuses_and_takes_again_after_a_removal)
 {
     EXPECT_SURVIVES(too_many);
+}
+
+/* Pages taken out of an allocated object come back as zeros while the file system has room, as a fault when it is full. */
+static void hole_in_a_full_file_system(void)
+{
+    if (unshare(CLONE_NEWNS) != 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0 ||
+            mount("small", "/dev/shm", "tmpfs", 0, "size=512k") != 0)
+        _exit(77);
+    int fd = shm_open("/guard", O_RDWR | O_CREAT | O_EXCL, 0600), other = shm_open("/filler", O_RDWR | O_CREAT | O_EXCL, 0600);
+    CHECK(fd >= 0 && other >= 0 && posix_fallocate(fd, 0, BYTES) == 0);
+    void *mapping = mmap(NULL, BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    volatile uint8_t *base = mapping;
+    CHECK(mapping != MAP_FAILED && hz_guard_install() == 0);
+    int slot = hz_guard_add(mapping, BYTES);
+    base[8192] = 7;
+    CHECK(madvise(mapping, BYTES, MADV_REMOVE) == 0);
+    CHECK(base[8192] == 0 && !hz_guard_poisoned(slot));
+    CHECK(madvise(mapping, BYTES, MADV_REMOVE) == 0);
+    char junk[4096] = {1};
+    while (write(other, junk, sizeof(junk)) > 0) {
+    }
+    CHECK(base[8192] == 0 && hz_guard_poisoned(slot));
+}
+
+HZ_TEST(guard, hole_in_a_full_file_system_is_survived)
+{
+    int status = in_child(hole_in_a_full_file_system);
+    HZ_ASSERT_TRUE(WIFEXITED(status));
+    if (WEXITSTATUS(status) == 77)
+        HZ_SKIP("no right to make a mount namespace");
+    HZ_ASSERT_EQ(WEXITSTATUS(status), 0);
 }
 
 /* The whole way: a manager's ring on a real segment that the worker cuts while records flow. */
