@@ -1,0 +1,38 @@
+/*
+ * validator_meta.c - the schema of schemas, draft-07: what a keyword's value may be. Titles and comments are left out.
+ */
+#include "validator_internal.h"
+
+const char schema_meta_text[] =
+        "{\"$id\":\"http://json-schema.org/draft-07/schema#\",\"definitions\":{"
+        "\"list\":{\"type\":\"array\",\"minItems\":1,\"items\":{\"$ref\":\"#\"}},"
+        "\"count\":{\"type\":\"integer\",\"minimum\":0},"
+        "\"kind\":{\"enum\":[\"array\",\"boolean\",\"integer\",\"null\",\"number\",\"object\",\"string\"]},"
+        "\"texts\":{\"type\":\"array\",\"items\":{\"type\":\"string\"},\"uniqueItems\":true}},"
+        "\"type\":[\"object\",\"boolean\"],\"properties\":{"
+        "\"$id\":{\"type\":\"string\"},\"$schema\":{\"type\":\"string\"},"
+        "\"$ref\":{\"type\":\"string\"},\"$comment\":{\"type\":\"string\"},"
+        "\"title\":{\"type\":\"string\"},\"description\":{\"type\":\"string\"},\"default\":true,"
+        "\"readOnly\":{\"type\":\"boolean\"},\"writeOnly\":{\"type\":\"boolean\"},\"examples\":{\"type\":\"array\",\"items\":true},"
+        "\"multipleOf\":{\"type\":\"number\",\"exclusiveMinimum\":0},\"maximum\":{\"type\":\"number\"},"
+        "\"exclusiveMaximum\":{\"type\":\"number\"},\"minimum\":{\"type\":\"number\"},\"exclusiveMinimum\":{\"type\":\"number\"},"
+        "\"maxLength\":{\"$ref\":\"#/definitions/count\"},\"minLength\":{\"$ref\":\"#/definitions/count\"},"
+        "\"pattern\":{\"type\":\"string\",\"format\":\"regex\"},\"additionalItems\":{\"$ref\":\"#\"},"
+        "\"items\":{\"anyOf\":[{\"$ref\":\"#\"},{\"$ref\":\"#/definitions/list\"}]},"
+        "\"maxItems\":{\"$ref\":\"#/definitions/count\"},\"minItems\":{\"$ref\":\"#/definitions/count\"},"
+        "\"uniqueItems\":{\"type\":\"boolean\"},\"contains\":{\"$ref\":\"#\"},"
+        "\"maxProperties\":{\"$ref\":\"#/definitions/count\"},\"minProperties\":{\"$ref\":\"#/definitions/count\"},"
+        "\"required\":{\"$ref\":\"#/definitions/texts\"},\"additionalProperties\":{\"$ref\":\"#\"},"
+        "\"definitions\":{\"type\":\"object\",\"additionalProperties\":{\"$ref\":\"#\"}},"
+        "\"properties\":{\"type\":\"object\",\"additionalProperties\":{\"$ref\":\"#\"}},"
+        "\"patternProperties\":{\"type\":\"object\",\"additionalProperties\":{\"$ref\":\"#\"},"
+        "\"propertyNames\":{\"format\":\"regex\"}},"
+        "\"dependencies\":{\"type\":\"object\",\"additionalProperties\":{\"anyOf\":[{\"$ref\":\"#\"},"
+        "{\"$ref\":\"#/definitions/texts\"}]}},"
+        "\"propertyNames\":{\"$ref\":\"#\"},\"const\":true,\"enum\":{\"type\":\"array\",\"items\":true},"
+        "\"type\":{\"anyOf\":[{\"$ref\":\"#/definitions/kind\"},{\"type\":\"array\",\"items\":{\"$ref\":\"#/definitions/kind\"},"
+        "\"minItems\":1,\"uniqueItems\":true}]},\"format\":{\"type\":\"string\"},"
+        "\"contentMediaType\":{\"type\":\"string\"},\"contentEncoding\":{\"type\":\"string\"},"
+        "\"if\":{\"$ref\":\"#\"},\"then\":{\"$ref\":\"#\"},\"else\":{\"$ref\":\"#\"},"
+        "\"allOf\":{\"$ref\":\"#/definitions/list\"},\"anyOf\":{\"$ref\":\"#/definitions/list\"},"
+        "\"oneOf\":{\"$ref\":\"#/definitions/list\"},\"not\":{\"$ref\":\"#\"}},\"default\":true}";
