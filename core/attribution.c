@@ -10,7 +10,8 @@
  *   exited while a lane was in a node     node X ended the process
  *   exited otherwise                      ended by itself with code C
  * Accused is one lane: the one whose fault handler ran; without one, the lane that had been in its node the longest. A fault's
- * lane counts in every phase, as expression and host code run on behalf of a node; a silent death only accuses a node itself.
+ * lane counts in every phase, as expression and host code run on behalf of a node; a silent death accuses the lane that had an
+ * execution in hand: inside a node, in its expressions, or between two node runs of it (then the node named is the last one).
  */
 #include "attribution.h"
 
@@ -110,7 +111,7 @@ static const struct hz_cell_copy *accuse(const struct hz_evidence *e, int number
         return accused->phase == HZ_PHASE_IDLE ? NULL : accused;
     for (uint32_t i = 0; i < e->lanes; i++) {
         const struct hz_cell_copy *cell = &e->cells[i];
-        if (cell->phase == HZ_PHASE_NODE && (!accused || cell->entered_ns < accused->entered_ns)) {
+        if (cell->phase != HZ_PHASE_IDLE && cell->execution != 0 && (!accused || cell->entered_ns < accused->entered_ns)) {
             accused = cell;
             *ret_lane = i;
         }

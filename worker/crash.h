@@ -38,6 +38,13 @@ static inline void hz_crash_enter(struct hz_thread *thread, uint32_t node, uint6
 {
     hz_crash_phase(thread, HZ_PHASE_NODE, node, execution);
 }
+/* Node code is over, its execution is still in hand on this thread: node and execution stay named. */
+static inline void hz_crash_host(struct hz_thread *thread)
+{
+    if (__builtin_expect(atomic_load_explicit(&hz_crash_dying, memory_order_relaxed) != 0, 0))
+        hz_crash_wait();
+    atomic_store_explicit(&thread->lane->crash->phase, HZ_PHASE_HOST, memory_order_relaxed);
+}
 static inline void hz_crash_idle(struct hz_thread *thread)
 {
     if (__builtin_expect(atomic_load_explicit(&hz_crash_dying, memory_order_relaxed) != 0, 0))

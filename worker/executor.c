@@ -6,6 +6,7 @@
  */
 #include "executor.h"
 #include "call.h"
+#include "crash.h"
 #include "executor_run.h"
 #include "report.h"
 #include "worker.h"
@@ -442,6 +443,7 @@ bool hz_executor_slice(struct hz_execution *execution, uint32_t runs)
         hz_executor_run(execution, &next, false);
         check_limits(execution);
     }
+    hz_crash_idle(thread);
     if (!hz_executor_settle(execution))
         return false;
     end_account(execution);
@@ -460,6 +462,7 @@ void hz_executor_enter(struct hz_execution *execution)
 void hz_executor_leave(struct hz_execution *execution)
 {
     check_limits(execution);
+    hz_crash_idle(execution->thread);
     if (!hz_executor_settle(execution))
         return;
     end_account(execution);

@@ -218,7 +218,7 @@ int hz_executor_params(struct hz_call *call)
     struct hz_scope scope = scope_of(call);
     hz_crash_phase(call->owner, HZ_PHASE_EXPRESSION, site->index, call->execution->number);
     int r = hz_program_params(call->execution->worker->program, site->index, &scope, values);
-    hz_crash_idle(call->owner);
+    hz_crash_host(call->owner);
     if (r < 0)
         return HZ_ERR_NOMEM;
     call->params = values;
@@ -515,7 +515,7 @@ static void on_timeout(struct hz_thread *thread, struct hz_alarm *alarm)
         hz_thread_call = (call);                                                                                       \
         (rc) = (expression);                                                                                           \
         hz_thread_call = outer_;                                                                                       \
-        hz_crash_idle(thread_);                                                                                        \
+        hz_crash_host(thread_);                                                                                        \
         thread_->now_ns = hz_base_now_ns();                                                                            \
         hz_recorder_add(thread_->lane->recorder, HZ_EVENT_LEAVE, thread_->now_ns, number_, index_, 0, 0);              \
     } while (0)

@@ -131,11 +131,22 @@ HZ_TEST(attribution, kill_minus_nine_from_outside_names_the_node_that_ran_the_lo
     HZ_ASSERT_STR_HAS(d.text, "node \"Suma\"");
 }
 
-HZ_TEST(attribution, between_two_nodes_nobody_is_accused)
+HZ_TEST(attribution, between_two_nodes_the_execution_in_hand_is_accused)
 {
     struct hz_evidence e = died(CLD_KILLED, SIGKILL);
     struct hz_death d;
     e.cells[0].phase = HZ_PHASE_HOST;
+    e.cells[0].execution = 9;
+    hz_attribution_judge(&e, &d);
+    HZ_ASSERT_TRUE(d.crashed);
+    HZ_ASSERT_EQ(d.execution, 9);
+}
+
+HZ_TEST(attribution, without_an_execution_in_hand_nobody_is_accused)
+{
+    struct hz_evidence e = died(CLD_KILLED, SIGKILL);
+    struct hz_death d;
+    e.cells[0].phase = HZ_PHASE_IDLE;
     e.cells[0].execution = 9;
     hz_attribution_judge(&e, &d);
     HZ_ASSERT_FALSE(d.crashed);
