@@ -104,6 +104,19 @@ void hz_flow_file_print(const struct hz_flow_file *file, const struct hz_flow_re
         fprintf(stderr, "%s: and %zu more errors\n", file->path, report->errors - shown);
 }
 
+void hz_flow_file_print_text(const struct hz_flow_file *file, const char *text)
+{
+    size_t id_len = strlen(file->id);
+    fflush(stdout);
+    while (*text) {
+        size_t len = strcspn(text, "\n");
+        bool named = len > id_len && strncmp(text, file->id, id_len) == 0 && text[id_len] == ':';
+        if (len)
+            fprintf(stderr, "%s%s%.*s\n", file->path, named ? "" : ": ", (int)(len - (named ? id_len : 0)), text + (named ? id_len : 0));
+        text += len + (text[len] == '\n');
+    }
+}
+
 json_t *hz_flow_file_json(const struct hz_flow_file *file, const struct hz_flow_report *report)
 {
     json_t *findings = json_array();

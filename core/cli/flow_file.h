@@ -22,6 +22,8 @@ HZ_MUST_CHECK int hz_flow_file_check(const struct hz_flow_file *file, const stru
         struct hz_plan **ret_plan);
 /* The findings on standard error, one a line. */
 void hz_flow_file_print(const struct hz_flow_file *file, const struct hz_flow_report *report);
+/* The same for findings as text, a line each, that name the flow by its id: the file's path goes in its place. */
+void hz_flow_file_print_text(const struct hz_flow_file *file, const char *text);
 /* {file, ok, findings: [{severity, node, property, message, expected, line, column}]}. New reference. */
 json_t *hz_flow_file_json(const struct hz_flow_file *file, const struct hz_flow_report *report);
 /* Each flow of a word of the command line: a file, a folder with flow.json, or a folder of such folders (sorted). Calls fn with a

@@ -24,17 +24,13 @@ struct importing {
     bool wrong, failed;
 };
 
-/* Takes the sentence's text. */
-static void refuse(struct importing *importing, const struct hz_flow_file *file, const char *sentence, bool invalid)
+static void refuse(struct importing *importing, const struct hz_flow_file *file, const char *sentences, bool invalid)
 {
     if (invalid)
         importing->wrong = true;
     else
         importing->failed = true;
-    if (strstr(sentence, file->path))
-        hz_cli_error(HZ_EXIT_FAILED, "%s", sentence);
-    else
-        hz_cli_error(HZ_EXIT_FAILED, "%s: %s", file->path, sentence);
+    hz_flow_file_print_text(file, sentences);
 }
 
 static void done(struct importing *importing, const struct hz_flow_file *file, const char *version)

@@ -22,7 +22,6 @@
 enum { DATA_DEPTH = 500, INPUT_MAX = 64 << 20, SECONDS_MAX = 2000000 };
 
 static struct { /* main thread; `lost` is written by the shard's thread and read after it has ended */
-    const struct hz_config *config;
     struct hz_flow_file file;
     char *data;
     size_t data_len;
@@ -148,7 +147,7 @@ static int check(void)
 {
     struct hz_flow_report report;
     struct hz_plan *plan = NULL;
-    int err = hz_flow_file_check(&run.file, run.config, &report, &plan), code = 0;
+    int err = hz_flow_file_check(&run.file, NULL, &report, &plan), code = 0; /* scripts are checked when it is stored */
     hz_flow_file_print(&run.file, &report);
     if (err == HZ_EFORMAT)
         code = HZ_EXIT_USAGE;
@@ -174,8 +173,9 @@ static void submit(void)
     if (!err)
         err = hz_workflows_get(id, NULL, &workflow, &text);
     if (err) {
-        end(hz_cli_error(err == HZ_EFORMAT ? HZ_EXIT_USAGE : HZ_EXIT_FAILED, "%s", text && *text ? text : hz_err_last()));
+        hz_flow_file_print_text(&run.file, text && *text ? text : hz_err_last());
         free(text);
+        end(err == HZ_EFORMAT ? HZ_EXIT_USAGE : HZ_EXIT_FAILED);
         return;
     }
     free(text);
@@ -259,7 +259,6 @@ static int run_flow(struct hz_config *config)
     int code = parse_first();
     if (code)
         return code;
-    run.config = config;
     if (hz_supervisor_listen_lines(on_line, NULL))
         return hz_cli_error(HZ_EXIT_FAILED, "%s", hz_err_last());
     code = hz_once_run(config, started, NULL);
