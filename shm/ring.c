@@ -82,10 +82,11 @@ void hz_ring_abort(struct hz_ring *ring)
 
 bool hz_ring_look_(struct hz_ring *ring)
 {
+    HZ_ASSERT(ring->peer == ring->index); /* all that is known is read, so one comparison says all about the new tail */
     uint64_t tail = atomic_load_explicit(&ring->shared->tail, memory_order_acquire);
     ring->looked = true;
-    ring->gained = tail - ring->peer;
-    if ((tail & 7) != 0 || tail - ring->index > ring->capacity || ring->gained > ring->capacity) {
+    ring->gained = tail - ring->index;
+    if ((tail & 7) != 0 || ring->gained > ring->capacity) { /* a tail that went back gained nearly 2^64 */
         ring->poisoned = true;
         return false;
     }

@@ -13,6 +13,7 @@
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -235,6 +236,23 @@ static void signal_from_outside(void)
 HZ_TEST(guard, signal_that_somebody_sent_kills_by_sigbus)
 {
     int status = in_child(signal_from_outside);
+    HZ_ASSERT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == SIGBUS);
+}
+
+/* Somebody sends the signal and says an address inside a mapping: no fault, so nothing is replaced. */
+static void forged_address(void)
+{
+    int fd;
+    uint8_t *base = map(&fd);
+    CHECK(hz_guard_install() == 0 && hz_guard_add(base, BYTES) >= 0);
+    siginfo_t info = {.si_signo = SIGBUS, .si_code = SI_QUEUE};
+    info.si_addr = base;
+    syscall(SYS_rt_tgsigqueueinfo, getpid(), gettid(), SIGBUS, &info);
+}
+
+HZ_TEST(guard, forged_signal_with_an_address_of_ours_kills_by_sigbus)
+{
+    int status = in_child(forged_address);
     HZ_ASSERT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == SIGBUS);
 }
 

@@ -335,6 +335,7 @@ static void expect_poison(void)
 
 HZ_TEST(ring, tail_beyond_the_capacity_poisons)
 {
+    set_word(0, UINT64_C(1) << 32 | 8); /* were the tail believed, this would be a record */
     atomic_store(&shared()->tail, CAPACITY + 8);
     expect_poison();
 }
@@ -342,7 +343,7 @@ HZ_TEST(ring, tail_beyond_the_capacity_poisons)
 HZ_TEST(ring, tail_that_is_no_multiple_of_8_poisons)
 {
     set_word(0, UINT64_C(1) << 32 | 4);
-    atomic_store(&shared()->tail, 12);
+    atomic_store(&shared()->tail, 20);
     expect_poison();
 }
 
@@ -351,6 +352,7 @@ HZ_TEST(ring, tail_that_goes_back_poisons)
     HZ_ASSERT_EQ(put(1, 8, 1), HZ_RING_OK);
     hz_ring_publish(&out);
     expect_record(1, 8, 1);
+    set_word(16, UINT64_C(1) << 32 | 8);
     atomic_store(&shared()->tail, 8);
     expect_poison();
 }
@@ -363,6 +365,7 @@ HZ_TEST(ring, tail_that_takes_unread_records_back_poisons)
     expect_record(1, 8, 1);
     atomic_store(&shared()->tail, 24);
     expect_record(1, 8, 1); /* was known to be there */
+    set_word(32, UINT64_C(1) << 32 | 8);
     expect_poison();
 }
 
@@ -406,6 +409,7 @@ HZ_TEST(ring, wrap_marker_of_another_length_poisons)
 {
     in.index = in.published = in.peer = CAPACITY - 64;
     set_word(CAPACITY - 64, WRAP | 48);
+    set_word(0, UINT64_C(1) << 32 | 8); /* were it believed, this would be next */
     atomic_store(&shared()->tail, CAPACITY + 64);
     expect_poison();
 }
@@ -414,6 +418,7 @@ HZ_TEST(ring, wrap_marker_beyond_the_tail_poisons)
 {
     in.index = in.published = in.peer = CAPACITY - 64;
     set_word(CAPACITY - 64, WRAP | 56);
+    set_word(0, UINT64_C(1) << 32 | 8);
     atomic_store(&shared()->tail, CAPACITY - 32);
     expect_poison();
 }
