@@ -175,7 +175,7 @@ void hz_attribution_judge(const struct hz_evidence *evidence, struct hz_death *r
         death.execution = cell->execution;
         name_node(evidence->plan, cell->node, death.node_name);
     }
-    if (ours && evidence->intent == HZ_INTENT_POISON)
+    if (evidence->intent == HZ_INTENT_POISON) /* also when it ended before our signal came */
         snprintf(death.text, sizeof death.text, "%s: %s", hz_intent_text(evidence->intent), evidence->poison ? evidence->poison : "?");
     else if (ours || death.expected)
         snprintf(death.text, sizeof death.text, "%s",

@@ -57,6 +57,8 @@ static int send_execute(struct hz_execution *e, struct hz_worker *w)
 {
     struct hz_msg_execute message = {.execution = e->number, .id = e->id, .deadline_ns = e->deadline_ns, .node = HZ_NO_NODE,
             .attempt = e->attempt, .data_len = (uint32_t)e->input_len};
+    if (!e->caller.finished && e->workflow->durability == HZ_DURABILITY_NONE)
+        message.reserved = HZ_EXECUTE_NO_RESULT; /* nobody would read it */
     struct hz_part parts[] = {{&message, sizeof message}, {e->input, e->input_len}};
     return hz_worker_send(w, HZ_MSG_EXECUTE, parts, HZ_COUNT_OF(parts));
 }

@@ -34,7 +34,7 @@ struct hz_spawn_job {
     struct hz_mail mail;
     struct hz_spawn_job *next;
     struct hz_shard *from;
-    enum hz_zygote_kind kind;
+    unsigned kind;
     struct hz_spawn_request request;
     int fds[3];
     unsigned hold;
@@ -50,7 +50,7 @@ struct queue {
 };
 
 struct zygote {
-    enum hz_zygote_kind kind;
+    unsigned kind;
     int32_t pid; /* 0: none */
     int fd;
     uv_poll_t *poll; /* heap: libuv closes late */
@@ -63,13 +63,13 @@ struct zygote {
 
 static struct {
     const struct hz_config *config;
-    struct zygote zygotes[HZ_ZYGOTE_KINDS];
+    struct zygote zygotes[HZ_SPAWNER_KINDS];
     uint64_t requests;
     _Atomic uint64_t starts; /* written by the main thread, read by anybody */
     bool open;
 } spawner;
 
-static const char *const kind_names[] = {"base", "net", "js"};
+static const char *const kind_names[HZ_SPAWNER_KINDS] = {"base", "net", "js"};
 
 static void put(struct queue *queue, struct hz_spawn_job *job)
 {
@@ -314,9 +314,9 @@ static void run_ask(struct hz_mail *mail)
         pump(z);
 }
 
-int hz_spawner_ask(enum hz_zygote_kind kind, const struct hz_spawn_request *request, const int fds[3], hz_spawned_fn *fn, void *arg)
+int hz_spawner_ask(unsigned kind, const struct hz_spawn_request *request, const int fds[3], hz_spawned_fn *fn, void *arg)
 {
-    HZ_ASSERT(kind < HZ_ZYGOTE_KINDS && hz_shard_self() != NULL);
+    HZ_ASSERT(kind < HZ_SPAWNER_KINDS && hz_shard_self() != NULL);
     struct hz_spawn_job *job = calloc(1, sizeof *job);
     if (!job)
         return hz_err_set(HZ_ENOMEM, "starting a worker");
@@ -337,8 +337,8 @@ int hz_spawner_init(const struct hz_config *config)
     HZ_ASSERT(!spawner.open && hz_shard_self() == hz_shard_main());
     memset(&spawner, 0, sizeof spawner);
     spawner.config = config;
-    for (int i = 0; i < HZ_ZYGOTE_KINDS; i++)
-        spawner.zygotes[i].kind = (enum hz_zygote_kind)i;
+    for (unsigned i = 0; i < HZ_SPAWNER_KINDS; i++)
+        spawner.zygotes[i].kind = i;
     spawner.open = true;
     return 0;
 }
@@ -348,7 +348,7 @@ void hz_spawner_fini(void)
     if (!spawner.open)
         return;
     spawner.open = false;
-    for (int i = 0; i < HZ_ZYGOTE_KINDS; i++) {
+    for (unsigned i = 0; i < HZ_SPAWNER_KINDS; i++) {
         struct zygote *z = &spawner.zygotes[i];
         hz_timer_cancel(timers(), &z->again);
         end_zygote(z, "ended");

@@ -126,6 +126,8 @@ static void on_spawned(void *arg, int32_t pid, const char *error)
     hz_worker_publish(w);
     if (w->kill_when_known)
         hz_reaper_kill(w);
+    else if (w->early_ready)
+        hz_worker_on_ready(w);
 }
 
 /* A worker object with segment and doorbells, without process and flow. */
@@ -168,6 +170,7 @@ static void unmake(struct hz_worker *w)
 
 static int ask_process(struct hz_worker *w, enum hz_zygote_kind kind)
 {
+    _Static_assert(HZ_ZYGOTE_KINDS == HZ_SPAWNER_KINDS, "kinds of zygotes");
     const struct hz_config *config = w->yard->config;
     struct hz_spawn_request request = {.magic = HZ_SPAWN_MAGIC, .version = HZ_LAYOUT_VERSION, .threads = w->link.segment.geometry.lanes,
             .caps = w->workflow ? w->workflow->plan->caps : 0, .manager_pid = (uint32_t)getpid(), .geometry = w->link.segment.geometry,

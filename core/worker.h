@@ -99,7 +99,7 @@ struct hz_worker {
     uv_poll_t *exit_poll, *bell_poll, *port_poll;
     int port_fd;
     /* state */
-    bool warm, ready, stopping, killed, draining, may_exit, hot, dirty, blocked, buried;
+    bool warm, ready, early_ready, stopping, killed, draining, may_exit, hot, dirty, blocked, buried;
     enum hz_intent intent;
     uint64_t intent_execution; /* number of the one whose deadline or cancellation it is */
     char user[64], fatal[512], replaces[HZ_UUID_TEXT];
@@ -165,6 +165,7 @@ void hz_worker_release(struct hz_worker *w);      /* descriptors, timers, segmen
 void hz_worker_tell_waiters(struct hz_worker *w, const char *error, bool stopped, enum hz_stop_how how);
 void hz_worker_stillborn(struct hz_worker *w, const char *error, bool spawn_lost); /* there never was a process */
 void hz_worker_on_message(void *worker, const struct hz_msg *msg, bool lossy); /* hz_link_fn */
+void hz_worker_on_ready(struct hz_worker *w);
 void hz_worker_answer(struct hz_worker *w, const struct hz_msg *msg);
 void hz_worker_fail_requests(struct hz_worker *w, const char *error);
 void hz_worker_exited(struct hz_worker *w, int code, int status);        /* reaper.c */

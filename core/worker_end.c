@@ -208,6 +208,7 @@ void hz_worker_poison(struct hz_worker *w, const char *reason)
         return;
     hz_link_poison(&w->link, reason);
     HZ_LOG(WARN, "worker %s: poisoned: %s", w->info.id_text, reason);
+    w->intent = HZ_INTENT_POISON;
     hz_worker_kill(w, HZ_INTENT_POISON, 0);
     hz_worker_set_status(w, HZ_WORKER_ERROR);
 }

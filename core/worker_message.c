@@ -12,11 +12,15 @@
 #include <stdio.h>
 #include <string.h>
 
-static void on_ready(struct hz_worker *w, const struct hz_msg_ready *ready)
+/* Pid and count in the record are claims, and nobody needs them. */
+void hz_worker_on_ready(struct hz_worker *w)
 {
-    (void)ready; /* pid and count are claims, and nobody needs them: we know the pid */
     if (w->ready)
         return;
+    if (w->spawning) { /* it was faster than the mail that says who it is: nobody shall see it without its pid */
+        w->early_ready = true;
+        return;
+    }
     char line[512];
     const char *id = w->info.id_text;
     w->ready = true;
@@ -91,7 +95,7 @@ void hz_worker_on_message(void *worker, const struct hz_msg *msg, bool lossy)
     }
     switch ((enum hz_msg_type)msg->type) {
     case HZ_MSG_READY:
-        on_ready(w, msg->body);
+        hz_worker_on_ready(w);
         break;
     case HZ_MSG_FATAL:
         on_fatal(w, msg);
