@@ -140,13 +140,13 @@ bool schema_rule_unique(const struct schema_rule_input *in)
         items[i] = (struct hashed){hash_value(hz_at(in->data, i), 0), i};
     qsort(items, count, sizeof *items, compare_hashed);
     size_t first = SIZE_MAX, second = SIZE_MAX;
-    for (size_t i = 0; i < count; i++) { /* equal hashes lie together; hardly ever more than a few */
-        for (size_t k = i + 1; k < count && items[k].hash == items[i].hash; k++) {
+    for (size_t i = 0; i < count; i++) { /* equal hashes lie together, by index */
+        for (size_t k = i + 1; k < count && items[k].hash == items[i].hash && items[k].index < second; k++) {
             if (++in->check->steps > SCHEMA_MAX_STEPS) {
                 in->check->failure = "la validación necesita demasiados pasos";
                 break;
             }
-            if (items[k].index < second && hz_equal(hz_at(in->data, items[i].index), hz_at(in->data, items[k].index))) {
+            if (hz_equal(hz_at(in->data, items[i].index), hz_at(in->data, items[k].index))) {
                 first = items[i].index;
                 second = items[k].index;
                 break;
