@@ -1,4 +1,4 @@
-"""The HTTP nodes in a served flow: security, CORS, redirect, fixed answer, proxy, downloads, http_request, cache, validator."""
+"""The HTTP nodes in served flows: security, CORS, redirect, fixed answer, proxy, downloads; request, cache and validator."""
 import base64
 import hashlib
 import hmac
@@ -75,7 +75,8 @@ class Webhook(hz.Case):
         return server
 
     def ask(self, server, method, path, body=None, **headers):
-        return hz.request(server.port, method, path, body, {key.replace("_", "-"): value for key, value in headers.items()})
+        named = {key.replace("_", "-"): value for key, value in headers.items()}
+        return hz.request(server.port, method, path, body, named)
 
     def test_security_comes_first(self):
         server = self.serve(
@@ -104,10 +105,11 @@ class Webhook(hz.Case):
                          (400, {"error": "Autenticación fallida", "responseTime": 30000, "responseCode": 506}))
 
     def test_cors_headers_are_on_every_answer(self):
-        server = self.serve(flow("origen", "post", advancedOptions=True, enableCors=True, corsOrigin="https://a.example"))
+        origin = "https://a.example"
+        server = self.serve(flow("origen", "post", advancedOptions=True, enableCors=True, corsOrigin=origin))
         for method, status in (("OPTIONS", 204), ("POST", 200)):
             answer = self.ask(server, method, "/origen", {} if method == "POST" else None)
-            self.assertEqual((answer.status, answer.headers["access-control-allow-origin"]), (status, "https://a.example"))
+            self.assertEqual((answer.status, answer.headers["access-control-allow-origin"]), (status, origin))
             self.assertEqual(answer.headers["access-control-allow-methods"], "GET,POST,PUT,DELETE,OPTIONS")
 
     def test_fixed_answer(self):
@@ -119,7 +121,8 @@ class Webhook(hz.Case):
 
     def test_proxy_forwards_and_hands_the_answer_back(self):
         server = self.serve(
-            flow("reenvia", "post", advancedOptions=True, enableProxy=True, proxyUrl=f"http://127.0.0.1:{self.peer_port}/base"))
+            flow("reenvia", "post", advancedOptions=True, enableProxy=True,
+                 proxyUrl=f"http://127.0.0.1:{self.peer_port}/base"))
         answer = self.ask(server, "POST", "/reenvia?q=a%20b", {"n": 1}, x_keep="si")
         self.assertEqual(answer.status, 200, answer)
         self.assertEqual(answer.headers["x-peer"], "yes")
@@ -132,7 +135,8 @@ class Webhook(hz.Case):
         server = self.serve(flow("baja", answer={"response": "a;b\n", "contentType": "text/csv", "isFile": True,
                                                  "nameFile": "datos.csv", "header": '{"X-Uno": "1"}'}))
         answer = self.ask(server, "GET", "/baja")
-        self.assertEqual((answer.status, answer.headers["content-type"], answer.text), (200, "text/csv; charset=utf-8", "a;b\n"))
+        self.assertEqual((answer.status, answer.headers["content-type"], answer.text),
+                         (200, "text/csv; charset=utf-8", "a;b\n"))
         self.assertEqual(answer.headers["content-disposition"], 'attachment; filename="datos.csv"')
         self.assertEqual(answer.headers["x-uno"], "1")
 
@@ -148,7 +152,8 @@ class Webhook(hz.Case):
         fetch = made.node("http_request", "Pide", type="post", url=peer + "/{{Entrada.data.body.n}}", body='{"m": 2}')
         hit = made.node("http_response", "Acierto", status=200, response="{{input.data}}")
         made.chain(start, "init", entry, "response", body, "output", valid)
-        made.link(valid, "invalid", made.node("http_response", "Invalido", status=422, response="{{input.data.errors}}"))
+        wrong = made.node("http_response", "Invalido", status=422, response="{{input.data.errors}}")
+        made.link(valid, "invalid", wrong)
         made.link(valid, "valid", cache, "get")
         made.link(cache, "noExist", fetch)
         made.link(fetch, "response", cache, "set")
