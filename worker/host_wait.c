@@ -260,6 +260,7 @@ static void on_poll(uv_poll_t *poll, int status, int uv_events)
 static void on_timer(uv_timer_t *timer)
 {
     hz_watch *watch = timer->data;
+    uv_stop(timer->loop); /* timers fire before the loop polls: what fn posts must not wait behind a poll that blocks */
     watch->fn(watch->arg, 0);
 }
 

@@ -41,7 +41,11 @@ static void refuse(const char *file, const char *reason)
     size_t len = strlen(file);
     if (strncmp(reason, file, len) == 0 && strncmp(reason + len, ": ", 2) == 0)
         reason += len + 2;
-    hz_value *text = hz_value_string(reason, strlen(reason)); /* a reason may quote bytes of the file */
+    static const char tail[] = ": refused"; /* of the error's code; here that goes without saying */
+    len = strlen(reason);
+    if (len > sizeof(tail) && strcmp(reason + len - (sizeof(tail) - 1), tail) == 0)
+        len -= sizeof(tail) - 1;
+    hz_value *text = hz_value_string(reason, len); /* a reason may quote bytes of the file */
     (void)json_array_append_new(refused, json_pack("{s:s, s:O}", "file", file, "reason", hz_value_json(text)));
     hz_value_unref(text);
 }

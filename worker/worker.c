@@ -46,9 +46,11 @@ static void on_bell(uv_poll_t *poll, int status, int events)
     worker->rung = true;
 }
 
+/* Waking was all: the turn looks at the alarms. A timer that is due already fires before the loop polls, and would then
+ * let it block for ever: uv_stop() makes that poll return at once. */
 static void on_alarm(uv_timer_t *timer)
 {
-    (void)timer; /* waking was all: the turn looks at the alarms */
+    uv_stop(timer->loop);
 }
 
 static void on_wake(uv_async_t *async)
