@@ -2,8 +2,8 @@
  * bench.c - the frame of the benchmark programs. Not a benchmark itself; knows nothing of what is measured.
  *
  * The two CPUs of a virtual machine move apart and together by themselves (a cache line's round trip takes 28, 64 or
- * 307 ns on the same host within minutes). A row that depends on it is probed before and after every run; runs whose two
- * probes differ are repeated, and the median is taken over the largest group of runs at the same distance.
+ * 307 ns on the same host within minutes). A row that depends on it is probed before and after every run; runs whose
+ * two probes differ are repeated, and the median is taken over the largest group of runs at the same distance.
  */
 #include "bench.h"
 
@@ -20,9 +20,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define ALIKE 1.30        /* two distances within this factor are the same distance */
-#define MOST_TRIES 4u     /* per run that was wanted */
-#define MOST_RUNS 64u
+#define ALIKE      1.30 /* two distances within this factor are the same distance */
+#define MOST_TRIES 4u   /* per run that was wanted */
+#define MOST_RUNS  64u
 
 static char skip_text[256];
 
@@ -134,7 +134,7 @@ struct probe {
     _Alignas(128) _Atomic uint32_t ping;
     _Alignas(128) _Atomic uint32_t pong;
 };
-#define PROBE_TURNS 2000u
+#define PROBE_TURNS  2000u
 #define PROBE_BURSTS 9u
 
 static void probe_peer(void *arg)

@@ -1,8 +1,9 @@
 /*
  * bench.h - what every benchmark program shares: pinning, timing, medians, the distance of the two CPUs, printing.
  *
- * A row compares ours with a reference measured in the same run. A program registers its rows and calls hz_bench_main();
- * `program [--json] [NAME...]` runs the named rows (all without names) and prints a table or one JSON object a line:
+ * A row compares ours with a reference measured in the same run. A program registers its rows and calls
+ * hz_bench_main(); `program [--json] [NAME...]` runs the named rows (all without names) and prints a table or one JSON
+ * object a line:
  * {"name","ours","reference","ratio","unit","better","reach","runs"}.
  */
 #ifndef HZ_BENCH_H
@@ -27,8 +28,8 @@ struct hz_bench_row {
     const char *reference; /* what the reference is, for the table */
     /* One run. False: this host cannot do it, or the run failed (hz_bench_skip() says why). */
     bool (*run)(struct hz_bench_pair *ret_pair);
-    unsigned runs;      /* 0: HZ_BENCH_RUNS */
-    bool two_cpus;      /* depends on the distance of two CPUs: probe before and after each run, compare like with like */
+    unsigned runs; /* 0: HZ_BENCH_RUNS */
+    bool two_cpus; /* depends on the distance of two CPUs: probe before and after each run, compare like with like */
 };
 #define HZ_BENCH_RUNS 7u
 

@@ -1,8 +1,10 @@
 /*
- * ring.c - throughput of the ring between two processes, each pinned to a CPU, against rings and copies of the same run.
+ * ring.c - throughput of the ring between two processes, each pinned to a CPU, against rings and copies of the same
+ * run.
  *
- * Ours always runs with every check on: the consumer is the manager's (header checked, payload copied out, then released).
- * All rings have the default size of a worker's result ring, 64 KiB of records; references get the same bytes.
+ * Ours always runs with every check on: the consumer is the manager's (header checked, payload copied out, then
+ * released). All rings have the default size of a worker's result ring, 64 KiB of records; references get the same
+ * bytes.
  */
 #include "bench.h"
 #include "shm/ring_inline.h"
@@ -14,18 +16,18 @@
 #include <sys/mman.h>
 
 #define RING_BYTES (UINT64_C(64) << 10)
-#define BATCH 64u /* records a publication, and records a visit of the consumer */
-#define RECORD 64u
-#define RECORDS UINT64_C(6000000)
-#define SLOTS (RING_BYTES / RECORD)
+#define BATCH      64u /* records a publication, and records a visit of the consumer */
+#define RECORD     64u
+#define RECORDS    UINT64_C(6000000)
+#define SLOTS      (RING_BYTES / RECORD)
 
 struct entry {
     uint64_t words[RECORD / 8];
 };
 
-/* What both processes see. The producer begins when the consumer is there; the consumer takes the time. All rings of a run
- * use the same pages, one after the other: where a page lives (which socket, which slice of the cache) changes the speed of
- * the same code threefold. */
+/* What both processes see. The producer begins when the consumer is there; the consumer takes the time. All rings of a
+ * run use the same pages, one after the other: where a page lives (which socket, which slice of the cache) changes the
+ * speed of the same code threefold. */
 struct arena {
     _Atomic uint32_t ready;
     _Alignas(128) ck_ring_t ck;
@@ -55,7 +57,8 @@ static void wait_ready(void)
         ck_pr_stall();
 }
 
-/* Runs producer in a child on the second CPU and consumer here on the first; records a second, 0 if the child failed. */
+/* Runs producer in a child on the second CPU and consumer here on the first; records a second, 0 if the child failed.
+ */
 static double race(void (*producer)(void *arg), void *producer_arg, bool (*consumer)(void *arg), void *consumer_arg,
         double records)
 {
@@ -291,14 +294,34 @@ static bool run_4096(struct hz_bench_pair *ret_pair)
 int main(int argc, char **argv)
 {
     static const struct hz_bench_row rows[] = {
-            {.name = "ring_64_batch", .unit = "M records/s", .higher_is_better = true, .reach = 1.0,
-                    .reference = "ck_ring by value", .run = run_batch, .two_cpus = true},
-            {.name = "ring_64_single", .unit = "M records/s", .higher_is_better = true, .reach = 0.75,
-                    .reference = "ck_ring by value", .run = run_single, .two_cpus = true},
-            {.name = "ring_64_slots", .unit = "M records/s", .higher_is_better = true, .reach = 0.8,
-                    .reference = "fastest ring of fixed slots (Lamport, cached index)", .run = run_slots, .two_cpus = true},
-            {.name = "ring_4096", .unit = "GB/s", .higher_is_better = true, .reach = 0.6,
-                    .reference = "memcpy out of the peer's cache", .run = run_4096, .two_cpus = true},
+            {.name = "ring_64_batch",
+                    .unit = "M records/s",
+                    .higher_is_better = true,
+                    .reach = 1.0,
+                    .reference = "ck_ring by value, both of 64 KiB",
+                    .run = run_batch,
+                    .two_cpus = true},
+            {.name = "ring_64_single",
+                    .unit = "M records/s",
+                    .higher_is_better = true,
+                    .reach = 0.75,
+                    .reference = "ck_ring by value, both of 64 KiB",
+                    .run = run_single,
+                    .two_cpus = true},
+            {.name = "ring_64_slots",
+                    .unit = "M records/s",
+                    .higher_is_better = true,
+                    .reach = 0.8,
+                    .reference = "fastest ring of fixed slots (Lamport, cached index) of 64 KiB",
+                    .run = run_slots,
+                    .two_cpus = true},
+            {.name = "ring_4096",
+                    .unit = "GB/s",
+                    .higher_is_better = true,
+                    .reach = 0.6,
+                    .reference = "memcpy out of the peer's cache",
+                    .run = run_4096,
+                    .two_cpus = true},
     };
     return hz_bench_main(argc, argv, rows, HZ_COUNT_OF(rows));
 }

@@ -2,8 +2,8 @@
  * rtt.c - round trips between two processes through the whole path (encode, ring, dispatch, ring, decode), awake and
  * asleep; what a parked worker costs; records over the metrics ring; results while the metrics ring overflows.
  *
- * A segment of the default size between a "manager" (this process, which trusts nobody) and a "worker" (a child), wired as
- * the real ones are: hz_stream_* with doorbells at both ends.
+ * A segment of the default size between a "manager" (this process, which trusts nobody) and a "worker" (a child), wired
+ * as the real ones are: hz_stream_* with doorbells at both ends.
  */
 #include "bench.h"
 #include "shm/ring_inline.h"
@@ -21,9 +21,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#define AWAKE_TURNS 200000u
+#define AWAKE_TURNS  200000u
 #define ASLEEP_TURNS 4000u
-#define SPINS 200u /* looks before a sleep */
+#define SPINS        200u /* looks before a sleep */
 
 struct link {
     struct hz_segment segment; /* the manager's view; inherited by the child, which makes its own of the same pages */
@@ -40,7 +40,8 @@ static bool link_open(struct link *link)
     if (hz_segment_create(&link->segment, "benchrtt", &id, &geometry, &link->fd) != 0)
         return hz_bench_skip("%s", hz_err_last());
     (void)hz_segment_unlink(link->segment.name);
-    if (hz_doorbell_pair(&link->down_wait, &link->down_ring) != 0 || hz_doorbell_pair(&link->up_wait, &link->up_ring) != 0)
+    if (hz_doorbell_pair(&link->down_wait, &link->down_ring) != 0 ||
+            hz_doorbell_pair(&link->up_wait, &link->up_ring) != 0)
         return hz_bench_skip("no doorbells");
     return true;
 }
@@ -173,9 +174,9 @@ static void send_shutdown(struct end *end)
 
 struct worker_options {
     const struct link *link;
-    bool spin_only;    /* never sleeps */
+    bool spin_only; /* never sleeps */
     unsigned spins;
-    bool flood;        /* pushes metrics records whenever it has nothing else to do */
+    bool flood; /* pushes metrics records whenever it has nothing else to do */
 };
 
 /* A record of the usual size on the metrics ring. */
@@ -423,7 +424,7 @@ static bool run_parked(struct hz_bench_pair *ret_pair)
 
 /* ## Metrics records: as many as go, none lost on purpose, against the same records over a socket pair */
 
-#define METRICS UINT64_C(2000000)
+#define METRICS        UINT64_C(2000000)
 #define SOCKET_RECORDS UINT64_C(200000)
 
 static void metrics_worker(void *arg)
@@ -509,15 +510,32 @@ static bool run_metrics(struct hz_bench_pair *ret_pair)
 int main(int argc, char **argv)
 {
     static const struct hz_bench_row rows[] = {
-            {.name = "rtt_awake", .unit = "ns", .reach = 2.5, .reference = "two-line cache ping-pong", .run = run_awake,
+            {.name = "rtt_awake",
+                    .unit = "ns",
+                    .reach = 2.5,
+                    .reference = "two-line cache ping-pong",
+                    .run = run_awake,
                     .two_cpus = true},
-            {.name = "rtt_asleep", .unit = "us", .reach = 1.2, .reference = "eventfd + epoll ping-pong", .run = run_asleep,
+            {.name = "rtt_asleep",
+                    .unit = "us",
+                    .reach = 1.2,
+                    .reference = "eventfd + epoll ping-pong",
+                    .run = run_asleep,
                     .two_cpus = true},
             {.name = "parked_cpu", .unit = "us/s", .reach = 100, .reach_of = HZ_BENCH_OURS, .run = run_parked},
-            {.name = "metrics_records", .unit = "M records/s", .higher_is_better = true, .reach = 5,
-                    .reference = "the same records over a socket pair", .run = run_metrics, .two_cpus = true},
-            {.name = "metrics_flood", .unit = "ns", .reach = 3, .reference = "the same round trip without the flood",
-                    .run = run_flood, .two_cpus = true},
+            {.name = "metrics_records",
+                    .unit = "M records/s",
+                    .higher_is_better = true,
+                    .reach = 5,
+                    .reference = "the same records over a socket pair",
+                    .run = run_metrics,
+                    .two_cpus = true},
+            {.name = "metrics_flood",
+                    .unit = "ns",
+                    .reach = 3,
+                    .reference = "the same round trip without the flood",
+                    .run = run_flood,
+                    .two_cpus = true},
     };
     return hz_bench_main(argc, argv, rows, HZ_COUNT_OF(rows));
 }

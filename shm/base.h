@@ -6,16 +6,16 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define HZ_MUST_CHECK __attribute__((warn_unused_result))
-#define HZ_PRINTF(fmt, args) __attribute__((format(printf, fmt, args)))
-#define HZ_NORETURN __attribute__((noreturn))
-#define HZ_UNUSED __attribute__((unused))
-#define HZ_CACHE_LINE 64u
-#define HZ_ALIGN_UP(n, a) (((n) + ((a)-1)) & ~((a)-1))
-#define HZ_COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
+#define HZ_MUST_CHECK                      __attribute__((warn_unused_result))
+#define HZ_PRINTF(fmt, args)               __attribute__((format(printf, fmt, args)))
+#define HZ_NORETURN                        __attribute__((noreturn))
+#define HZ_UNUSED                          __attribute__((unused))
+#define HZ_CACHE_LINE                      64u
+#define HZ_ALIGN_UP(n, a)                  (((n) + ((a)-1)) & ~((a)-1))
+#define HZ_COUNT_OF(array)                 (sizeof(array) / sizeof((array)[0]))
 #define HZ_CONTAINER_OF(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
-#define HZ_MIN(a, b) ((a) < (b) ? (a) : (b))
-#define HZ_MAX(a, b) ((a) > (b) ? (a) : (b))
+#define HZ_MIN(a, b)                       ((a) < (b) ? (a) : (b))
+#define HZ_MAX(a, b)                       ((a) > (b) ? (a) : (b))
 
 /* Assertions state what we promised ourselves and stay on in release; bytes from others are checked, never asserted. */
 HZ_NORETURN void hz_base_assert_failed(const char *expr, const char *file, int line, const char *func);

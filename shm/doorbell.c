@@ -2,15 +2,14 @@
  * doorbell.c - sleep and wake across processes. Runs in both; hides which kernel object carries the ring.
  *
  * Proof that no wake-up is lost. Sleeper: (S1) store an odd epoch, (F) full fence, (S2) look at the rings, then wait.
- * Producer: (P1) publish a record, (F) full fence, (P2) load the epoch. Both fences order a store before a load, so it is
- * impossible that S2 misses P1's record and P2 misses S1's epoch (store buffering). Hence either the sleeper sees the
- * record and does not wait, or the producer sees the odd epoch and writes the descriptor, whose readiness outlives the
- * moment between the look and the wait.
- *   epoch  only the sleeper stores it: a waker that cleared it could erase a newer announcement. One private copy there.
- *   rung   private to the producer: one ring per odd epoch is enough, as the descriptor stays ready until the sleeper,
- *          awake again, drains it; the next sleep has another epoch.
- * Draining after the epoch is even: a ring for the old epoch that comes after the drain wakes the next sleep once for
- * nothing, which costs a turn and loses nothing.
+ * Producer: (P1) publish a record, (F) full fence, (P2) load the epoch. Both fences order a store before a load, so it
+ * is impossible that S2 misses P1's record and P2 misses S1's epoch (store buffering). Hence either the sleeper sees
+ * the record and does not wait, or the producer sees the odd epoch and writes the descriptor, whose readiness outlives
+ * the moment between the look and the wait. epoch  only the sleeper stores it: a waker that cleared it could erase a
+ * newer announcement. One private copy there. rung   private to the producer: one ring per odd epoch is enough, as the
+ * descriptor stays ready until the sleeper, awake again, drains it; the next sleep has another epoch. Draining after
+ * the epoch is even: a ring for the old epoch that comes after the drain wakes the next sleep once for nothing, which
+ * costs a turn and loses nothing.
  */
 #include "doorbell.h"
 

@@ -1,9 +1,9 @@
 /*
  * doorbell.h - sleep and wake across processes: a descriptor and an epoch in the mapping.
  *
- * Only the sleeper writes the epoch: odd = asleep, even = awake. The producer, after publishing, looks at it behind a full
- * fence and writes the descriptor once per odd epoch. The sleeper announces (odd), fences, looks at all its rings again, and
- * only then waits. Either the producer sees the odd epoch or the sleeper sees the record.
+ * Only the sleeper writes the epoch: odd = asleep, even = awake. The producer, after publishing, looks at it behind a
+ * full fence and writes the descriptor once per odd epoch. The sleeper announces (odd), fences, looks at all its rings
+ * again, and only then waits. Either the producer sees the odd epoch or the sleeper sees the record.
  */
 #ifndef HZ_SHM_DOORBELL_H
 #define HZ_SHM_DOORBELL_H
@@ -30,11 +30,12 @@ struct hz_ringer { /* one per producing thread */
 };
 
 /* Returns an eventfd (close-on-exec, non-blocking) for both ends, or -errno. Only between ends that trust each other:
- * O_NONBLOCK belongs to the open file, so a hostile holder can clear it and make the other end's read or write block. */
+ * O_NONBLOCK belongs to the open file, so a hostile holder can clear it and make the other end's read or write block.
+ */
 HZ_MUST_CHECK int hz_doorbell_open(void);
-/* The bell for ends that do not trust each other: a pipe of one page, whose two ends are two open files. *ret_wait_fd is
- * the sleeper's, *ret_ring_fd the ringer's (both close-on-exec, non-blocking). 0 or -errno. The ringer's process must
- * ignore SIGPIPE: the sleeper may be dead. */
+/* The bell for ends that do not trust each other: a pipe of one page, whose two ends are two open files. *ret_wait_fd
+ * is the sleeper's, *ret_ring_fd the ringer's (both close-on-exec, non-blocking). 0 or -errno. The ringer's process
+ * must ignore SIGPIPE: the sleeper may be dead. */
 HZ_MUST_CHECK int hz_doorbell_pair(int *ret_wait_fd, int *ret_ring_fd);
 void hz_doorbell_attach(struct hz_doorbell *ret_bell, struct hz_doorbell_cell *cell, int fd);
 /* Announce sleep. After it the caller MUST look at its rings once more and either wait on fd or call awake. */

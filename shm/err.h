@@ -14,8 +14,9 @@ enum hz_err {
 const char *hz_err_name(int code);
 const char *hz_err_text(int code);
 
-/* Sets this thread's error text; returns `code`, so that `return hz_err_set(-errno, "cannot open %s", path);` reads well.
- * For codes from errno pass -errno; the sentence of the code is appended after ": ". At most 1023 bytes are kept. */
+/* Sets this thread's error text; returns `code`, so that `return hz_err_set(-errno, "cannot open %s", path);` reads
+ * well. For codes from errno pass -errno; the sentence of the code is appended after ": ". At most 1023 bytes are kept.
+ */
 int hz_err_set(int code, const char *format, ...) HZ_PRINTF(2, 3);
 /* Puts `format` + ": " before the text on the way up; returns `code`. */
 int hz_err_prefix(int code, const char *format, ...) HZ_PRINTF(2, 3);

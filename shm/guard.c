@@ -4,8 +4,8 @@
  *
  * Rules
  *   1. a table of fixed size; no lock, no allocation, no log in the handler; one raw mmap (fixed, private, anonymous,
- *      no reserve) over the whole mapping, errno saved, then return - never a longjmp: the fault may lie inside a library
- *      call that holds a lock, and returning lets it finish on zeros;
+ *      no reserve) over the whole mapping, errno saved, then return - never a longjmp: the fault may lie inside a
+ * library call that holds a lock, and returning lets it finish on zeros;
  *   2. only a fault the kernel reports as "no such page" at an address inside a registered mapping; anything else gets
  *      the default action and dies honestly;
  *   3. two threads may fault together: a compare-and-swap on the slot's state decides who maps; the loser returns and
@@ -15,9 +15,9 @@
  *
  * Synchronisation, per slot
  *   state      FREE -> FILLING (compare-and-swap by add) -> LIVE (release: base and len are visible first) -> MAPPING
- *              (compare-and-swap by the handler) -> POISONED (release: after the new pages are there); remove stores FREE.
- *   base, len  stored by add while FILLING, loaded by handlers that saw (acquire) LIVE or later. A handler that races with
- *              remove cannot exist by rule 5, for this mapping; for another one a mixed pair is harmless, as both halves
+ *              (compare-and-swap by the handler) -> POISONED (release: after the new pages are there); remove stores
+ * FREE. base, len  stored by add while FILLING, loaded by handlers that saw (acquire) LIVE or later. A handler that
+ * races with remove cannot exist by rule 5, for this mapping; for another one a mixed pair is harmless, as both halves
  *              are compared with a fault address and the state must still be LIVE for the compare-and-swap.
  *   high       highest slot ever used + 1, only grows: bounds the search.
  */
@@ -61,8 +61,8 @@ static bool cover(uintptr_t address)
             ck_pr_stall();
             return true; /* another thread maps or has mapped: fault again, or go on */
         }
-        if (!atomic_compare_exchange_strong_explicit(&slot->state, &state, MAPPING, memory_order_acq_rel,
-                    memory_order_acquire))
+        if (!atomic_compare_exchange_strong_explicit(
+                    &slot->state, &state, MAPPING, memory_order_acq_rel, memory_order_acquire))
             return state > LIVE;
         long result = syscall(SYS_mmap, base, len, PROT_READ | PROT_WRITE,
                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, -1, 0L);
@@ -104,14 +104,14 @@ int hz_guard_add(const void *base, size_t len)
         struct slot *slot = &slots[i];
         uint32_t state = FREE;
         if (atomic_load_explicit(&slot->state, memory_order_relaxed) != FREE ||
-                !atomic_compare_exchange_strong_explicit(&slot->state, &state, FILLING, memory_order_acq_rel,
-                        memory_order_relaxed))
+                !atomic_compare_exchange_strong_explicit(
+                        &slot->state, &state, FILLING, memory_order_acq_rel, memory_order_relaxed))
             continue;
         atomic_store_explicit(&slot->base, (uintptr_t)base, memory_order_relaxed);
         atomic_store_explicit(&slot->len, len, memory_order_relaxed);
         uint32_t seen = atomic_load_explicit(&high, memory_order_relaxed);
-        while (seen < i + 1 && !atomic_compare_exchange_weak_explicit(&high, &seen, i + 1, memory_order_release,
-                                       memory_order_relaxed)) {
+        while (seen < i + 1 && !atomic_compare_exchange_weak_explicit(
+                                       &high, &seen, i + 1, memory_order_release, memory_order_relaxed)) {
         }
         atomic_store_explicit(&slot->state, LIVE, memory_order_release);
         return (int)i;

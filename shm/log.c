@@ -1,9 +1,9 @@
 /*
  * log.c - HZ_LOG(): formats one line and hands it to the sink of the process. Any thread; not from a signal handler.
  *
- * Synchronisation: the lowest level is one relaxed atomic (a line more or less at the moment of change is fine). Sink and
- * argument change together under `lock`, which is held only to copy the pair, never during the call of the sink: a sink
- * may log itself and must be ready for calls of several threads at once.
+ * Synchronisation: the lowest level is one relaxed atomic (a line more or less at the moment of change is fine). Sink
+ * and argument change together under `lock`, which is held only to copy the pair, never during the call of the sink: a
+ * sink may log itself and must be ready for calls of several threads at once.
  */
 #include "log.h"
 
@@ -41,7 +41,8 @@ const char *hz_log_level_name(enum hz_log_level level)
     return (unsigned)level < HZ_COUNT_OF(names) ? names[level] : "?";
 }
 
-/* One line is one line: what a stranger put into a text must not look like a second one or move the terminal's cursor. */
+/* One line is one line: what a stranger put into a text must not look like a second one or move the terminal's cursor.
+ */
 static void make_one_line(char *text, size_t len)
 {
     for (size_t i = 0; i < len; i++)

@@ -1,8 +1,8 @@
 /*
  * msg.c - the table of records: names, directions, and the one place that decides whether bytes are a record. No state.
  *
- * Every length in a body is a stranger's claim: it is taken from the private copy, summed in 64 bits with a check at each
- * step, and the sum must be the record's length exactly.
+ * Every length in a body is a stranger's claim: it is taken from the private copy, summed in 64 bits with a check at
+ * each step, and the sum must be the record's length exactly.
  */
 #include "msg.h"
 #include "err.h"
@@ -157,7 +157,8 @@ int hz_msg_open(struct hz_msg *ret_msg, char direction, uint32_t type, const voi
     if (table[i].direction != direction)
         return hz_err_set(HZ_EFORMAT, "%s does not belong on the ring '%c'", table[i].name, direction);
     if (len < table[i].bytes)
-        return hz_err_set(HZ_EFORMAT, "%s has %zu bytes, its fixed part alone needs %zu", table[i].name, len, table[i].bytes);
+        return hz_err_set(
+                HZ_EFORMAT, "%s has %zu bytes, its fixed part alone needs %zu", table[i].name, len, table[i].bytes);
     HZ_ASSERT(((uintptr_t)data & 7) == 0);
 
     uint64_t lengths[HZ_MSG_STRINGS], left = len - table[i].bytes;
@@ -166,8 +167,8 @@ int hz_msg_open(struct hz_msg *ret_msg, char direction, uint32_t type, const voi
     const char *at = (const char *)data + table[i].bytes;
     for (size_t k = 0; k < HZ_MSG_STRINGS; k++) {
         if (lengths[k] > left)
-            return hz_err_set(HZ_EFORMAT, "%s: string %zu has %" PRIu64 " bytes, %" PRIu64 " are left", table[i].name, k,
-                    lengths[k], left);
+            return hz_err_set(HZ_EFORMAT, "%s: string %zu has %" PRIu64 " bytes, %" PRIu64 " are left", table[i].name,
+                    k, lengths[k], left);
         msg.str[k].data = at;
         msg.str[k].len = (size_t)lengths[k];
         at += lengths[k];

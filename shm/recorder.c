@@ -2,12 +2,12 @@
  * recorder.c - the flight recorder of a lane: one writing thread, readers in any process, mostly after its death.
  *
  * Synchronisation
- *   count   only the writer stores it (release: the event's words are visible first). It says how many events there were,
- *           not where a reader may look: readers take it as a claim and never index by it without the mask.
- *   events  four relaxed 64-bit words each, so that a reader of a living lane sees old or new words, never undefined ones.
- * While the writer fills the slot of event n the count is n, and the slot still holds part of event n - EVENTS. A reader
- * copies, looks at the count again and drops every event whose slot may have been in use meanwhile: of EVENTS slots, one
- * is always suspect.
+ *   count   only the writer stores it (release: the event's words are visible first). It says how many events there
+ * were, not where a reader may look: readers take it as a claim and never index by it without the mask. events  four
+ * relaxed 64-bit words each, so that a reader of a living lane sees old or new words, never undefined ones. While the
+ * writer fills the slot of event n the count is n, and the slot still holds part of event n - EVENTS. A reader copies,
+ * looks at the count again and drops every event whose slot may have been in use meanwhile: of EVENTS slots, one is
+ * always suspect.
  */
 #include "recorder.h"
 
@@ -15,7 +15,7 @@
 #include <string.h>
 
 #define WORDS (sizeof(struct hz_event) / sizeof(uint64_t))
-#define MASK (HZ_RECORDER_EVENTS - 1u)
+#define MASK  (HZ_RECORDER_EVENTS - 1u)
 typedef uint64_t __attribute__((may_alias)) word;
 
 void hz_recorder_add(struct hz_recorder_shared *rec, enum hz_event_kind kind, uint64_t now_ns, uint64_t execution,

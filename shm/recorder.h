@@ -5,7 +5,15 @@
 #include "base.h"
 #include <stdatomic.h>
 
-enum hz_event_kind { HZ_EVENT_NONE, HZ_EVENT_ENTER, HZ_EVENT_LEAVE, HZ_EVENT_REQUEST, HZ_EVENT_ERROR, HZ_EVENT_BEGIN, HZ_EVENT_END };
+enum hz_event_kind {
+    HZ_EVENT_NONE,
+    HZ_EVENT_ENTER,
+    HZ_EVENT_LEAVE,
+    HZ_EVENT_REQUEST,
+    HZ_EVENT_ERROR,
+    HZ_EVENT_BEGIN,
+    HZ_EVENT_END
+};
 #define HZ_RECORDER_EVENTS 1024u /* a power of two */
 
 struct hz_event {
@@ -27,8 +35,8 @@ struct hz_recorder_shared {
 /* Writer only; 2 to 4 ns besides the clock. now_ns: 0 = take the clock. */
 void hz_recorder_add(struct hz_recorder_shared *rec, enum hz_event_kind kind, uint64_t now_ns, uint64_t execution,
         uint32_t node, uint16_t detail, uint64_t argument);
-/* Copies the last events, oldest first, at most max; returns how many. Every field is the worker's claim: an event whose
- * kind is out of range is left out. */
+/* Copies the last events, oldest first, at most max; returns how many. Every field is the worker's claim: an event
+ * whose kind is out of range is left out. */
 size_t hz_recorder_read(const struct hz_recorder_shared *rec, struct hz_event *ret_events, size_t max);
 const char *hz_event_kind_name(unsigned kind);
 

@@ -1,7 +1,7 @@
 /*
- * ring.c - the rare paths of the ring: making, attaching, a full or an empty ring, the reader in place, closing. The moves
- * that every record makes, the proof of their order and the rules against a hostile peer stand in ring_inline.h. No system
- * calls: waiting and waking is doorbell.c.
+ * ring.c - the rare paths of the ring: making, attaching, a full or an empty ring, the reader in place, closing. The
+ * moves that every record makes, the proof of their order and the rules against a hostile peer stand in ring_inline.h.
+ * No system calls: waiting and waking is doorbell.c.
  */
 #include "ring.h"
 #include "ring_inline.h"
@@ -40,8 +40,8 @@ void hz_ring_attach(struct hz_ring *ret_ring, void *mem, uint64_t capacity, bool
     };
 }
 
-/* A head that went back, went beyond what was published, or is not aligned is not a head; believing it would let us write
- * over records that are not read, or outside of what we own. */
+/* A head that went back, went beyond what was published, or is not aligned is not a head; believing it would let us
+ * write over records that are not read, or outside of what we own. */
 enum hz_ring_result hz_ring_room_(struct hz_ring *ring, uint64_t want)
 {
     if (ring->poisoned)

@@ -1,9 +1,10 @@
 /*
  * ring.h - single-producer single-consumer byte ring of variable-length records in shared memory.
  *
- * A record is an 8-byte header (payload length, type; one 64-bit word) and its payload, padded to 8. Records never cross
- * the end: a wrap marker fills the rest. Indices only grow. The layout (struct hz_ring_shared) is apart from the private
- * handle (struct hz_ring), which holds every size and mask: what the mapping says of geometry is never read back.
+ * A record is an 8-byte header (payload length, type; one 64-bit word) and its payload, padded to 8. Records never
+ * cross the end: a wrap marker fills the rest. Indices only grow. The layout (struct hz_ring_shared) is apart from the
+ * private handle (struct hz_ring), which holds every size and mask: what the mapping says of geometry is never read
+ * back.
  */
 #ifndef HZ_SHM_RING_H
 #define HZ_SHM_RING_H
@@ -37,12 +38,12 @@ struct hz_ring {
     struct hz_ring_shared *shared;
     uint8_t *bytes;
     uint64_t capacity, mask, max_record;
-    uint64_t index;     /* ours: producer's tail incl. uncommitted, consumer's head */
-    uint64_t published; /* what we last stored into the shared index */
-    uint64_t peer;      /* the peer's index as last loaded */
-    uint64_t reserved;  /* bytes between reserve and commit, or between peek and release */
-    uint64_t gained;    /* consumer: bytes the last look at the tail found */
-    uint32_t pauses;    /* consumer: see hz_ring_spin() */
+    uint64_t index;                  /* ours: producer's tail incl. uncommitted, consumer's head */
+    uint64_t published;              /* what we last stored into the shared index */
+    uint64_t peer;                   /* the peer's index as last loaded */
+    uint64_t reserved;               /* bytes between reserve and commit, or between peek and release */
+    uint64_t gained;                 /* consumer: bytes the last look at the tail found */
+    uint32_t pauses;                 /* consumer: see hz_ring_spin() */
     bool producer, poisoned, looked; /* looked: the tail was loaded in this visit */
 };
 
@@ -58,37 +59,37 @@ void hz_ring_create(void *mem, uint64_t capacity);
 void hz_ring_attach(struct hz_ring *ret_ring, void *mem, uint64_t capacity, bool producer);
 
 /*
- * Producer. reserve: room for one record of `len` payload bytes (1 .. max_record = capacity / 8), built in place; FULL has
- * published what was committed. commit: the record is complete but not yet visible. abort: forget it. publish: one release
- * store makes all committed records visible. At most one record is between reserve and commit.
- * Cost: no foreign cache line unless the cached head says full.
- * Source: Lamport 1977 (one writer per index); MCRingBuffer, Lee et al. 2010 (cached index, batches).
+ * Producer. reserve: room for one record of `len` payload bytes (1 .. max_record = capacity / 8), built in place; FULL
+ * has published what was committed. commit: the record is complete but not yet visible. abort: forget it. publish: one
+ * release store makes all committed records visible. At most one record is between reserve and commit. Cost: no foreign
+ * cache line unless the cached head says full. Source: Lamport 1977 (one writer per index); MCRingBuffer, Lee et al.
+ * 2010 (cached index, batches).
  */
-HZ_MUST_CHECK enum hz_ring_result hz_ring_reserve(struct hz_ring *ring, uint32_t type, uint32_t len,
-        void **ret_data);
+HZ_MUST_CHECK enum hz_ring_result hz_ring_reserve(struct hz_ring *ring, uint32_t type, uint32_t len, void **ret_data);
 void hz_ring_commit(struct hz_ring *ring);
 void hz_ring_abort(struct hz_ring *ring);
 void hz_ring_publish(struct hz_ring *ring);
 
 /* Consumer that trusts the producer (the worker reading the manager): in place, valid until release. Several records
- * may be peeked one after the other: each release moves the private head; hz_ring_release_publish() tells the producer. */
+ * may be peeked one after the other: each release moves the private head; hz_ring_release_publish() tells the producer.
+ */
 HZ_MUST_CHECK enum hz_ring_result hz_ring_peek(struct hz_ring *ring, struct hz_record *ret_record);
 void hz_ring_release(struct hz_ring *ring);
 void hz_ring_release_publish(struct hz_ring *ring);
 
 /* Consumer that trusts nobody (the manager): a visit is take_begin, take until it is not OK or the caller's bound is
  * reached, take_end. take checks the copied header, copies the payload into buf and releases; a broken rule poisons the
- * ring. The tail is loaded at most once a visit, when what is known is used up. A record longer than `cap` stays where it
- * is: HZ_RING_TOO_BIG, and ret_record->len says how much it asks for (checked, at most max_record). */
+ * ring. The tail is loaded at most once a visit, when what is known is used up. A record longer than `cap` stays where
+ * it is: HZ_RING_TOO_BIG, and ret_record->len says how much it asks for (checked, at most max_record). */
 void hz_ring_take_begin(struct hz_ring *ring);
-HZ_MUST_CHECK enum hz_ring_result hz_ring_take(struct hz_ring *ring, void *buf, size_t cap,
-        struct hz_record *ret_record);
+HZ_MUST_CHECK enum hz_ring_result hz_ring_take(
+        struct hz_ring *ring, void *buf, size_t cap, struct hz_record *ret_record);
 /* Tells the producer what was taken: all of it when nothing is left, else in steps of an eighth of the ring. */
 void hz_ring_take_end(struct hz_ring *ring);
 
 /* For a consumer that does nothing but look again (not for a loop with other work between two visits): one pause if the
- * last look found nothing; if look after look finds only a little, up to 15, because each look takes the tail's cache line
- * away from a producer that is in full swing. Never waits after a look that found nothing or much. */
+ * last look found nothing; if look after look finds only a little, up to 15, because each look takes the tail's cache
+ * line away from a producer that is in full swing. Never waits after a look that found nothing or much. */
 void hz_ring_spin(struct hz_ring *ring);
 
 /* Anything to read? One acquire load at most. */

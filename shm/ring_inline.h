@@ -1,26 +1,25 @@
 /*
- * ring_inline.h - the moves of ring.h that every record makes, as inline functions (hz_ring_<verb>_inline) for the callers
- * that make them in a loop: on CPUs far apart a call each costs a third of the throughput. ring.c makes the plain functions
- * of them and has the rare paths. One thread at each end, usually of two processes.
+ * ring_inline.h - the moves of ring.h that every record makes, as inline functions (hz_ring_<verb>_inline) for the
+ * callers that make them in a loop: on CPUs far apart a call each costs a third of the throughput. ring.c makes the
+ * plain functions of them and has the rare paths. One thread at each end, usually of two processes.
  *
  * Synchronisation
- *   tail             only the producer stores it (release: the record bytes are visible first); the consumer loads it with
- *                    acquire, once per visit.
- *   head             only the consumer stores it (release: we are done reading, the bytes may be reused); the producer
- *                    loads it with acquire, only when its cached copy says "full".
- *   record bytes     the producer writes them in [tail, head + capacity), the consumer reads them in [head, tail): disjoint
- *                    as long as both keep the rules, ordered by the two indices above.
- *   header word      one 64-bit relaxed atomic each way: ordering comes from tail, atomicity lets the consumer check what
- *                    it uses.
+ *   tail             only the producer stores it (release: the record bytes are visible first); the consumer loads it
+ * with acquire, once per visit. head             only the consumer stores it (release: we are done reading, the bytes
+ * may be reused); the producer loads it with acquire, only when its cached copy says "full". record bytes     the
+ * producer writes them in [tail, head + capacity), the consumer reads them in [head, tail): disjoint as long as both
+ * keep the rules, ordered by the two indices above. header word      one 64-bit relaxed atomic each way: ordering comes
+ * from tail, atomicity lets the consumer check what it uses.
  *   *_closed         stored once (release) after the last publication; whoever sees it (acquire) sees all records.
  *   capacity, mask   private, from the geometry agreed on outside the mapping; never read back.
  *
- * Rules of the end that trusts nobody (the manager's; the other end may overwrite every byte of the mapping at any time):
+ * Rules of the end that trusts nobody (the manager's; the other end may overwrite every byte of the mapping at any
+ * time):
  *   1. base, capacity, mask and largest record live in private memory and are never read back from the mapping;
- *   2. our own index is private: the shared copy is written for the peer and never read; the peer's index is loaded once
- *      a visit;
- *   3. the distance of the indices must be a multiple of 8 and at most the capacity, and the peer's index never goes back
- *      or beyond ours: otherwise the ring is poisoned for good, nothing is repaired;
+ *   2. our own index is private: the shared copy is written for the peer and never read; the peer's index is loaded
+ * once a visit;
+ *   3. the distance of the indices must be a multiple of 8 and at most the capacity, and the peer's index never goes
+ * back or beyond ours: otherwise the ring is poisoned for good, nothing is repaired;
  *   4. a header is loaded once, as one word; the copy is checked and the copy is used;
  *   5. 0 < length <= largest record, header and padded payload lie below the loaded tail and do not cross the end;
  *   6. the payload is copied to private memory before anybody decodes it;
@@ -29,7 +28,8 @@
  *   9. atomics only for what both sides see: a plain load may be done twice by the compiler;
  *  10. no call here waits.
  *
- * Cache lines. The two ends usually run on two CPUs, and a line that the other end touched last takes 30 to 300 ns to come.
+ * Cache lines. The two ends usually run on two CPUs, and a line that the other end touched last takes 30 to 300 ns to
+ * come.
  *   - The producer asks for the lines it will write some way ahead (ck_pr_rfo: read for ownership), as stores retire in
  *     order and a missing line holds up all that follow. Only inside the room it knows to be free.
  *   - The consumer asks for the lines it will read some way ahead: where the next record begins is known only from
@@ -44,13 +44,13 @@
 #include <ck_pr.h>
 #include <string.h>
 
-#define HZ_RING_HEADER 8u
-#define HZ_RING_WRAP UINT32_MAX    /* type of the filling of the rest up to the end; its length is that of the filling */
-#define HZ_RING_OWN_AHEAD 512u    /* bytes; measured with bench/ring.c on CPUs 270 ns apart: 1024 is no better */
-#define HZ_RING_FETCH_AHEAD 1024u /* bytes; 512 loses a tenth with records of 256 bytes, 2048 is no better */
+#define HZ_RING_HEADER      8u
+#define HZ_RING_WRAP        UINT32_MAX /* type of the filling of the rest up to the end; its length is that of the filling */
+#define HZ_RING_OWN_AHEAD   512u       /* bytes; measured with bench/ring.c on CPUs 270 ns apart: 1024 is no better */
+#define HZ_RING_FETCH_AHEAD 1024u      /* bytes; 512 loses a tenth with records of 256 bytes, 2048 is no better */
 
-/* The rare paths (ring.c). room: the cached head says full, look at the real one. look: load the tail; false: nothing new,
- * or poisoned. idle: nothing is left, is the producer there? */
+/* The rare paths (ring.c). room: the cached head says full, look at the real one. look: load the tail; false: nothing
+ * new, or poisoned. idle: nothing is left, is the producer there? */
 enum hz_ring_result hz_ring_room_(struct hz_ring *ring, uint64_t want);
 bool hz_ring_look_(struct hz_ring *ring);
 enum hz_ring_result hz_ring_idle_(struct hz_ring *ring);
@@ -65,8 +65,8 @@ static inline _Atomic uint64_t *hz_ring_header_(const struct hz_ring *ring, uint
     return (_Atomic uint64_t *)(void *)(ring->bytes + (index & ring->mask));
 }
 
-/* Producer: asks for the lines of a large record at once; after a small one for as many lines as it takes, further ahead.
- * Every line counts: one in nine left out made 64-byte records a tenth slower. */
+/* Producer: asks for the lines of a large record at once; after a small one for as many lines as it takes, further
+ * ahead. Every line counts: one in nine left out made 64-byte records a tenth slower. */
 static inline void hz_ring_own_(const struct hz_ring *ring, uint64_t span)
 {
     if (span > HZ_RING_OWN_AHEAD) {
@@ -103,7 +103,8 @@ static inline void hz_ring_copy_(void *to, const void *from, size_t len)
     memcpy(out + len - 16, in + len - 16, 16); /* the rest, over what is there already */
 }
 
-static inline enum hz_ring_result hz_ring_reserve_inline(struct hz_ring *ring, uint32_t type, uint32_t len, void **ret_data)
+static inline enum hz_ring_result hz_ring_reserve_inline(
+        struct hz_ring *ring, uint32_t type, uint32_t len, void **ret_data)
 {
     HZ_ASSERT(ring->producer && ring->reserved == 0 && len > 0 && type != HZ_RING_WRAP);
     if (len > ring->max_record)
@@ -116,8 +117,8 @@ static inline enum hz_ring_result hz_ring_reserve_inline(struct hz_ring *ring, u
             return result;
     }
     if (__builtin_expect(need > left, 0)) {
-        atomic_store_explicit(hz_ring_header_(ring, ring->index), (uint64_t)HZ_RING_WRAP << 32 | (left - HZ_RING_HEADER),
-                memory_order_relaxed);
+        atomic_store_explicit(hz_ring_header_(ring, ring->index),
+                (uint64_t)HZ_RING_WRAP << 32 | (left - HZ_RING_HEADER), memory_order_relaxed);
         ring->index += left;
     }
     hz_ring_own_(ring, need);
@@ -194,7 +195,8 @@ static inline void hz_ring_take_begin_inline(struct hz_ring *ring)
     ring->looked = false;
 }
 
-static inline enum hz_ring_result hz_ring_take_inline(struct hz_ring *ring, void *buf, size_t cap, struct hz_record *ret_record)
+static inline enum hz_ring_result hz_ring_take_inline(
+        struct hz_ring *ring, void *buf, size_t cap, struct hz_record *ret_record)
 {
     HZ_ASSERT(!ring->producer);
     struct hz_record record = {.len = 0};

@@ -1,6 +1,6 @@
 /*
- * segment.c - the shared memory object of one worker: make, map, look at, remove. Set-up and tear-down only; nothing here
- * runs while records flow. Manager (create, unlink, list), worker (attach), any tool of the same user (observe).
+ * segment.c - the shared memory object of one worker: make, map, look at, remove. Set-up and tear-down only; nothing
+ * here runs while records flow. Manager (create, unlink, list), worker (attach), any tool of the same user (observe).
  *
  * Every offset follows from the geometry, so that the creator's private copy is all it ever needs. The header in the
  * mapping repeats it for observers, who check each figure against the size of the object before they use it.
@@ -20,11 +20,11 @@
 #include <unistd.h>
 
 #define SHM_FOLDER "/dev/shm"
-#define PREFIX "horizon-"
-#define PAGE UINT64_C(4096)
-#define LINE ((uint64_t)2 * HZ_CACHE_LINE) /* CPUs fetch lines in pairs: two parts never share a pair */
+#define PREFIX     "horizon-"
+#define PAGE       UINT64_C(4096)
+#define LINE       ((uint64_t)2 * HZ_CACHE_LINE) /* CPUs fetch lines in pairs: two parts never share a pair */
 #define RING_LEAST (UINT64_C(4) << 10)
-#define RING_MOST (UINT64_C(1) << 30)
+#define RING_MOST  (UINT64_C(1) << 30)
 
 _Static_assert(offsetof(struct hz_segment_header, worker_sleep) == 256, "layout 1");
 _Static_assert(offsetof(struct hz_segment_header, manager_sleep) == 320, "layout 1");
@@ -62,7 +62,7 @@ static bool ring_capacity_ok(uint64_t bytes)
 static bool geometry_ok(const struct hz_geometry *geometry)
 {
     return geometry->lanes >= 1 && geometry->lanes <= HZ_MAX_LANES && ring_capacity_ok(geometry->command_bytes) &&
-            ring_capacity_ok(geometry->result_bytes) && ring_capacity_ok(geometry->metrics_bytes);
+           ring_capacity_ok(geometry->result_bytes) && ring_capacity_ok(geometry->metrics_bytes);
 }
 
 /* Offsets of one lane's parts from the lane's beginning. */
@@ -143,10 +143,12 @@ static int allocate(int fd, const char *name, size_t bytes)
     if (error == ENOSPC) {
         struct statvfs fs;
         uint64_t available = fstatvfs(fd, &fs) == 0 ? (uint64_t)fs.f_bavail * fs.f_frsize : 0;
-        return hz_err_set(-ENOSPC, "the segment %s needs %zu bytes in " SHM_FOLDER ", %" PRIu64 " bytes are free there", name,
-                bytes, available);
+        return hz_err_set(-ENOSPC, "the segment %s needs %zu bytes in " SHM_FOLDER ", %" PRIu64 " bytes are free there",
+                name, bytes, available);
     }
-    return error == 0 ? 0 : hz_err_set(-error, "cannot allocate %zu bytes in " SHM_FOLDER " for the segment %s", bytes, name);
+    return error == 0
+                   ? 0
+                   : hz_err_set(-error, "cannot allocate %zu bytes in " SHM_FOLDER " for the segment %s", bytes, name);
 }
 
 int hz_segment_create(struct hz_segment *ret_segment, const char *instance, const struct hz_uuid *worker_id,
@@ -176,8 +178,8 @@ int hz_segment_create(struct hz_segment *ret_segment, const char *instance, cons
     header->generation = 1;
     header->manager_pid = (uint32_t)getpid();
     header->created_wall_ms = hz_base_wall_ms();
-    /* Everything else is right as zeros, which is what a new object holds. The magic comes last, with release: an observer
-     * that finds the name early sees either no magic or a whole header. */
+    /* Everything else is right as zeros, which is what a new object holds. The magic comes last, with release: an
+     * observer that finds the name early sees either no magic or a whole header. */
     __atomic_store_n(&header->magic, HZ_SEGMENT_MAGIC, __ATOMIC_RELEASE);
     *ret_segment = segment;
     *ret_fd = fd;
@@ -191,14 +193,16 @@ fail:
 int hz_segment_attach(struct hz_segment *ret_segment, int fd, const struct hz_geometry *geometry)
 {
     if (!geometry_ok(geometry))
-        return hz_err_set(HZ_EFORMAT, "the geometry of the segment: %u lanes, rings of %" PRIu64 ", %" PRIu64 ", %" PRIu64
-                " bytes", geometry->lanes, geometry->command_bytes, geometry->result_bytes, geometry->metrics_bytes);
+        return hz_err_set(HZ_EFORMAT,
+                "the geometry of the segment: %u lanes, rings of %" PRIu64 ", %" PRIu64 ", %" PRIu64 " bytes",
+                geometry->lanes, geometry->command_bytes, geometry->result_bytes, geometry->metrics_bytes);
     struct hz_segment segment = {.geometry = *geometry, .total_bytes = hz_segment_bytes(geometry)};
     struct stat st;
     if (fstat(fd, &st) != 0)
         return hz_err_set(-errno, "cannot examine the segment on descriptor %d", fd);
     if (st.st_size != (off_t)segment.total_bytes)
-        return hz_err_set(HZ_EFORMAT, "the segment has %jd bytes instead of %zu", (intmax_t)st.st_size, segment.total_bytes);
+        return hz_err_set(
+                HZ_EFORMAT, "the segment has %jd bytes instead of %zu", (intmax_t)st.st_size, segment.total_bytes);
     segment.base = mmap(NULL, segment.total_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     if (segment.base == MAP_FAILED)
         return hz_err_set(-errno, "cannot map the segment of %zu bytes", segment.total_bytes);
@@ -221,20 +225,21 @@ int hz_segment_attach(struct hz_segment *ret_segment, int fd, const struct hz_ge
     return 0;
 }
 
-/* One private copy of a header that a hostile worker may be changing: only the copy is checked, only the copy is used. */
+/* One private copy of a header that a hostile worker may be changing: only the copy is checked, only the copy is used.
+ */
 static int check_observed(const struct hz_segment_header *copy, const char *name, uint64_t object_bytes)
 {
     if (copy->magic != HZ_SEGMENT_MAGIC)
         return hz_err_set(HZ_EFORMAT, "%s is no segment", name);
     if (copy->layout_version != HZ_LAYOUT_VERSION || copy->header_bytes != sizeof(*copy))
-        return hz_err_set(HZ_EVERSION, "the segment %s has layout %u, this program knows %u", name, copy->layout_version,
-                HZ_LAYOUT_VERSION);
+        return hz_err_set(HZ_EVERSION, "the segment %s has layout %u, this program knows %u", name,
+                copy->layout_version, HZ_LAYOUT_VERSION);
     if (!geometry_ok(&copy->geometry))
         return hz_err_set(HZ_EFORMAT, "the segment %s claims an impossible geometry", name);
     uint64_t needed = hz_segment_bytes(&copy->geometry);
     if (copy->total_bytes != needed || object_bytes != needed)
-        return hz_err_set(HZ_EFORMAT, "the segment %s has %" PRIu64 " bytes, its geometry needs %" PRIu64, name, object_bytes,
-                needed);
+        return hz_err_set(HZ_EFORMAT, "the segment %s has %" PRIu64 " bytes, its geometry needs %" PRIu64, name,
+                object_bytes, needed);
     return 0;
 }
 

@@ -1,9 +1,10 @@
 /*
  * segment.h - the one shared memory object of a worker: create (manager), attach (worker, observers), unlink.
  *
- * Name: /horizon-<instance, 8 hex digits>-<worker uuid>. Made with shm_open(O_CREAT|O_EXCL, 0600) and posix_fallocate, so
- * that a full /dev/shm is an error here and not a SIGBUS later. Contents: header, doorbell cells, command ring, lanes.
- * Offsets follow from the geometry alone; the creator keeps the geometry in private memory and never reads it back.
+ * Name: /horizon-<instance, 8 hex digits>-<worker uuid>. Made with shm_open(O_CREAT|O_EXCL, 0600) and posix_fallocate,
+ * so that a full /dev/shm is an error here and not a SIGBUS later. Contents: header, doorbell cells, command ring,
+ * lanes. Offsets follow from the geometry alone; the creator keeps the geometry in private memory and never reads it
+ * back.
  */
 #ifndef HZ_SHM_SEGMENT_H
 #define HZ_SHM_SEGMENT_H
@@ -14,10 +15,10 @@
 #include "ring.h"
 #include "stats.h"
 
-#define HZ_SEGMENT_MAGIC UINT64_C(0x314e5a5249524f48) /* "HORIRZN1" */
+#define HZ_SEGMENT_MAGIC  UINT64_C(0x314e5a5249524f48) /* "HORIRZN1" */
 #define HZ_LAYOUT_VERSION 1u
-#define HZ_MAX_LANES 16u
-#define HZ_SEGMENT_NAME 64
+#define HZ_MAX_LANES      16u
+#define HZ_SEGMENT_NAME   64
 
 struct hz_geometry {
     uint32_t lanes;
@@ -37,8 +38,8 @@ struct hz_segment_header {
     _Atomic uint32_t worker_pid;
     _Atomic uint32_t port;
     int64_t created_wall_ms;
-    _Alignas(HZ_CACHE_LINE) struct hz_doorbell_cell worker_sleep;  /* written by the worker's main loop */
-    struct hz_doorbell_cell manager_sleep;                         /* written by the manager's shard */
+    _Alignas(HZ_CACHE_LINE) struct hz_doorbell_cell worker_sleep; /* written by the worker's main loop */
+    struct hz_doorbell_cell manager_sleep;                        /* written by the manager's shard */
 };
 
 struct hz_lane { /* private handle: pointers into one thread's share */
@@ -68,11 +69,12 @@ struct hz_geometry hz_segment_geometry_for(uint32_t lanes, uint64_t total_bytes)
 size_t hz_segment_bytes(const struct hz_geometry *geometry);
 void hz_segment_name(char ret_name[HZ_SEGMENT_NAME], const char *instance, const struct hz_uuid *worker_id);
 
-/* Manager. *ret_fd: the descriptor to hand to the worker (caller closes). Errors: -EEXIST, -ENOSPC (with a sentence that
- * names /dev/shm, what is needed and what is free), -EMFILE ... Cost: about 130 us for 256 KiB. */
-HZ_MUST_CHECK int hz_segment_create(struct hz_segment *ret_segment, const char *instance, const struct hz_uuid *worker_id,
-        const struct hz_geometry *geometry, int *ret_fd);
-/* Worker: maps fd read-write with the geometry it was told; refuses another magic, version or size (HZ_EVERSION, HZ_EFORMAT). */
+/* Manager. *ret_fd: the descriptor to hand to the worker (caller closes). Errors: -EEXIST, -ENOSPC (with a sentence
+ * that names /dev/shm, what is needed and what is free), -EMFILE ... Cost: about 130 us for 256 KiB. */
+HZ_MUST_CHECK int hz_segment_create(struct hz_segment *ret_segment, const char *instance,
+        const struct hz_uuid *worker_id, const struct hz_geometry *geometry, int *ret_fd);
+/* Worker: maps fd read-write with the geometry it was told; refuses another magic, version or size (HZ_EVERSION,
+ * HZ_EFORMAT). */
 HZ_MUST_CHECK int hz_segment_attach(struct hz_segment *ret_segment, int fd, const struct hz_geometry *geometry);
 /* Observer: maps by name, read-only; every size in the header is checked against the object's size. */
 HZ_MUST_CHECK int hz_segment_observe(struct hz_segment *ret_segment, const char *name);

@@ -4,8 +4,9 @@
  * Synchronisation (a sequence count; all accesses are atomic, so a torn copy is detected and never undefined)
  *   sequence  only the writer stores it: odd while the values move, even and two higher when they are whole again;
  *   v[]       only the writer stores them, between the two stores of the sequence.
- * Writer: odd, store fence, values, release of even. Reader: acquire of the sequence, values, load fence, sequence again.
- * A writer that dies between leaves an odd count: readers give up after a bounded number of tries and keep what they had.
+ * Writer: odd, store fence, values, release of even. Reader: acquire of the sequence, values, load fence, sequence
+ * again. A writer that dies between leaves an odd count: readers give up after a bounded number of tries and keep what
+ * they had.
  */
 #include "stats.h"
 
@@ -27,7 +28,8 @@ const struct hz_stat_info *hz_stats_info(enum hz_stat stat)
 
 void hz_stats_publish(struct hz_stats_block *block, const struct hz_stats *stats)
 {
-    /* Relaxed: nobody else stores it. `| 1` heals an odd count that a hostile neighbour in the mapping may have left. */
+    /* Relaxed: nobody else stores it. `| 1` heals an odd count that a hostile neighbour in the mapping may have left.
+     */
     uint32_t sequence = atomic_load_explicit(&block->sequence, memory_order_relaxed) | 1u;
     atomic_store_explicit(&block->sequence, sequence, memory_order_relaxed);
     ck_pr_fence_store(); /* odd before the first value */

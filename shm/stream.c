@@ -1,9 +1,9 @@
 /*
- * stream.c - whole messages over a ring. Writer side: fragments and backlog; reader side: reassembly and bounds per visit.
- * One thread at each end. Not for waiting: a writer with a backlog calls hz_stream_flush() when there may be room again.
+ * stream.c - whole messages over a ring, the writer's side: fragments and backlog (the reader's is stream_in.c). One
+ * thread. Not for waiting: a writer with a backlog calls hz_stream_flush() when there may be room again.
  *
- * A message of at most max_record bytes is one record. A larger one is a run of FRAGMENT records with nothing between them:
- * each carries the whole message's type and length, a sequence number from 0, and the next bytes in order.
+ * A message of at most max_record bytes is one record. A larger one is a run of FRAGMENT records with nothing between
+ * them: each carries the whole message's type and length, a sequence number from 0, and the next bytes in order.
  */
 #include "stream.h"
 #include "err.h"
@@ -13,14 +13,12 @@
 #include <string.h>
 
 #define FRAGMENT_HEAD sizeof(struct hz_msg_fragment)
-#define KEEP_BYTES ((size_t)64 << 10) /* a buffer above this goes back to the allocator after its message */
-#define FIRST_COPY ((size_t)1 << 10)  /* most messages fit; 1,000 links must not cost max_record each */
 
 struct hz_stream_backlog {
     struct hz_stream_backlog *next;
-    uint64_t total;           /* of the whole message */
-    size_t len, at;           /* bytes held here, bytes of them already in the ring */
-    uint32_t type, sequence;  /* sequence of the next fragment */
+    uint64_t total;          /* of the whole message */
+    size_t len, at;          /* bytes held here, bytes of them already in the ring */
+    uint32_t type, sequence; /* sequence of the next fragment */
     uint8_t data[];
 };
 
@@ -46,8 +44,8 @@ static void gather(struct cursor *from, uint8_t *to, size_t len)
     }
 }
 
-void hz_stream_out_init(struct hz_stream_out *ret_out, struct hz_ring *ring, struct hz_doorbell_cell *peer_cell, int peer_fd,
-        size_t backlog_limit)
+void hz_stream_out_init(struct hz_stream_out *ret_out, struct hz_ring *ring, struct hz_doorbell_cell *peer_cell,
+        int peer_fd, size_t backlog_limit)
 {
     HZ_ASSERT(ring->producer);
     *ret_out = (struct hz_stream_out){.ring = ring, .backlog_limit = backlog_limit};
@@ -96,8 +94,8 @@ static void publish(struct hz_stream_out *out)
 }
 
 /* Room for one piece of a message: the whole as one record, or a fragment. ret_piece: its bytes. */
-static enum hz_ring_result reserve_piece(struct hz_ring *ring, uint32_t type, uint64_t total, uint32_t sequence, uint64_t left,
-        uint8_t **ret_to, size_t *ret_piece)
+static enum hz_ring_result reserve_piece(struct hz_ring *ring, uint32_t type, uint64_t total, uint32_t sequence,
+        uint64_t left, uint8_t **ret_to, size_t *ret_piece)
 {
     void *data;
     enum hz_ring_result result;
@@ -127,8 +125,8 @@ static enum hz_ring_result drain_backlog(struct hz_stream_out *out)
         while (first->at < first->len) {
             uint8_t *to;
             size_t piece;
-            enum hz_ring_result result =
-                    reserve_piece(out->ring, first->type, first->total, first->sequence, first->len - first->at, &to, &piece);
+            enum hz_ring_result result = reserve_piece(
+                    out->ring, first->type, first->total, first->sequence, first->len - first->at, &to, &piece);
             if (result != HZ_RING_OK)
                 return result;
             memcpy(to, first->data + first->at, piece);
@@ -290,172 +288,4 @@ int hz_stream_try(struct hz_stream_out *out, uint32_t type, const struct hz_part
     if ((flush || room == HZ_RING_FULL) && out->unrung)
         publish(out);
     return result_error(room);
-}
-
-int hz_stream_in_init(struct hz_stream_in *ret_in, struct hz_ring *ring, char direction, bool hostile)
-{
-    HZ_ASSERT(!ring->producer);
-    *ret_in = (struct hz_stream_in){.ring = ring, .direction = direction, .hostile = hostile};
-    return 0;
-}
-
-void hz_stream_in_fini(struct hz_stream_in *in)
-{
-    free(in->copy);
-    free(in->joined);
-    in->copy = in->joined = NULL;
-    in->copy_cap = in->joined_cap = in->joined_len = in->joined_total = 0;
-}
-
-void hz_stream_in_begin(struct hz_stream_in *in, unsigned max_records, size_t max_bytes)
-{
-    in->records_left = max_records != 0 ? max_records : UINT32_MAX;
-    in->bytes_left = max_bytes != 0 ? max_bytes : SIZE_MAX;
-    if (in->hostile)
-        hz_ring_take_begin_inline(in->ring);
-}
-
-static enum hz_ring_result poison(struct hz_stream_in *in, const char *reason)
-{
-    in->ring->poisoned = true;
-    in->poison_reason = reason;
-    in->refused++;
-    return HZ_RING_POISON;
-}
-
-/* The caller is done with what we gave it last. */
-static void take_back(struct hz_stream_in *in)
-{
-    if (in->holding) {
-        hz_ring_release(in->ring);
-        in->holding = false;
-    }
-    if (in->delivered) {
-        in->delivered = false;
-        in->joined_len = in->joined_total = 0;
-        if (in->joined_cap > KEEP_BYTES) {
-            free(in->joined);
-            in->joined = NULL;
-            in->joined_cap = 0;
-        }
-    }
-}
-
-/* Copies the next record out. The buffer follows the records: it grows to the length that was checked, and the header is
- * checked again when it is loaded again. */
-static enum hz_ring_result take_copy(struct hz_stream_in *in, struct hz_record *ret_record)
-{
-    for (int i = 0; i < 2; i++) {
-        enum hz_ring_result result = hz_ring_take_inline(in->ring, in->copy, in->copy_cap, ret_record);
-        if (result != HZ_RING_TOO_BIG)
-            return result;
-        size_t cap = HZ_MAX(FIRST_COPY, in->copy_cap);
-        while (cap < ret_record->len)
-            cap *= 2;
-        uint8_t *copy = malloc(cap); /* no realloc: the old bytes are of no use */
-        if (copy == NULL)
-            return poison(in, "out of memory for a record");
-        free(in->copy);
-        in->copy = copy;
-        in->copy_cap = cap;
-    }
-    return poison(in, "a record's length changed while it was read");
-}
-
-/* Room for `more` bytes. Grows with what has really arrived: a false total costs its author as many bytes as us. */
-static bool grow_joined(struct hz_stream_in *in, size_t more)
-{
-    size_t need = in->joined_len + more;
-    if (need <= in->joined_cap)
-        return true;
-    size_t cap = HZ_MIN(in->joined_total, HZ_MAX(need, in->joined_cap * 2));
-    uint8_t *joined = realloc(in->joined, cap);
-    if (joined == NULL)
-        return false;
-    in->joined = joined;
-    in->joined_cap = cap;
-    return true;
-}
-
-/* One fragment; HZ_RING_OK when the message is whole, HZ_RING_EMPTY when more is to come. */
-static enum hz_ring_result join(struct hz_stream_in *in, const struct hz_record *record)
-{
-    if (record->len <= FRAGMENT_HEAD)
-        return poison(in, "a fragment without content");
-    struct hz_msg_fragment head;
-    memcpy(&head, record->data, sizeof(head));
-    size_t len = record->len - FRAGMENT_HEAD;
-    if (in->joined_total == 0) {
-        if (head.sequence != 0)
-            return poison(in, "a fragment without its beginning");
-        if (head.total > HZ_MSG_MAX || head.total <= in->ring->max_record)
-            return poison(in, "a fragmented message of impossible length");
-        if (hz_msg_direction(head.type) != in->direction)
-            return poison(in, "a fragmented message of impossible type");
-        in->joined_total = (size_t)head.total;
-        in->joined_type = head.type;
-        in->joined_sequence = 0;
-        in->joined_len = 0;
-    }
-    if (head.total != in->joined_total || head.type != in->joined_type || head.sequence != in->joined_sequence)
-        return poison(in, "a fragment that does not continue the one before");
-    if (len > in->joined_total - in->joined_len)
-        return poison(in, "more fragments than the message is long");
-    if (!grow_joined(in, len))
-        return poison(in, "out of memory for a fragmented message");
-    memcpy(in->joined + in->joined_len, (const uint8_t *)record->data + FRAGMENT_HEAD, len);
-    in->joined_len += len;
-    in->joined_sequence++;
-    return in->joined_len == in->joined_total ? HZ_RING_OK : HZ_RING_EMPTY;
-}
-
-enum hz_ring_result hz_stream_in_next(struct hz_stream_in *in, struct hz_msg *ret_msg)
-{
-    take_back(in);
-    while (in->records_left > 0 && in->bytes_left > 0) {
-        struct hz_record record;
-        enum hz_ring_result result = in->hostile ? take_copy(in, &record) : hz_ring_peek(in->ring, &record);
-        if (result == HZ_RING_POISON && in->poison_reason == NULL)
-            return poison(in, "an index or a record header that cannot be");
-        if (result != HZ_RING_OK)
-            return result;
-        in->records_left--;
-        in->bytes_left -= HZ_MIN(in->bytes_left, (size_t)record.len);
-        in->holding = !in->hostile;
-
-        uint32_t type = record.type;
-        const void *data = record.data;
-        size_t len = record.len;
-        if (type == HZ_MSG_FRAGMENT) {
-            result = join(in, &record);
-            if (result == HZ_RING_POISON)
-                return result;
-            if (in->holding) {
-                hz_ring_release(in->ring);
-                in->holding = false;
-            }
-            if (result == HZ_RING_EMPTY)
-                continue;
-            in->delivered = true;
-            type = in->joined_type;
-            data = in->joined;
-            len = in->joined_len;
-        } else if (in->joined_total != 0) {
-            return poison(in, "a record between the fragments of another");
-        }
-        if (hz_msg_open(ret_msg, in->direction, type, data, len) != 0)
-            return poison(in, "a record that does not decode");
-        in->messages++;
-        return HZ_RING_OK;
-    }
-    return HZ_RING_EMPTY;
-}
-
-void hz_stream_in_end(struct hz_stream_in *in)
-{
-    take_back(in);
-    if (in->hostile)
-        hz_ring_take_end_inline(in->ring);
-    else
-        hz_ring_release_publish_inline(in->ring);
 }

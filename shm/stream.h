@@ -1,6 +1,6 @@
 /*
- * stream.h - whole messages over a ring: fragments for what is larger than an eighth of the ring, a bounded backlog for the
- * side that must not wait, reassembly for the reader.
+ * stream.h - whole messages over a ring: fragments for what is larger than an eighth of the ring, a bounded backlog for
+ * the side that must not wait, reassembly for the reader.
  */
 #ifndef HZ_SHM_STREAM_H
 #define HZ_SHM_STREAM_H
@@ -25,19 +25,21 @@ struct hz_stream_out {
     uint64_t sent, queued;
     bool unrung; /* something was published since the last ring */
 };
-void hz_stream_out_init(struct hz_stream_out *ret_out, struct hz_ring *ring, struct hz_doorbell_cell *peer_cell, int peer_fd,
-        size_t backlog_limit);
+void hz_stream_out_init(struct hz_stream_out *ret_out, struct hz_ring *ring, struct hz_doorbell_cell *peer_cell,
+        int peer_fd, size_t backlog_limit);
 void hz_stream_out_fini(struct hz_stream_out *out);
 /* Sends parts[0] (the fixed struct) and the strings as one message; never blocks. 0: in the ring or in the backlog;
  * HZ_EBUSY: the backlog bound is reached (nothing was taken); HZ_ETOOBIG; HZ_ECLOSED; HZ_EPOISON; HZ_ENOMEM.
  * The bound: a message is refused if it had to wait behind others and would bring the backlog above backlog_limit. One
- * message alone is always taken, whatever its size; with backlog_limit 0 only the rest of one that is partly in the ring.
- * `flush` publishes and rings; without it the caller calls hz_stream_flush() at the end of its batch. */
-HZ_MUST_CHECK int hz_stream_send(struct hz_stream_out *out, uint32_t type, const struct hz_part *parts, size_t count, bool flush);
+ * message alone is always taken, whatever its size; with backlog_limit 0 only the rest of one that is partly in the
+ * ring. `flush` publishes and rings; without it the caller calls hz_stream_flush() at the end of its batch. */
+HZ_MUST_CHECK int hz_stream_send(
+        struct hz_stream_out *out, uint32_t type, const struct hz_part *parts, size_t count, bool flush);
 /* Moves what fits from the backlog into the ring, publishes, rings. True when nothing is left behind. */
 bool hz_stream_flush(struct hz_stream_out *out);
 /* For a lossy ring: 0 or HZ_EBUSY at once, no backlog, no fragments. */
-HZ_MUST_CHECK int hz_stream_try(struct hz_stream_out *out, uint32_t type, const struct hz_part *parts, size_t count, bool flush);
+HZ_MUST_CHECK int hz_stream_try(
+        struct hz_stream_out *out, uint32_t type, const struct hz_part *parts, size_t count, bool flush);
 
 /* Reader: one thread. `hostile`: the writer is not trusted; records are copied out and checked. */
 struct hz_stream_in {
@@ -47,16 +49,16 @@ struct hz_stream_in {
     uint8_t *copy, *joined; /* private buffers */
     size_t copy_cap, joined_len, joined_total, joined_cap;
     uint32_t joined_type, joined_sequence;
-    unsigned records_left;  /* of this visit */
-    size_t bytes_left;      /* of this visit */
+    unsigned records_left;   /* of this visit */
+    size_t bytes_left;       /* of this visit */
     bool holding, delivered; /* a peeked record, or the joined message, is with the caller until the next call */
     uint64_t messages, refused;
     const char *poison_reason; /* static text once poisoned */
 };
 HZ_MUST_CHECK int hz_stream_in_init(struct hz_stream_in *ret_in, struct hz_ring *ring, char direction, bool hostile);
 void hz_stream_in_fini(struct hz_stream_in *in);
-/* Visits at most max_records and max_bytes (0: no bound): begin, then next until it says HZ_RING_EMPTY, then end. The message
- * is valid until the next call. HZ_RING_POISON: the writer broke a rule (`poison_reason`). */
+/* Visits at most max_records and max_bytes (0: no bound): begin, then next until it says HZ_RING_EMPTY, then end. The
+ * message is valid until the next call. HZ_RING_POISON: the writer broke a rule (`poison_reason`). */
 void hz_stream_in_begin(struct hz_stream_in *in, unsigned max_records, size_t max_bytes);
 HZ_MUST_CHECK enum hz_ring_result hz_stream_in_next(struct hz_stream_in *in, struct hz_msg *ret_msg);
 void hz_stream_in_end(struct hz_stream_in *in);

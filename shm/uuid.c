@@ -1,6 +1,6 @@
 /*
- * uuid.c - identifiers of RFC 9562, version 4 (122 random bits), and their text form. No state: every identifier asks the
- * kernel, so that processes forked from one parent never draw the same one.
+ * uuid.c - identifiers of RFC 9562, version 4 (122 random bits), and their text form. No state: every identifier asks
+ * the kernel, so that processes forked from one parent never draw the same one.
  */
 #include "base.h"
 

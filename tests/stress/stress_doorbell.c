@@ -1,14 +1,16 @@
 /*
  * stress_doorbell.c - the hunt for lost wake-ups: stress_doorbell SECONDS [--naive | --litmus].
  *
- * Two processes play one record to and fro, both ends sleeping as often as they can, with pauses of random length wherever
- * one of them could slip between two steps of the other: between look and announcement, announcement and second look,
- * publication and ring. A sleep that times out although the ring has something is a lost wake-up.
+ * Two processes play one record to and fro, both ends sleeping as often as they can, with pauses of random length
+ * wherever one of them could slip between two steps of the other: between look and announcement, announcement and
+ * second look, publication and ring. A sleep that times out although the ring has something is a lost wake-up.
  *
- * --naive is the counter-example: there the waker clears the flag "asleep". It must lose wake-ups, or this hunt finds none.
+ * --naive is the counter-example: there the waker clears the flag "asleep". It must lose wake-ups, or this hunt finds
+ * none.
  *
  * --litmus lets both ends make their decisive steps at the same moment, round after round: one announces and looks, the
- * other publishes and rings. Neither seeing the other is the lost wake-up, and what a missing fence in doorbell.c gives.
+ * other publishes and rings. Neither seeing the other is the lost wake-up, and what a missing fence in doorbell.c
+ * gives.
  */
 #include "stress.h"
 
@@ -24,7 +26,7 @@
 #include <sys/wait.h>
 
 #define CAPACITY 1024u
-#define LOST_MS 400 /* nobody pauses that long */
+#define LOST_MS  400 /* nobody pauses that long */
 
 struct arena {
     _Atomic bool stop;
@@ -184,7 +186,8 @@ static void litmus_sleeper(struct end *end)
         if (!meet(end, 1, round + 1))
             return;
         struct hz_record record;
-        STRESS_CHECK(hz_ring_peek(&end->in, &record) == HZ_RING_OK, "the record of round %llu", (unsigned long long)round);
+        STRESS_CHECK(
+                hz_ring_peek(&end->in, &record) == HZ_RING_OK, "the record of round %llu", (unsigned long long)round);
         hz_ring_release(&end->in);
         hz_ring_release_publish(&end->in);
         hz_doorbell_awake(&end->bell, true);
@@ -219,10 +222,12 @@ static void litmus_waker(struct end *end, uint64_t deadline)
     }
     atomic_store(&end->arena->stop, true);
     end->sleeps = round / 2;
-    printf("%llu rounds, in %llu of them both saw the other\n", (unsigned long long)(round / 2), (unsigned long long)both);
+    printf("%llu rounds, in %llu of them both saw the other\n", (unsigned long long)(round / 2),
+            (unsigned long long)both);
 }
 
-static void open_end(struct end *end, struct arena *arena, int which, int own_wait, int peer_ring, bool naive, uint64_t seed)
+static void open_end(
+        struct end *end, struct arena *arena, int which, int own_wait, int peer_ring, bool naive, uint64_t seed)
 {
     *end = (struct end){.arena = arena, .own_fd = own_wait, .peer_fd = peer_ring, .random = seed, .naive = naive};
     end->own_flag = &arena->cells[which].epoch;

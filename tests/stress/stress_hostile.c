@@ -2,13 +2,14 @@
  * stress_hostile.c - a writer that overwrites its whole segment while the reader reads: stress_hostile SECONDS
  * --attack 0|1 [--naive].
  *
- * Attack 0: random words everywhere at full speed. Attack 1: plausible records (whole messages and fragments) whose length,
- * type and inner lengths flip while they are read, a tail that jumps, a capacity word that changes. The ring lies between
- * guard pages, so that one byte outside is a fault; with AddressSanitizer the private buffers are watched too.
+ * Attack 0: random words everywhere at full speed. Attack 1: plausible records (whole messages and fragments) whose
+ * length, type and inner lengths flip while they are read, a tail that jumps, a capacity word that changes. The ring
+ * lies between guard pages, so that one byte outside is a fault; with AddressSanitizer the private buffers are watched
+ * too.
  *
- * The careful reader is the manager's (hz_stream_in, hostile). In production the first broken rule ends the worker; here
- * the reader begins anew at the writer's tail, to meet many. It must stay alive and take at least a floor of records, so
- * that refusing everything does not pass.
+ * The careful reader is the manager's (hz_stream_in, hostile). In production the first broken rule ends the worker;
+ * here the reader begins anew at the writer's tail, to meet many. It must stay alive and take at least a floor of
+ * records, so that refusing everything does not pass.
  *
  * --naive is the counter-example: a reader that believes the mapping (capacity and length read again after their check,
  * decoded in place). It must die by a fault, or the attack proves nothing.
@@ -24,7 +25,7 @@
 #include <sys/resource.h>
 #include <sys/wait.h>
 
-#define CAPACITY (UINT64_C(64) << 10)
+#define CAPACITY         (UINT64_C(64) << 10)
 #define FLOOR_PER_SECOND 10000 /* attack 1; a hundredth of what an honest writer would reach under a sanitizer */
 
 struct control {
@@ -42,7 +43,8 @@ static struct place make_place(void)
     size_t page = 4096, ring = sizeof(struct hz_ring_shared) + CAPACITY, body = HZ_ALIGN_UP(ring, page);
     uint8_t *mem = stress_shared(2 * page + body);
     struct place place = {.control = stress_shared(sizeof(struct control))};
-    STRESS_CHECK(mprotect(mem, page, PROT_NONE) == 0 && mprotect(mem + page + body, page, PROT_NONE) == 0, "guard pages");
+    STRESS_CHECK(
+            mprotect(mem, page, PROT_NONE) == 0 && mprotect(mem + page + body, page, PROT_NONE) == 0, "guard pages");
     place.ring = mem + page + body - ring; /* the last byte of the ring is the last before the guard */
     STRESS_CHECK(((uintptr_t)place.ring & 63) == 0, "alignment");
     hz_ring_create(place.ring, CAPACITY);
@@ -151,12 +153,14 @@ static void attack_records(const struct place *place)
         atomic_store_explicit(&shared->tail, tail, memory_order_release);
         /* ... which change while they are read: length, type, a length in the body, and back again ... */
         for (uint64_t flips = stress_below(&random, 64); flips > 0; flips--) {
-            uint64_t at = starts[stress_below(&random, 64)] + (stress_below(&random, 4) == 0 ? 8 * stress_below(&random, 12) : 0);
+            uint64_t at = starts[stress_below(&random, 64)] +
+                          (stress_below(&random, 4) == 0 ? 8 * stress_below(&random, 12) : 0);
             volatile uint64_t *word = (volatile uint64_t *)(void *)(bytes + at % CAPACITY);
             uint64_t old = *word;
             if (stress_below(&random, 256) == 0) {
                 static const uint64_t worse[] = {0, UINT32_MAX, UINT64_MAX, CAPACITY, CAPACITY / 8 + 1, 1,
-                        (uint64_t)HZ_RING_WRAP << 32 | 64, (uint64_t)HZ_MSG_FRAGMENT << 32 | 24, UINT64_C(41) << 32 | 0x3fffffff};
+                        (uint64_t)HZ_RING_WRAP << 32 | 64, (uint64_t)HZ_MSG_FRAGMENT << 32 | 24,
+                        UINT64_C(41) << 32 | 0x3fffffff};
                 *word = worse[stress_below(&random, HZ_COUNT_OF(worse))];
                 *word = old;
             }
@@ -318,9 +322,10 @@ int main(int argc, char **argv)
         STRESS_CHECK(died, "the naive reader lived: this attack proves nothing");
         return 0;
     }
-    printf("attack %d, %.0f s: %llu visits, %llu messages (%llu of pieces), %llu MiB, %llu times poisoned\n", records, seconds,
-            (unsigned long long)tally.visits, (unsigned long long)tally.messages, (unsigned long long)tally.joined,
-            (unsigned long long)(tally.bytes >> 20), (unsigned long long)tally.poisoned);
+    printf("attack %d, %.0f s: %llu visits, %llu messages (%llu of pieces), %llu MiB, %llu times poisoned\n", records,
+            seconds, (unsigned long long)tally.visits, (unsigned long long)tally.messages,
+            (unsigned long long)tally.joined, (unsigned long long)(tally.bytes >> 20),
+            (unsigned long long)tally.poisoned);
     for (size_t i = 0; i < HZ_COUNT_OF(tally.reasons) && tally.reasons[i].reason != NULL; i++)
         printf("%12llu  %s\n", (unsigned long long)tally.reasons[i].count, tally.reasons[i].reason);
     STRESS_CHECK(tally.visits > 1000, "too few visits");

@@ -18,11 +18,11 @@
 #include <sys/wait.h>
 
 #define LARGEST (UINT64_C(64) << 10)
-#define CANARY 0x5au
+#define CANARY  0x5au
 
 struct arena {
-    _Atomic bool stop;             /* consumer: no more rounds */
-    struct hz_doorbell_cell cell;  /* nobody sleeps on it */
+    _Atomic bool stop;            /* consumer: no more rounds */
+    struct hz_doorbell_cell cell; /* nobody sleeps on it */
     _Alignas(128) uint8_t ring[sizeof(struct hz_ring_shared) + LARGEST + 64];
 };
 
@@ -64,8 +64,10 @@ static void check(const uint8_t *bytes, size_t len, uint64_t number)
 static uint32_t record_length(uint64_t *state, uint64_t most)
 {
     uint64_t kind = stress_below(state, 8);
-    return (uint32_t)(kind == 0 ? most : kind == 1 ? 1 : kind < 6 ? 1 + stress_below(state, HZ_MIN(most, UINT64_C(100)))
-                                                                 : 1 + stress_below(state, most));
+    return (uint32_t)(kind == 0   ? most
+                      : kind == 1 ? 1
+                      : kind < 6  ? 1 + stress_below(state, HZ_MIN(most, UINT64_C(100)))
+                                  : 1 + stress_below(state, most));
 }
 
 static void produce_records(const struct round *round)
@@ -117,8 +119,8 @@ static void consume_records(const struct round *round)
                 break;
             STRESS_CHECK(record.len == record_length(&lengths, ring.max_record), "record %llu has length %u",
                     (unsigned long long)number, record.len);
-            STRESS_CHECK(record.type == (uint32_t)(number & 0xffff) + 1, "record %llu has type %u", (unsigned long long)number,
-                    record.type);
+            STRESS_CHECK(record.type == (uint32_t)(number & 0xffff) + 1, "record %llu has type %u",
+                    (unsigned long long)number, record.type);
             check(record.data, record.len, number);
             number++;
             if (in_place)
@@ -145,7 +147,8 @@ static void consume_records(const struct round *round)
 static size_t message_length(uint64_t *state, uint64_t capacity)
 {
     uint64_t kind = stress_below(state, 8);
-    return (size_t)(kind < 5 ? stress_below(state, capacity / 8) : stress_below(state, kind < 7 ? capacity : 16 * capacity));
+    return (size_t)(kind < 5 ? stress_below(state, capacity / 8)
+                             : stress_below(state, kind < 7 ? capacity : 16 * capacity));
 }
 
 static void produce_messages(const struct round *round)
@@ -163,7 +166,8 @@ static void produce_messages(const struct round *round)
         struct hz_msg_line body = {.execution = i, .text_len = (uint32_t)len};
         struct hz_part parts[] = {{&body, sizeof(body)}, {text, cut}, {text + cut, len - cut}};
         int result;
-        while ((result = hz_stream_send(&out, HZ_MSG_LINE, parts, HZ_COUNT_OF(parts), stress_below(&moods, 4) == 0)) != 0) {
+        while ((result = hz_stream_send(&out, HZ_MSG_LINE, parts, HZ_COUNT_OF(parts), stress_below(&moods, 4) == 0)) !=
+                0) {
             STRESS_CHECK(result == HZ_EBUSY, "send says %d", result);
             give_way(&turns);
         }
@@ -244,7 +248,8 @@ static void run_round(struct round *round, bool threads)
         STRESS_CHECK(waitpid(pid, &status, 0) == pid && status == 0, "the producer ended with status %d", status);
     }
     for (size_t i = 0; i < 64; i++)
-        STRESS_CHECK(round->arena->ring[sizeof(struct hz_ring_shared) + round->capacity + i] == CANARY, "written behind the ring");
+        STRESS_CHECK(round->arena->ring[sizeof(struct hz_ring_shared) + round->capacity + i] == CANARY,
+                "written behind the ring");
 }
 
 int main(int argc, char **argv)
@@ -265,8 +270,8 @@ int main(int argc, char **argv)
         total += round.records;
         rounds++;
     }
-    printf("%llu %s in %llu rings, all whole and in order\n", (unsigned long long)total, stream ? "messages" : "records",
-            (unsigned long long)rounds);
+    printf("%llu %s in %llu rings, all whole and in order\n", (unsigned long long)total,
+            stream ? "messages" : "records", (unsigned long long)rounds);
     STRESS_CHECK(total > (stream ? 100u : 1000u), "too few to mean anything");
     return 0;
 }

@@ -88,10 +88,11 @@ HZ_TEST(base, uuid_parse_takes_either_letter_case)
 
 HZ_TEST(base, uuid_parse_refuses_everything_else_and_leaves_the_result_alone)
 {
-    static const char *const wrong[] = {"", "01234567-89ab-cdef-0123-456789abcde", "01234567-89ab-cdef-0123-456789abcdef0",
-            "0123456789abcdef-0123-0123-456789abcdef", "01234567-89ab-cdef-0123_456789abcdef",
-            "g1234567-89ab-cdef-0123-456789abcdef", "01234567-89ab-cdef-0123-456789abcd-f",
-            "{1234567-89ab-cdef-0123-456789abcdef", " 1234567-89ab-cdef-0123-456789abcdef"};
+    static const char *const wrong[] = {"", "01234567-89ab-cdef-0123-456789abcde",
+            "01234567-89ab-cdef-0123-456789abcdef0", "0123456789abcdef-0123-0123-456789abcdef",
+            "01234567-89ab-cdef-0123_456789abcdef", "g1234567-89ab-cdef-0123-456789abcdef",
+            "01234567-89ab-cdef-0123-456789abcd-f", "{1234567-89ab-cdef-0123-456789abcdef",
+            " 1234567-89ab-cdef-0123-456789abcdef"};
     struct hz_uuid id = {{0}};
     for (size_t i = 0; i < HZ_COUNT_OF(wrong); i++)
         HZ_ASSERT_FALSE(hz_uuid_parse(wrong[i], strlen(wrong[i]), &id));

@@ -1,4 +1,5 @@
-/* test_doorbell.c - when the bell rings and when it must not; both ends in one thread, the lost wake-up is hunted in stress. */
+/* test_doorbell.c - when the bell rings and when it must not; both ends in one thread, the lost wake-up is hunted in
+ * stress. */
 #include "shm/doorbell.h"
 #include "tests/harness.h"
 

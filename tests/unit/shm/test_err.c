@@ -154,7 +154,7 @@ HZ_TEST(log, long_line_is_cut_and_says_so)
 }
 
 #define LOG_THREADS 4
-#define LOG_LINES 2000
+#define LOG_LINES   2000
 static _Atomic int counted;
 
 static void count(enum hz_log_level level, const char *text, size_t len, void *arg)

@@ -1,4 +1,5 @@
-/* test_guard.c - a mapping that loses its pages under our hands: survived, said, and nothing else is. Each in a child. */
+/* test_guard.c - a mapping that loses its pages under our hands: survived, said, and nothing else is. Each in a child.
+ */
 #include "shm/guard.h"
 #include "shm/segment.h"
 #include "tests/harness.h"
@@ -271,13 +272,15 @@ HZ_TEST(guard, full_table_refuses_and_takes_again_after_a_removal)
     EXPECT_SURVIVES(too_many);
 }
 
-/* Pages taken out of an allocated object come back as zeros while the file system has room, as a fault when it is full. */
+/* Pages taken out of an allocated object come back as zeros while the file system has room, as a fault when it is full.
+ */
 static void hole_in_a_full_file_system(void)
 {
     if (unshare(CLONE_NEWNS) != 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0 ||
             mount("small", "/dev/shm", "tmpfs", 0, "size=512k") != 0)
         _exit(77);
-    int fd = shm_open("/guard", O_RDWR | O_CREAT | O_EXCL, 0600), other = shm_open("/filler", O_RDWR | O_CREAT | O_EXCL, 0600);
+    int fd = shm_open("/guard", O_RDWR | O_CREAT | O_EXCL, 0600),
+        other = shm_open("/filler", O_RDWR | O_CREAT | O_EXCL, 0600);
     CHECK(fd >= 0 && other >= 0 && posix_fallocate(fd, 0, BYTES) == 0);
     void *mapping = mmap(NULL, BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     volatile uint8_t *base = mapping;

@@ -1,4 +1,5 @@
-/* test_ring.c - the byte ring at its boundaries, and each rule of the end that trusts nobody. Both ends in one thread. */
+/* test_ring.c - the byte ring at its boundaries, and each rule of the end that trusts nobody. Both ends in one thread.
+ */
 #include "shm/ring.h"
 #include "tests/harness.h"
 
@@ -6,7 +7,7 @@
 #include <string.h>
 
 #define CAPACITY 1024u
-#define WRAP (UINT64_C(0xffffffff) << 32)
+#define WRAP     (UINT64_C(0xffffffff) << 32)
 
 static _Alignas(64) uint8_t memory[sizeof(struct hz_ring_shared) + CAPACITY + 64];
 static struct hz_ring out, in;

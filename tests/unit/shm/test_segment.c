@@ -1,4 +1,5 @@
-/* test_segment.c - make, attach, observe, list, remove; what is wrong is refused with a sentence and leaves nothing behind. */
+/* test_segment.c - make, attach, observe, list, remove; what is wrong is refused with a sentence and leaves nothing
+ * behind. */
 #include "shm/err.h"
 #include "shm/segment.h"
 #include "tests/harness.h"
@@ -163,8 +164,8 @@ HZ_TEST(segment, more_than_is_free_is_an_error_with_figures_and_leaves_nothing)
     HZ_ASSERT_OK(statvfs("/dev/shm", &fs));
     uint64_t all_bytes = (uint64_t)fs.f_blocks * fs.f_frsize;
     /* The greatest geometry there is: 1 + 16 * 2 rings of a GiB. */
-    struct hz_geometry geometry = {.lanes = HZ_MAX_LANES, .command_bytes = 1 << 30, .result_bytes = 1 << 30,
-            .metrics_bytes = 1 << 30};
+    struct hz_geometry geometry = {
+            .lanes = HZ_MAX_LANES, .command_bytes = 1 << 30, .result_bytes = 1 << 30, .metrics_bytes = 1 << 30};
     /* More than the whole of it is refused before a page is touched; less would fill the host's memory first. */
     if (hz_segment_bytes(&geometry) <= all_bytes)
         HZ_SKIP("/dev/shm is larger than the greatest segment");
@@ -200,7 +201,8 @@ HZ_TEST(segment, small_dev_shm_takes_what_fits_and_refuses_the_next)
                 continue;
             char name[HZ_SEGMENT_NAME];
             hz_segment_name(name, instance, &other);
-            _exit(result == -ENOSPC && i >= 3 && !name_exists(name) && strstr(hz_err_last(), "/dev/shm") != NULL ? 0 : 1);
+            _exit(result == -ENOSPC && i >= 3 && !name_exists(name) && strstr(hz_err_last(), "/dev/shm") != NULL ? 0
+                                                                                                                 : 1);
         }
         _exit(2);
     }

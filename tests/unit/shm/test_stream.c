@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define CAPACITY 1024u
+#define CAPACITY   1024u
 #define MAX_RECORD (CAPACITY / 8)
 
 static _Alignas(64) uint8_t memory[sizeof(struct hz_ring_shared) + CAPACITY];
