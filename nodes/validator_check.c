@@ -51,7 +51,8 @@ struct schema_error *schema_check_error(struct schema_check *check, const struct
         check->no_memory = true;
         return NULL;
     }
-    *error = (struct schema_error){.path = text, .keyword = keyword, .schema = schema, .operand = operand, .before = check->last};
+    *error = (struct schema_error){
+            .path = text, .keyword = keyword, .schema = schema, .operand = operand, .before = check->last};
     check->last = error;
     check->error_count++;
     return error;
@@ -120,7 +121,8 @@ bool schema_check_value(
         check->failure = "la validación anida demasiados niveles";
         return false;
     }
-    const hz_value *target = hz_type_of(hz_get(schema, "$ref")) == HZ_STRING ? schema_set_target(check->set, schema) : NULL;
+    const hz_value *target =
+            hz_type_of(hz_get(schema, "$ref")) == HZ_STRING ? schema_set_target(check->set, schema) : NULL;
     check->depth++;
     bool valid = target ? check_reference(check, target, data, path) : check_keywords(check, schema, data, path);
     check->depth--;
@@ -214,17 +216,20 @@ schema_rule_fn *schema_rule_find(hz_str keyword)
         const char *name;
         schema_rule_fn *rule;
     } rules[] = {/* by length: rules[first[n]] .. rules[first[n + 1]] have n letters */
-            {"if", rule_if}, {"not", rule_not}, {"type", schema_rule_type}, {"enum", schema_rule_enum}, {"allOf", rule_all},
-            {"anyOf", rule_any}, {"oneOf", rule_one}, {"const", schema_rule_const}, {"items", schema_rule_items},
-            {"format", schema_rule_format}, {"maximum", schema_rule_maximum}, {"minimum", schema_rule_minimum},
-            {"pattern", schema_rule_pattern}, {"maxItems", schema_rule_max_items}, {"minItems", schema_rule_min_items},
-            {"required", schema_rule_required}, {"contains", schema_rule_contains}, {"maxLength", schema_rule_max_length},
-            {"minLength", schema_rule_min_length}, {"multipleOf", schema_rule_multiple}, {"properties", schema_rule_properties},
+            {"if", rule_if}, {"not", rule_not}, {"type", schema_rule_type}, {"enum", schema_rule_enum},
+            {"allOf", rule_all}, {"anyOf", rule_any}, {"oneOf", rule_one}, {"const", schema_rule_const},
+            {"items", schema_rule_items}, {"format", schema_rule_format}, {"maximum", schema_rule_maximum},
+            {"minimum", schema_rule_minimum}, {"pattern", schema_rule_pattern}, {"maxItems", schema_rule_max_items},
+            {"minItems", schema_rule_min_items}, {"required", schema_rule_required}, {"contains", schema_rule_contains},
+            {"maxLength", schema_rule_max_length}, {"minLength", schema_rule_min_length},
+            {"multipleOf", schema_rule_multiple}, {"properties", schema_rule_properties},
             {"uniqueItems", schema_rule_unique}, {"dependencies", schema_rule_dependencies},
             {"maxProperties", schema_rule_max_properties}, {"minProperties", schema_rule_min_properties},
-            {"propertyNames", schema_rule_names}, {"exclusiveMaximum", schema_rule_below}, {"exclusiveMinimum", schema_rule_above},
-            {"patternProperties", schema_rule_patterns}, {"additionalProperties", schema_rule_additional}};
-    static const unsigned char first[] = {0, 0, 0, 1, 2, 4, 9, 10, 13, 17, 19, 21, 22, 23, 26, 26, 26, 28, 29, 29, 29, 30};
+            {"propertyNames", schema_rule_names}, {"exclusiveMaximum", schema_rule_below},
+            {"exclusiveMinimum", schema_rule_above}, {"patternProperties", schema_rule_patterns},
+            {"additionalProperties", schema_rule_additional}};
+    static const unsigned char first[] = {
+            0, 0, 0, 1, 2, 4, 9, 10, 13, 17, 19, 21, 22, 23, 26, 26, 26, 28, 29, 29, 29, 30};
     if (keyword.len + 1 >= sizeof first)
         return NULL;
     for (size_t i = first[keyword.len]; i < first[keyword.len + 1]; i++) {

@@ -1,6 +1,6 @@
 /*
- * validator_formats.c - `format`: whether a text is a date, an address, an identifier, by the standards the draft names.
- * Pure functions on bytes (UTF-8).
+ * validator_formats.c - `format`: whether a text is a date, an address, an identifier, by the standards the draft
+ * names. Pure functions on bytes (UTF-8).
  */
 #include "validator_internal.h"
 
@@ -200,7 +200,7 @@ static bool email(struct text t, bool international)
     } else {
         for (const char *p = local.at; p < local.end; p++) {
             bool atom = is_alpha(*p) || is_digit(*p) || is_one_of(*p, "!#$%&'*+-/=?^_`{|}~") ||
-                    (international && (unsigned char)*p >= 0x80);
+                        (international && (unsigned char)*p >= 0x80);
             if (!atom && !(*p == '.' && p > local.at && p + 1 < local.end && p[-1] != '.'))
                 return false;
         }
@@ -236,7 +236,7 @@ static bool uri_chars(struct text t, const char *more, bool wide)
                 return false;
             t.at += 2;
         } else if (!is_alpha(c) && !is_digit(c) && !is_one_of(c, "-._~!$&'()*+,;=") && !is_one_of(c, more) &&
-                !(wide && (unsigned char)c >= 0x80)) {
+                   !(wide && (unsigned char)c >= 0x80)) {
             return false;
         }
     }
@@ -307,7 +307,8 @@ static bool uri(struct text t, bool relative, bool wide)
         t.at = authority.end;
     }
     struct text path = {t.at, find(t, "?#")};
-    struct text query = {path.end, path.end < t.end && *path.end == '?' ? find((struct text){path.end, t.end}, "#") : path.end};
+    struct text query = {
+            path.end, path.end < t.end && *path.end == '?' ? find((struct text){path.end, t.end}, "#") : path.end};
     struct text fragment = {query.end, t.end};
     if (query.at < query.end)
         query.at++;
@@ -418,12 +419,12 @@ bool schema_format_check(hz_str name, hz_str text)
     static const struct {
         const char *name;
         bool (*check)(struct text t);
-    } formats[] = {{"date-time", format_date_time}, {"date", format_date}, {"time", format_time}, {"email", format_email},
-            {"idn-email", format_idn_email}, {"hostname", format_hostname}, {"ipv4", format_ipv4}, {"ipv6", format_ipv6},
-            {"uri", format_uri}, {"url", format_uri}, {"uri-reference", format_uri_reference}, {"iri", format_iri},
-            {"iri-reference", format_iri_reference}, {"uri-template", format_uri_template}, {"uuid", format_uuid},
-            {"json-pointer", format_json_pointer}, {"relative-json-pointer", format_relative_json_pointer},
-            {"regex", format_regex}};
+    } formats[] = {{"date-time", format_date_time}, {"date", format_date}, {"time", format_time},
+            {"email", format_email}, {"idn-email", format_idn_email}, {"hostname", format_hostname},
+            {"ipv4", format_ipv4}, {"ipv6", format_ipv6}, {"uri", format_uri}, {"url", format_uri},
+            {"uri-reference", format_uri_reference}, {"iri", format_iri}, {"iri-reference", format_iri_reference},
+            {"uri-template", format_uri_template}, {"uuid", format_uuid}, {"json-pointer", format_json_pointer},
+            {"relative-json-pointer", format_relative_json_pointer}, {"regex", format_regex}};
     for (size_t i = 0; i < sizeof formats / sizeof formats[0]; i++) {
         if (strlen(formats[i].name) == name.len && memcmp(formats[i].name, name.data, name.len) == 0)
             return formats[i].check((struct text){text.data, text.data + text.len});

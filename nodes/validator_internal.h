@@ -4,9 +4,9 @@
 
 #include "validator_schema.h"
 
-#define SCHEMA_META_URI "http://json-schema.org/draft-07/schema"
+#define SCHEMA_META_URI  "http://json-schema.org/draft-07/schema"
 #define SCHEMA_MAX_DEPTH 1000u /* of schemas inside schemas while checking; about 0.5 KiB of stack each */
-#define SCHEMA_MAX_URI 2048u
+#define SCHEMA_MAX_URI   2048u
 
 static inline const hz_value *schema_get(const hz_value *object, hz_str key)
 {
@@ -32,11 +32,11 @@ size_t schema_uri_decode(char *text);
 
 /* ## Sets (validator_set.c): one schema document prepared: references resolved, patterns compiled */
 struct schema_set {
-    const hz_value *root; /* kept */
+    const hz_value *root;         /* kept */
     struct schema_entry *entries; /* open addressing by pointer, capacity a power of two */
     size_t count, capacity;
-    struct schema_text *texts;    /* bases, freed with the set */
-    unsigned users;               /* validator_schema.c, under its lock, as the next one */
+    struct schema_text *texts; /* bases, freed with the set */
+    unsigned users;            /* validator_schema.c, under its lock, as the next one */
     uint64_t last_used;
     bool evicted;
 };
@@ -80,8 +80,8 @@ struct schema_check {
     bool no_memory;
 };
 /* True: valid. Errors are added unless quiet. When check->failure or no_memory is set the verdict means nothing. */
-bool schema_check_value(struct schema_check *check, const hz_value *schema, const hz_value *data,
-        const struct schema_path *path);
+bool schema_check_value(
+        struct schema_check *check, const hz_value *schema, const hz_value *data, const struct schema_path *path);
 /* Adds an error; returns false. The error may be NULL-checked and filled further by the caller: quiet gives NULL. */
 struct schema_error *schema_check_error(struct schema_check *check, const struct schema_path *path, const char *keyword,
         const hz_value *schema, const hz_value *operand);
@@ -100,10 +100,10 @@ schema_rule_fn *schema_rule_find(hz_str keyword);
 
 schema_rule_fn schema_rule_type, schema_rule_enum, schema_rule_const, schema_rule_multiple, schema_rule_maximum,
         schema_rule_minimum, schema_rule_above, schema_rule_below, schema_rule_max_length, schema_rule_min_length,
-        schema_rule_pattern, schema_rule_format, schema_rule_max_items, schema_rule_min_items, schema_rule_max_properties,
-        schema_rule_min_properties;
-schema_rule_fn schema_rule_items, schema_rule_contains, schema_rule_unique, schema_rule_properties, schema_rule_patterns,
-        schema_rule_additional, schema_rule_required, schema_rule_dependencies, schema_rule_names;
+        schema_rule_pattern, schema_rule_format, schema_rule_max_items, schema_rule_min_items,
+        schema_rule_max_properties, schema_rule_min_properties;
+schema_rule_fn schema_rule_items, schema_rule_contains, schema_rule_unique, schema_rule_properties,
+        schema_rule_patterns, schema_rule_additional, schema_rule_required, schema_rule_dependencies, schema_rule_names;
 
 /* ## Texts (validator_messages.c) */
 /* The error as the node emits it; NULL: out of memory. */

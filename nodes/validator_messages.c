@@ -1,6 +1,6 @@
 /*
- * validator_messages.c - an error as people read it: the sentence in Spanish, or the one the flow gives for the keyword,
- * and the keyword's figures by the names that programs know.
+ * validator_messages.c - an error as people read it: the sentence in Spanish, or the one the flow gives for the
+ * keyword, and the keyword's figures by the names that programs know.
  */
 #include "validator_internal.h"
 
@@ -79,7 +79,8 @@ static void say_error(struct sentence *to, hz_call *call, const struct schema_er
         const char *keyword, *text;
     } fixed[] = {{"additionalProperties", "no debe tener propiedades adicionales"},
             {"anyOf", "debe cumplir al menos un esquema de \"anyOf\""}, {"const", "debe ser igual al valor constante"},
-            {"contains", "debe contener un elemento válido"}, {"enum", "debe ser igual a uno de los valores permitidos"},
+            {"contains", "debe contener un elemento válido"},
+            {"enum", "debe ser igual a uno de los valores permitidos"},
             {"false schema", "el esquema no admite ningún valor"}, {"not", "no debe cumplir el esquema de \"not\""},
             {"oneOf", "debe cumplir exactamente un esquema de \"oneOf\""}};
     for (size_t i = 0; i < sizeof fixed / sizeof fixed[0]; i++) {

@@ -89,12 +89,14 @@ static uint64_t hash_value(const hz_value *value, unsigned depth)
     if (depth > 64) /* equal values still share it */
         return hash;
     switch (hz_type_of(value)) {
-    case HZ_BOOL: return hash + hz_as_bool(value);
+    case HZ_BOOL:
+        return hash + hz_as_bool(value);
     case HZ_NUMBER: {
         double v = hz_as_num(value) + 0.0; /* -0 is 0 */
         return hash_bytes(hash, (hz_str){(const char *)&v, sizeof v});
     }
-    case HZ_STRING: return hash_bytes(hash, hz_as_str(value));
+    case HZ_STRING:
+        return hash_bytes(hash, hz_as_str(value));
     case HZ_ARRAY:
         for (size_t i = 0, n = hz_length(value); i < n; i++)
             hash = (hash ^ hash_value(hz_at(value, i), depth + 1)) * 0x100000001b3u;
@@ -108,7 +110,8 @@ static uint64_t hash_value(const hz_value *value, unsigned depth)
         return hash;
     }
     case HZ_NULL:
-    case HZ_UNDEFINED: break;
+    case HZ_UNDEFINED:
+        break;
     }
     return hash;
 }
@@ -210,7 +213,8 @@ bool schema_rule_patterns(const struct schema_rule_input *in)
     return valid;
 }
 
-static bool is_described(const struct schema_rule_input *in, const hz_value *properties, const hz_value *patterns, hz_str key)
+static bool is_described(
+        const struct schema_rule_input *in, const hz_value *properties, const hz_value *patterns, hz_str key)
 {
     void *cursor = NULL;
     hz_str source;
@@ -225,7 +229,8 @@ static bool is_described(const struct schema_rule_input *in, const hz_value *pro
 
 bool schema_rule_additional(const struct schema_rule_input *in)
 {
-    const hz_value *properties = hz_get(in->schema, "properties"), *patterns = hz_get(in->schema, "patternProperties"), *member;
+    const hz_value *properties = hz_get(in->schema, "properties"), *patterns = hz_get(in->schema, "patternProperties"),
+                   *member;
     void *cursor = NULL;
     hz_str key;
     bool valid = true;

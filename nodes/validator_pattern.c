@@ -9,9 +9,9 @@
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
 
-#define MATCH_LIMIT 1000000u /* steps of the matcher, some 20 ms */
+#define MATCH_LIMIT    1000000u /* steps of the matcher, some 20 ms */
 #define HEAP_LIMIT_KIB 16384u
-#define PATTERN_MAX 65536u
+#define PATTERN_MAX    65536u
 
 #define SPACES                                                                                                         \
     "\\t\\n\\x{b}\\f\\r \\x{a0}\\x{1680}\\x{2000}-\\x{200a}\\x{2028}\\x{2029}\\x{202f}\\x{205f}\\x{3000}\\x{feff}"
@@ -56,7 +56,10 @@ static void put_code(struct rewrite *r, uint32_t cp)
 
 static int hex_digit(char c)
 {
-    return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+    return c >= '0' && c <= '9'   ? c - '0'
+           : c >= 'a' && c <= 'f' ? c - 'a' + 10
+           : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                  : -1;
 }
 
 static bool read_hex(struct rewrite *r, int digits, uint32_t *ret)
@@ -105,16 +108,18 @@ static bool read_unicode(struct rewrite *r, uint32_t *ret)
 /* General categories by the names people write; PCRE2 knows the short ones. */
 static const char *short_category(const char *name, size_t len)
 {
-    static const char *const names[][2] = {{"Letter", "L"}, {"Cased_Letter", "L&"}, {"LC", "L&"}, {"Uppercase_Letter", "Lu"},
-            {"Lowercase_Letter", "Ll"}, {"Titlecase_Letter", "Lt"}, {"Modifier_Letter", "Lm"}, {"Other_Letter", "Lo"},
-            {"Mark", "M"}, {"Combining_Mark", "M"}, {"Nonspacing_Mark", "Mn"}, {"Spacing_Mark", "Mc"}, {"Enclosing_Mark", "Me"},
-            {"Number", "N"}, {"Decimal_Number", "Nd"}, {"digit", "Nd"}, {"Letter_Number", "Nl"}, {"Other_Number", "No"},
+    static const char *const names[][2] = {{"Letter", "L"}, {"Cased_Letter", "L&"}, {"LC", "L&"},
+            {"Uppercase_Letter", "Lu"}, {"Lowercase_Letter", "Ll"}, {"Titlecase_Letter", "Lt"},
+            {"Modifier_Letter", "Lm"}, {"Other_Letter", "Lo"}, {"Mark", "M"}, {"Combining_Mark", "M"},
+            {"Nonspacing_Mark", "Mn"}, {"Spacing_Mark", "Mc"}, {"Enclosing_Mark", "Me"}, {"Number", "N"},
+            {"Decimal_Number", "Nd"}, {"digit", "Nd"}, {"Letter_Number", "Nl"}, {"Other_Number", "No"},
             {"Punctuation", "P"}, {"punct", "P"}, {"Connector_Punctuation", "Pc"}, {"Dash_Punctuation", "Pd"},
-            {"Open_Punctuation", "Ps"}, {"Close_Punctuation", "Pe"}, {"Initial_Punctuation", "Pi"}, {"Final_Punctuation", "Pf"},
-            {"Other_Punctuation", "Po"}, {"Symbol", "S"}, {"Math_Symbol", "Sm"}, {"Currency_Symbol", "Sc"},
-            {"Modifier_Symbol", "Sk"}, {"Other_Symbol", "So"}, {"Separator", "Z"}, {"Space_Separator", "Zs"},
-            {"Line_Separator", "Zl"}, {"Paragraph_Separator", "Zp"}, {"Other", "C"}, {"Control", "Cc"}, {"cntrl", "Cc"},
-            {"Format", "Cf"}, {"Surrogate", "Cs"}, {"Private_Use", "Co"}, {"Unassigned", "Cn"}};
+            {"Open_Punctuation", "Ps"}, {"Close_Punctuation", "Pe"}, {"Initial_Punctuation", "Pi"},
+            {"Final_Punctuation", "Pf"}, {"Other_Punctuation", "Po"}, {"Symbol", "S"}, {"Math_Symbol", "Sm"},
+            {"Currency_Symbol", "Sc"}, {"Modifier_Symbol", "Sk"}, {"Other_Symbol", "So"}, {"Separator", "Z"},
+            {"Space_Separator", "Zs"}, {"Line_Separator", "Zl"}, {"Paragraph_Separator", "Zp"}, {"Other", "C"},
+            {"Control", "Cc"}, {"cntrl", "Cc"}, {"Format", "Cf"}, {"Surrogate", "Cs"}, {"Private_Use", "Co"},
+            {"Unassigned", "Cn"}};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         if (strlen(names[i][0]) == len && memcmp(names[i][0], name, len) == 0)
             return names[i][1];
@@ -137,7 +142,8 @@ static void property(struct rewrite *r, char letter)
         size_t kind = (size_t)(equals - name);
         if ((kind == 6 && memcmp(name, "Script", 6) == 0) || (kind == 2 && memcmp(name, "sc", 2) == 0))
             put_text(r, "sc:");
-        else if ((kind == 17 && memcmp(name, "Script_Extensions", 17) == 0) || (kind == 3 && memcmp(name, "scx", 3) == 0))
+        else if ((kind == 17 && memcmp(name, "Script_Extensions", 17) == 0) ||
+                 (kind == 3 && memcmp(name, "scx", 3) == 0))
             put_text(r, "scx:");
         name = equals + 1;
     }
@@ -163,17 +169,31 @@ static void escape(struct rewrite *r, bool in_class)
     case 'd':
     case 'D':
     case 'w':
-    case 'W': put(r, (char[]){'\\', c}, 2); return;
-    case 's': put_text(r, in_class ? SPACES : "[" SPACES "]"); return;
-    case 'S': put_text(r, in_class ? NOT_SPACES : "[" NOT_SPACES "]"); return;
-    case 'b': put_text(r, in_class ? "\\x{8}" : "\\b"); return;
+    case 'W':
+        put(r, (char[]){'\\', c}, 2);
+        return;
+    case 's':
+        put_text(r, in_class ? SPACES : "[" SPACES "]");
+        return;
+    case 'S':
+        put_text(r, in_class ? NOT_SPACES : "[" NOT_SPACES "]");
+        return;
+    case 'b':
+        put_text(r, in_class ? "\\x{8}" : "\\b");
+        return;
     case 't':
     case 'n':
     case 'f':
-    case 'r': put(r, (char[]){'\\', c}, 2); return;
-    case 'v': put_text(r, "\\x{b}"); return;
+    case 'r':
+        put(r, (char[]){'\\', c}, 2);
+        return;
+    case 'v':
+        put_text(r, "\\x{b}");
+        return;
     case 'p':
-    case 'P': property(r, c); return;
+    case 'P':
+        property(r, c);
+        return;
     case 'x':
         if (read_hex(r, 2, &cp))
             put_code(r, cp);
@@ -192,7 +212,8 @@ static void escape(struct rewrite *r, bool in_class)
         else
             r->wrong = "\\c sin letra";
         return;
-    default: break;
+    default:
+        break;
     }
     if (c == '0' && (r->at == r->end || *r->at < '0' || *r->at > '9')) {
         put_code(r, 0);
@@ -206,7 +227,8 @@ static void escape(struct rewrite *r, bool in_class)
         put_text(r, "}");
     } else if (!in_class && c == 'k' && r->at < r->end && *r->at == '<') {
         put_text(r, "\\k");
-    } else if ((unsigned char)c < 0x80 && c > ' ' && !(c >= '0' && c <= '9') && !((c | 0x20) >= 'a' && (c | 0x20) <= 'z')) {
+    } else if ((unsigned char)c < 0x80 && c > ' ' && !(c >= '0' && c <= '9') &&
+               !((c | 0x20) >= 'a' && (c | 0x20) <= 'z')) {
         put(r, (char[]){'\\', c}, 2);
     } else {
         r->wrong = "\\ ante un carácter que no lo admite";
@@ -298,14 +320,26 @@ static void rewrite(struct rewrite *r)
         }
         atom = c != '(' && c != '|' && c != '^' && c != '$';
         switch (c) {
-        case '\\': escape(r, false); break;
-        case '[': character_class(r); break;
-        case '(': open_group(r); break;
-        case '.': put_text(r, "[^\\n\\r\\x{2028}\\x{2029}]"); break;
+        case '\\':
+            escape(r, false);
+            break;
+        case '[':
+            character_class(r);
+            break;
+        case '(':
+            open_group(r);
+            break;
+        case '.':
+            put_text(r, "[^\\n\\r\\x{2028}\\x{2029}]");
+            break;
         case '{':
         case '}':
-        case ']': put(r, (char[]){'\\', c}, 2); break;
-        default: put(r, &c, 1); break;
+        case ']':
+            put(r, (char[]){'\\', c}, 2);
+            break;
+        default:
+            put(r, &c, 1);
+            break;
         }
     }
 }
@@ -313,7 +347,8 @@ static void rewrite(struct rewrite *r)
 struct schema_pattern *schema_pattern_new(hz_str source, char *reason, size_t size)
 {
     struct schema_pattern *made = NULL;
-    struct rewrite r = {.at = source.data, .end = source.data + source.len, .size = source.len * sizeof NOT_SPACES + 64};
+    struct rewrite r = {
+            .at = source.data, .end = source.data + source.len, .size = source.len * sizeof NOT_SPACES + 64};
     if (source.len > PATTERN_MAX || memchr(source.data, '\0', source.len)) {
         (void)snprintf(reason, size, "demasiado largo o con un carácter nulo");
         return NULL;
@@ -330,8 +365,10 @@ struct schema_pattern *schema_pattern_new(hz_str source, char *reason, size_t si
     int code = 0;
     PCRE2_SIZE offset = 0;
     if (!r.wrong) {
-        made->code = pcre2_compile((PCRE2_SPTR)r.out, r.len, PCRE2_UTF | PCRE2_NO_UTF_CHECK | PCRE2_DOLLAR_ENDONLY |
-                PCRE2_MATCH_UNSET_BACKREF | PCRE2_NEVER_BACKSLASH_C, &code, &offset, NULL);
+        made->code = pcre2_compile((PCRE2_SPTR)r.out, r.len,
+                PCRE2_UTF | PCRE2_NO_UTF_CHECK | PCRE2_DOLLAR_ENDONLY | PCRE2_MATCH_UNSET_BACKREF |
+                        PCRE2_NEVER_BACKSLASH_C,
+                &code, &offset, NULL);
         made->limits = made->code ? pcre2_match_context_create(NULL) : NULL;
         if (!made->limits) {
             PCRE2_UCHAR text[120] = "sin memoria";

@@ -1,6 +1,6 @@
 /*
- * validator_rules.c - the keywords that look at one value: its type, its size, what it equals. A keyword whose own value
- * has the wrong type checks nothing.
+ * validator_rules.c - the keywords that look at one value: its type, its size, what it equals. A keyword whose own
+ * value has the wrong type checks nothing.
  */
 #include "validator_internal.h"
 
@@ -21,16 +21,22 @@ static bool is_text(hz_str text, const char *word)
 static bool is_type(const struct schema_rule_input *in, hz_str name)
 {
     switch (in->type) {
-    case HZ_NULL: return is_text(name, "null");
-    case HZ_BOOL: return is_text(name, "boolean");
-    case HZ_STRING: return is_text(name, "string");
-    case HZ_ARRAY: return is_text(name, "array");
-    case HZ_OBJECT: return is_text(name, "object");
+    case HZ_NULL:
+        return is_text(name, "null");
+    case HZ_BOOL:
+        return is_text(name, "boolean");
+    case HZ_STRING:
+        return is_text(name, "string");
+    case HZ_ARRAY:
+        return is_text(name, "array");
+    case HZ_OBJECT:
+        return is_text(name, "object");
     case HZ_NUMBER: {
         double v = hz_as_num(in->data), whole;
         return is_text(name, "number") || (is_text(name, "integer") && isfinite(v) && !(fabs(modf(v, &whole)) > 0));
     }
-    case HZ_UNDEFINED: break;
+    case HZ_UNDEFINED:
+        break;
     }
     return false;
 }
@@ -125,7 +131,7 @@ static bool is_multiple(double value, double of)
 bool schema_rule_multiple(const struct schema_rule_input *in)
 {
     return in->type != HZ_NUMBER || hz_type_of(in->operand) != HZ_NUMBER ||
-            is_multiple(hz_as_num(in->data), hz_as_num(in->operand)) || fail(in, "multipleOf");
+           is_multiple(hz_as_num(in->data), hz_as_num(in->operand)) || fail(in, "multipleOf");
 }
 
 static bool are_numbers(const struct schema_rule_input *in)
@@ -224,5 +230,5 @@ bool schema_rule_pattern(const struct schema_rule_input *in)
 bool schema_rule_format(const struct schema_rule_input *in)
 {
     return in->type != HZ_STRING || hz_type_of(in->operand) != HZ_STRING ||
-            schema_format_check(hz_as_str(in->operand), hz_as_str(in->data)) || fail(in, "format");
+           schema_format_check(hz_as_str(in->operand), hz_as_str(in->data)) || fail(in, "format");
 }

@@ -94,7 +94,8 @@ static struct schema_error *in_order(struct schema_error *error)
 }
 
 /* Is the schema one? The first thing that is wrong with it is the reason. */
-static bool check_schema(hz_call *call, const struct schema_set *meta, const hz_value *schema, char *reason, size_t size)
+static bool check_schema(
+        hz_call *call, const struct schema_set *meta, const hz_value *schema, char *reason, size_t size)
 {
     struct schema_check check = {.call = call, .set = meta};
     struct schema_path root = {0};

@@ -41,7 +41,8 @@ static void fail(struct build *b, const char *what, hz_str subject)
     if (b->failed)
         return;
     b->failed = true;
-    (void)snprintf(b->reason, b->reason_size, "%s%.*s", what, (int)(subject.len < 200 ? subject.len : 200), subject.data);
+    (void)snprintf(
+            b->reason, b->reason_size, "%s%.*s", what, (int)(subject.len < 200 ? subject.len : 200), subject.data);
 }
 
 static void fail_memory(struct build *b)

@@ -1,5 +1,6 @@
 /*
- * validator_uri.c - resolving references of a schema against its identifiers: RFC 3986 section 5.2 on texts. No network.
+ * validator_uri.c - resolving references of a schema against its identifiers: RFC 3986 section 5.2 on texts. No
+ * network.
  */
 #include "validator_internal.h"
 
@@ -10,7 +11,7 @@ struct uri {
 static bool is_scheme_char(char c, bool first)
 {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
-            (!first && ((c >= '0' && c <= '9') || c == '+' || c == '-' || c == '.'));
+           (!first && ((c >= '0' && c <= '9') || c == '+' || c == '-' || c == '.'));
 }
 
 static size_t span_until(const char *text, size_t len, const char *stops)
@@ -150,7 +151,10 @@ bool schema_uri_resolve(const char *base_text, hz_str reference, char *ret, size
 
 static int hex(char c)
 {
-    return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+    return c >= '0' && c <= '9'   ? c - '0'
+           : c >= 'a' && c <= 'f' ? c - 'a' + 10
+           : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                  : -1;
 }
 
 size_t schema_uri_decode(char *text)

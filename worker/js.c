@@ -14,7 +14,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define JS_MAGIC 0x484a5343u
+#define JS_MAGIC   0x484a5343u
 #define JS_LIBRARY "libjavascriptcoregtk-4.1.so.0"
 
 struct hz_js_api hz_js_api;
@@ -41,9 +41,10 @@ static void js_set_zone(void)
 }
 
 /*
- * The engine reads these at the first context. Garbage is collected on the context's own thread: then its CPU time is on
- * the bill and within the limit of the evaluation that made it, no thread is stopped by a signal in the middle of another
- * library's lock, and there are two threads fewer (5 % slower for an expression that does nothing but allocate).
+ * The engine reads these at the first context. Garbage is collected on the context's own thread: then its CPU time is
+ * on the bill and within the limit of the evaluation that made it, no thread is stopped by a signal in the middle of
+ * another library's lock, and there are two threads fewer (5 % slower for an expression that does nothing but
+ * allocate).
  */
 static void js_set_options(void)
 {

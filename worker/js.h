@@ -1,8 +1,9 @@
 /*
- * js.h - JavaScript for expressions: JavaScriptCore's C API, one context per thread, started when a flow first needs it.
+ * js.h - JavaScript for expressions: JavaScriptCore's C API, one context per thread, started when a flow first needs
+ * it.
  *
- * The library is loaded with dlopen() (by the js zygote before it forks, RTLD_NOW; nothing runs then), contexts are made
- * after the fork. JIT off unless granted. Every evaluation has a time limit.
+ * The library is loaded with dlopen() (by the js zygote before it forks, RTLD_NOW; nothing runs then), contexts are
+ * made after the fork. JIT off unless granted. Every evaluation has a time limit.
  */
 #ifndef HZ_WORKER_JS_H
 #define HZ_WORKER_JS_H
@@ -23,8 +24,8 @@ struct hz_js_binding {
     size_t len;
     const hz_value *value;
 };
-/* Evaluates one expression (compiled functions are cached by text and names). New reference (undefined is a value), or NULL:
- * *ret_error (owned by js, until the next call) holds `TypeError: ...`, or `time limit of 1000 ms exceeded`. */
+/* Evaluates one expression (compiled functions are cached by text and names). New reference (undefined is a value), or
+ * NULL: *ret_error (owned by js, until the next call) holds `TypeError: ...`, or `time limit of 1000 ms exceeded`. */
 const hz_value *hz_js_eval(struct hz_js *js, const char *text, size_t len, const struct hz_js_binding *bindings,
         size_t count, const char **ret_error);
 /* Is it one expression? NULL, or the reason. */

@@ -22,7 +22,8 @@ struct hz_js_function {
 
 static bool cache_is_word(unsigned char c)
 {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '$' || c >= 0x80;
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '$' ||
+           c >= 0x80;
 }
 
 /* Bit of a name in a set of 64: a quick "certainly not in the text". */
@@ -234,7 +235,8 @@ static bool cache_choose(struct hz_js *js, const char *text, size_t len, uint64_
         if (twice)
             continue;
         if (ret->count == HZ_JS_NAMES) {
-            (void)snprintf(js->error, sizeof js->error, "RangeError: more than %d names in one expression", HZ_JS_NAMES);
+            (void)snprintf(
+                    js->error, sizeof js->error, "RangeError: more than %d names in one expression", HZ_JS_NAMES);
             return false;
         }
         ret->bindings[ret->count++] = i;
@@ -243,7 +245,8 @@ static bool cache_choose(struct hz_js *js, const char *text, size_t len, uint64_
 }
 
 /* Was it compiled for the chosen bindings? Then those that are no parameters are taken out of them. */
-static bool cache_matches(const struct hz_js_function *f, const struct hz_js_binding *bindings, struct hz_js_ready *chosen)
+static bool cache_matches(
+        const struct hz_js_function *f, const struct hz_js_binding *bindings, struct hz_js_ready *chosen)
 {
     const char *at = f->names, *end = f->names + f->names_len;
     for (size_t i = 0; i < chosen->count; i++) {

@@ -54,10 +54,10 @@ extern struct hz_js_api hz_js_api;
 /* The text of js_prelude.js, NUL-terminated; made by CMake. */
 extern const char hz_js_prelude_text[];
 
-#define HZ_JS_NAMES 64            /* names one expression may use */
-#define HZ_JS_FUNCTIONS 1024      /* compiled functions kept */
-#define HZ_JS_TEXT (4u << 20)     /* bytes of text of the functions kept */
-#define HZ_JS_BUCKETS 512
+#define HZ_JS_NAMES     64         /* names one expression may use */
+#define HZ_JS_FUNCTIONS 1024       /* compiled functions kept */
+#define HZ_JS_TEXT      (4u << 20) /* bytes of text of the functions kept */
+#define HZ_JS_BUCKETS   512
 
 struct hz_js_function; /* js_cache.c */
 struct hz_js_cache {
@@ -73,8 +73,8 @@ struct hz_js {
     JSObjectRef revive, forget; /* functions of the prelude, protected */
     bool stopped;               /* the time limit ended the call under way */
     struct hz_js_cache cache;
-    struct hz_buffer text;      /* scratch of js_value.c and js_cache.c */
-    char nan_mark[24];          /* no payload holds it: random per context */
+    struct hz_buffer text; /* scratch of js_value.c and js_cache.c */
+    char nan_mark[24];     /* no payload holds it: random per context */
     char error[1024];
 };
 

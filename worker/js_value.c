@@ -25,7 +25,8 @@ static JSValueRef value_in_json(struct hz_js *js, const hz_value *value)
         hz_buffer_fini(&js->text);
         if (!deep)
             return value_no_memory(js);
-        (void)snprintf(js->error, sizeof js->error, "RangeError: a value is nested deeper than %d levels", HZ_VALUE_DEPTH);
+        (void)snprintf(
+                js->error, sizeof js->error, "RangeError: a value is nested deeper than %d levels", HZ_VALUE_DEPTH);
         return NULL;
     }
     JSValueRef made, exception = NULL;
@@ -45,13 +46,18 @@ static JSValueRef value_in_json(struct hz_js *js, const hz_value *value)
 JSValueRef hz_js_value_in(struct hz_js *js, const hz_value *value)
 {
     switch (hz_value_type(value)) {
-    case HZ_UNDEFINED: return JS(JSValueMakeUndefined)(js->context);
-    case HZ_NULL: return JS(JSValueMakeNull)(js->context);
-    case HZ_BOOL: return JS(JSValueMakeBoolean)(js->context, hz_value_truthy(value));
-    case HZ_NUMBER: return JS(JSValueMakeNumber)(js->context, hz_value_num(value));
+    case HZ_UNDEFINED:
+        return JS(JSValueMakeUndefined)(js->context);
+    case HZ_NULL:
+        return JS(JSValueMakeNull)(js->context);
+    case HZ_BOOL:
+        return JS(JSValueMakeBoolean)(js->context, hz_value_truthy(value));
+    case HZ_NUMBER:
+        return JS(JSValueMakeNumber)(js->context, hz_value_num(value));
     case HZ_STRING:
     case HZ_ARRAY:
-    case HZ_OBJECT: break;
+    case HZ_OBJECT:
+        break;
     }
     return value_in_json(js, value);
 }
@@ -119,9 +125,9 @@ static hz_value *value_out_string(struct hz_js *js, JSValueRef value, bool json)
     bool ok = hz_js_value_text(&js->text, string);
     JS(JSStringRelease)(string);
     const char *reason = "out of memory";
-    hz_value *made = !ok ? NULL
-            : json       ? hz_value_parse(js->text.data, js->text.len, &reason)
-                         : hz_value_string(js->text.data, js->text.len);
+    hz_value *made = !ok    ? NULL
+                     : json ? hz_value_parse(js->text.data, js->text.len, &reason)
+                            : hz_value_string(js->text.data, js->text.len);
     if (!made)
         (void)snprintf(js->error, sizeof js->error, "RangeError: result refused: %s", reason);
     if (js->text.failed || js->text.capacity > 1u << 20) /* one large result must not stay for ever */
@@ -133,11 +139,18 @@ hz_value *hz_js_value_out(struct hz_js *js, JSValueRef value)
 {
     hz_value *made;
     switch (JS(JSValueGetType)(js->context, value)) {
-    case kJSTypeNull: made = hz_value_null(); break;
-    case kJSTypeBoolean: made = hz_value_bool(JS(JSValueToBoolean)(js->context, value)); break;
-    case kJSTypeNumber: made = hz_value_number(JS(JSValueToNumber)(js->context, value, NULL)); break;
+    case kJSTypeNull:
+        made = hz_value_null();
+        break;
+    case kJSTypeBoolean:
+        made = hz_value_bool(JS(JSValueToBoolean)(js->context, value));
+        break;
+    case kJSTypeNumber:
+        made = hz_value_number(JS(JSValueToNumber)(js->context, value, NULL));
+        break;
     case kJSTypeString:
-    case kJSTypeBigInt: return value_out_string(js, value, false);
+    case kJSTypeBigInt:
+        return value_out_string(js, value, false);
     case kJSTypeObject: {
         JSObjectRef object = JS(JSValueToObject)(js->context, value, NULL);
         if (object && !JS(JSObjectIsFunction)(js->context, object))
@@ -146,7 +159,8 @@ hz_value *hz_js_value_out(struct hz_js *js, JSValueRef value)
     }
     case kJSTypeUndefined:
     case kJSTypeSymbol:
-    default: return hz_value_undefined();
+    default:
+        return hz_value_undefined();
     }
     if (!made)
         (void)value_no_memory(js);

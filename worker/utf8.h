@@ -1,4 +1,5 @@
-/* utf8.h - is it UTF-8, and the nearest UTF-8 if it is not: each maximal ill-formed part becomes U+FFFD, as browsers do. */
+/* utf8.h - is it UTF-8, and the nearest UTF-8 if it is not: each maximal ill-formed part becomes U+FFFD, as browsers
+ * do. */
 #ifndef HZ_WORKER_UTF8_H
 #define HZ_WORKER_UTF8_H
 

@@ -11,7 +11,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define STATIC_REAL(v) {{JSON_REAL, (size_t)-1}, (v)}
+#define STATIC_REAL(v)                                                                                                 \
+    {                                                                                                                  \
+        {JSON_REAL, (size_t)-1}, (v)                                                                                   \
+    }
 struct hz_value_static hz_value_static_undefined = {{JSON_NULL, (size_t)-1}, 0.0};
 struct hz_value_static hz_value_static_nan = STATIC_REAL((double)NAN);
 struct hz_value_static hz_value_static_infinity = STATIC_REAL((double)INFINITY);
@@ -105,8 +108,8 @@ static void value_delete_container(json_t *dead)
 
 /*
  * Reference counts: every holder reads the value only before its own decrement (release); whoever takes the count to
- * zero sees all those reads ended (acquire) before it frees. New references are made only from existing ones, so a count
- * of zero cannot rise again.
+ * zero sees all those reads ended (acquire) before it frees. New references are made only from existing ones, so a
+ * count of zero cannot rise again.
  */
 void hz_value_unref(const hz_value *value)
 {
@@ -227,14 +230,20 @@ enum hz_type hz_value_type(const hz_value *value)
     if (!json || json == &hz_value_static_undefined.json)
         return HZ_UNDEFINED;
     switch (json->type) {
-    case JSON_OBJECT: return HZ_OBJECT;
-    case JSON_ARRAY: return HZ_ARRAY;
-    case JSON_STRING: return HZ_STRING;
+    case JSON_OBJECT:
+        return HZ_OBJECT;
+    case JSON_ARRAY:
+        return HZ_ARRAY;
+    case JSON_STRING:
+        return HZ_STRING;
     case JSON_INTEGER:
-    case JSON_REAL: return HZ_NUMBER;
+    case JSON_REAL:
+        return HZ_NUMBER;
     case JSON_TRUE:
-    case JSON_FALSE: return HZ_BOOL;
-    case JSON_NULL: return HZ_NULL;
+    case JSON_FALSE:
+        return HZ_BOOL;
+    case JSON_NULL:
+        return HZ_NULL;
     }
     HZ_ASSERT(!"jansson's types are all listed");
     return HZ_UNDEFINED;
@@ -256,15 +265,19 @@ bool hz_value_truthy(const hz_value *value)
 {
     switch (hz_value_type(value)) {
     case HZ_UNDEFINED:
-    case HZ_NULL: return false;
-    case HZ_BOOL: return json_is_true(hz_value_json(value));
+    case HZ_NULL:
+        return false;
+    case HZ_BOOL:
+        return json_is_true(hz_value_json(value));
     case HZ_NUMBER: {
         double v = hz_value_num(value);
         return !isnan(v) && v != 0.0;
     }
-    case HZ_STRING: return json_string_length(hz_value_json(value)) != 0;
+    case HZ_STRING:
+        return json_string_length(hz_value_json(value)) != 0;
     case HZ_ARRAY:
-    case HZ_OBJECT: break;
+    case HZ_OBJECT:
+        break;
     }
     return true;
 }

@@ -20,12 +20,15 @@
 /* Call once per process before the first value (seeds jansson's hash; see json_object_seed). 0 or -errno. */
 HZ_MUST_CHECK int hz_value_init(void);
 
-static inline hz_value *hz_value_of(json_t *json) { return (hz_value *)(void *)json; }
+static inline hz_value *hz_value_of(json_t *json)
+{
+    return (hz_value *)(void *)json;
+}
 /* jansson's API takes non-const pointers even to read. */
 json_t *hz_value_json(const hz_value *value);
 
-const hz_value *hz_value_ref(const hz_value *value);   /* NULL-safe; returns its argument */
-void hz_value_unref(const hz_value *value);            /* NULL-safe */
+const hz_value *hz_value_ref(const hz_value *value); /* NULL-safe; returns its argument */
+void hz_value_unref(const hz_value *value);          /* NULL-safe */
 
 /* New references; NULL: out of memory. */
 hz_value *hz_value_undefined(void);
@@ -36,7 +39,8 @@ hz_value *hz_value_int(int64_t v);
 hz_value *hz_value_string(const char *data, size_t len); /* invalid UTF-8 replaced by U+FFFD */
 hz_value *hz_value_object(void);
 hz_value *hz_value_array(void);
-int hz_value_set(hz_value *object, const char *key, size_t len, const hz_value *value); /* takes its own reference; HZ_ENOMEM */
+int hz_value_set(
+        hz_value *object, const char *key, size_t len, const hz_value *value); /* takes its own reference; HZ_ENOMEM */
 int hz_value_push(hz_value *array, const hz_value *value);
 hz_value *hz_value_copy(const hz_value *value); /* shallow */
 
@@ -49,11 +53,11 @@ size_t hz_value_length(const hz_value *value);
 const hz_value *hz_value_get(const hz_value *object, const char *key, size_t len); /* borrowed, NULL if absent */
 const hz_value *hz_value_at(const hz_value *array, size_t index);
 /* JavaScript's key order. *cursor starts NULL and holds no memory: stopping early needs nothing (hz_value_next_stop()
- * only sets it back to the start). The object must not lose keys meanwhile. O(1) a step, after O(n log n) at the start for
- * an object with number-like keys. */
+ * only sets it back to the start). The object must not lose keys meanwhile. O(1) a step, after O(n log n) at the start
+ * for an object with number-like keys. */
 bool hz_value_next(const hz_value *object, void **cursor, hz_str *ret_key, const hz_value **ret_value);
 void hz_value_next_stop(void **cursor);
-bool hz_value_equal(const hz_value *a, const hz_value *b);  /* deep, for tests and nodes */
+bool hz_value_equal(const hz_value *a, const hz_value *b); /* deep, for tests and nodes */
 
 /* Growing text; text.data is always NUL-terminated once something was added. `failed`: memory ran out. */
 struct hz_buffer {

@@ -4,8 +4,8 @@
 
 #include "value.h"
 
-/* Not numbers of jansson's: it refuses to make them. Static objects with jansson's layout of a real, immortal by its own
- * convention (reference count -1), told apart by their address. */
+/* Not numbers of jansson's: it refuses to make them. Static objects with jansson's layout of a real, immortal by its
+ * own convention (reference count -1), told apart by their address. */
 struct hz_value_static {
     json_t json;
     double number;

@@ -161,7 +161,7 @@ size_t hz_value_format_number(double v, char buf[32])
 static bool number_is_space(uint32_t cp)
 {
     return (cp >= 9 && cp <= 13) || cp == ' ' || cp == 0xa0 || cp == 0x1680 || (cp >= 0x2000 && cp <= 0x200a) ||
-            cp == 0x2028 || cp == 0x2029 || cp == 0x202f || cp == 0x205f || cp == 0x3000 || cp == 0xfeff;
+           cp == 0x2028 || cp == 0x2029 || cp == 0x202f || cp == 0x205f || cp == 0x3000 || cp == 0xfeff;
 }
 
 static hz_str number_trim(hz_str text)
@@ -188,10 +188,10 @@ static double number_radix(const char *p, size_t len, unsigned base)
     double v = 0;
     for (size_t i = 0; i < len; i++) {
         char c = p[i];
-        unsigned digit = c >= '0' && c <= '9' ? (unsigned)(c - '0')
-                : c >= 'a' && c <= 'f'        ? (unsigned)(c - 'a') + 10
-                : c >= 'A' && c <= 'F'        ? (unsigned)(c - 'A') + 10
-                                              : 99;
+        unsigned digit = c >= '0' && c <= '9'   ? (unsigned)(c - '0')
+                         : c >= 'a' && c <= 'f' ? (unsigned)(c - 'a') + 10
+                         : c >= 'A' && c <= 'F' ? (unsigned)(c - 'A') + 10
+                                                : 99;
         if (digit >= base)
             return (double)NAN;
         v = v * base + digit;
@@ -239,12 +239,16 @@ static double number_from_text(hz_str text)
     if (text.len > 2 && p[0] == '0') {
         switch (p[1]) {
         case 'x':
-        case 'X': return number_radix(p + 2, text.len - 2, 16);
+        case 'X':
+            return number_radix(p + 2, text.len - 2, 16);
         case 'o':
-        case 'O': return number_radix(p + 2, text.len - 2, 8);
+        case 'O':
+            return number_radix(p + 2, text.len - 2, 8);
         case 'b':
-        case 'B': return number_radix(p + 2, text.len - 2, 2);
-        default: break;
+        case 'B':
+            return number_radix(p + 2, text.len - 2, 2);
+        default:
+            break;
         }
     }
     size_t sign = *p == '+' || *p == '-' ? 1 : 0;
@@ -260,11 +264,16 @@ double hz_value_to_number(const hz_value *value)
     const hz_value *at = value;
     for (unsigned depth = 0; depth < HZ_VALUE_DEPTH; depth++) {
         switch (hz_value_type(at)) {
-        case HZ_UNDEFINED: return depth ? 0 : (double)NAN; /* inside an array it prints as nothing */
-        case HZ_NULL: return 0;
-        case HZ_BOOL: return depth ? (double)NAN : hz_value_truthy(at) ? 1 : 0; /* [true] reads as "true" */
-        case HZ_NUMBER: return hz_value_num(at);
-        case HZ_STRING: return number_from_text(hz_value_str(at));
+        case HZ_UNDEFINED:
+            return depth ? 0 : (double)NAN; /* inside an array it prints as nothing */
+        case HZ_NULL:
+            return 0;
+        case HZ_BOOL:
+            return depth ? (double)NAN : hz_value_truthy(at) ? 1 : 0; /* [true] reads as "true" */
+        case HZ_NUMBER:
+            return hz_value_num(at);
+        case HZ_STRING:
+            return number_from_text(hz_value_str(at));
         case HZ_ARRAY:
             if (hz_value_length(at) == 0)
                 return 0;
@@ -272,7 +281,8 @@ double hz_value_to_number(const hz_value *value)
                 return (double)NAN;
             at = hz_value_at(at, 0); /* [x] reads as the text of x */
             continue;
-        case HZ_OBJECT: return (double)NAN;
+        case HZ_OBJECT:
+            return (double)NAN;
         }
     }
     return (double)NAN;

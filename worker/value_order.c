@@ -12,7 +12,7 @@
  * sorted keys themselves are remembered per thread for the walks under way; a walk that lost its place here (more than
  * ORDER_WALKS nested, or moved to another thread) sorts again. So a cursor owns nothing and may be forgotten. */
 #define ORDER_WALKS 4
-#define ORDER_KEEP 4096 /* keys kept after the end of a walk, at most */
+#define ORDER_KEEP  4096 /* keys kept after the end of a walk, at most */
 
 struct order_walk {
     const json_t *object;

@@ -44,8 +44,8 @@ static size_t parse_depth(const char *text, size_t len)
     return deepest;
 }
 
-/* Can jansson's result be taken as it is? Looks at bytes without knowing which are inside literals: digits there only cost a
- * second look at the result. */
+/* Can jansson's result be taken as it is? Looks at bytes without knowing which are inside literals: digits there only
+ * cost a second look at the result. */
 static enum parse_look parse_look(const char *text, size_t len)
 {
     size_t digits = 0, opened = 0;

@@ -10,16 +10,46 @@
 
 /* What an ASCII character becomes inside a literal: 0 itself, 'u' \u00XX, else the letter after the backslash. */
 static const char print_escape[256] = {
-    ['\b'] = 'b', ['\t'] = 't', ['\n'] = 'n', ['\f'] = 'f', ['\r'] = 'r', ['"'] = '"', ['\\'] = '\\',
-    [0] = 'u', [1] = 'u', [2] = 'u', [3] = 'u', [4] = 'u', [5] = 'u', [6] = 'u', [7] = 'u', [11] = 'u', [14] = 'u',
-    [15] = 'u', [16] = 'u', [17] = 'u', [18] = 'u', [19] = 'u', [20] = 'u', [21] = 'u', [22] = 'u', [23] = 'u',
-    [24] = 'u', [25] = 'u', [26] = 'u', [27] = 'u', [28] = 'u', [29] = 'u', [30] = 'u', [31] = 'u',
+        ['\b'] = 'b',
+        ['\t'] = 't',
+        ['\n'] = 'n',
+        ['\f'] = 'f',
+        ['\r'] = 'r',
+        ['"'] = '"',
+        ['\\'] = '\\',
+        [0] = 'u',
+        [1] = 'u',
+        [2] = 'u',
+        [3] = 'u',
+        [4] = 'u',
+        [5] = 'u',
+        [6] = 'u',
+        [7] = 'u',
+        [11] = 'u',
+        [14] = 'u',
+        [15] = 'u',
+        [16] = 'u',
+        [17] = 'u',
+        [18] = 'u',
+        [19] = 'u',
+        [20] = 'u',
+        [21] = 'u',
+        [22] = 'u',
+        [23] = 'u',
+        [24] = 'u',
+        [25] = 'u',
+        [26] = 'u',
+        [27] = 'u',
+        [28] = 'u',
+        [29] = 'u',
+        [30] = 'u',
+        [31] = 'u',
 };
 
-#define ONES 0x0101010101010101u
+#define ONES  0x0101010101010101u
 #define HIGHS 0x8080808080808080u
 /* High bit set in each byte of w that is zero (exact up to the first one, which is all that is asked). */
-#define ZERO_BYTES(w) (((w)-ONES) & ~(w) & HIGHS)
+#define ZERO_BYTES(w) (((w)-ONES) & ~(w)&HIGHS)
 
 static bool word_needs_escape(const char *p)
 {
@@ -168,7 +198,9 @@ static void print_json(struct printer *p, const json_t *json, unsigned depth)
         return;
     }
     switch (json->type) {
-    case JSON_OBJECT: print_object(p, json, depth + 1); return;
+    case JSON_OBJECT:
+        print_object(p, json, depth + 1);
+        return;
     case JSON_ARRAY:
         print_char(buffer, '[');
         for (size_t i = 0, n = json_array_size(json); i < n; i++) {
@@ -178,12 +210,24 @@ static void print_json(struct printer *p, const json_t *json, unsigned depth)
         }
         print_char(buffer, ']');
         return;
-    case JSON_STRING: print_literal(buffer, json_string_value(json), json_string_length(json), 0); return;
-    case JSON_INTEGER: print_int(buffer, json_integer_value(json)); return;
-    case JSON_REAL: print_real(p, hz_value_num(hz_value_of(hz_value_mutable(json)))); return;
-    case JSON_TRUE: hz_buffer_add(buffer, "true", 4); return;
-    case JSON_FALSE: hz_buffer_add(buffer, "false", 5); return;
-    case JSON_NULL: hz_buffer_add(buffer, "null", 4); return;
+    case JSON_STRING:
+        print_literal(buffer, json_string_value(json), json_string_length(json), 0);
+        return;
+    case JSON_INTEGER:
+        print_int(buffer, json_integer_value(json));
+        return;
+    case JSON_REAL:
+        print_real(p, hz_value_num(hz_value_of(hz_value_mutable(json))));
+        return;
+    case JSON_TRUE:
+        hz_buffer_add(buffer, "true", 4);
+        return;
+    case JSON_FALSE:
+        hz_buffer_add(buffer, "false", 5);
+        return;
+    case JSON_NULL:
+        hz_buffer_add(buffer, "null", 4);
+        return;
     }
 }
 

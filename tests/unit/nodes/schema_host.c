@@ -105,12 +105,33 @@ static hz_str host_print(hz_call *call, const hz_value *value)
     return text;
 }
 
-static const struct hz_host table = {.size = sizeof table, .major = HZ_ABI_MAJOR, .minor = HZ_ABI_MINOR, .alloc = host_alloc,
-        .make_null = host_null, .make_bool = host_bool, .make_int = host_int, .make_num = host_num, .make_str = host_str,
-        .make_object = host_object, .make_array = host_array, .set = host_set, .push = host_push, .copy = host_copy,
-        .parse = host_parse, .print = host_print, .type = hz_value_type, .as_bool = hz_value_truthy, .as_num = hz_value_num,
-        .as_str = hz_value_str, .length = hz_value_length, .get = hz_value_get, .at = hz_value_at, .next = hz_value_next,
-        .equal = hz_value_equal, .keep = hz_value_ref, .drop = hz_value_unref};
+static const struct hz_host table = {.size = sizeof table,
+        .major = HZ_ABI_MAJOR,
+        .minor = HZ_ABI_MINOR,
+        .alloc = host_alloc,
+        .make_null = host_null,
+        .make_bool = host_bool,
+        .make_int = host_int,
+        .make_num = host_num,
+        .make_str = host_str,
+        .make_object = host_object,
+        .make_array = host_array,
+        .set = host_set,
+        .push = host_push,
+        .copy = host_copy,
+        .parse = host_parse,
+        .print = host_print,
+        .type = hz_value_type,
+        .as_bool = hz_value_truthy,
+        .as_num = hz_value_num,
+        .as_str = hz_value_str,
+        .length = hz_value_length,
+        .get = hz_value_get,
+        .at = hz_value_at,
+        .next = hz_value_next,
+        .equal = hz_value_equal,
+        .keep = hz_value_ref,
+        .drop = hz_value_unref};
 
 extern const struct hz_host *hz_host_table;
 const struct hz_host *hz_host_table = &table;

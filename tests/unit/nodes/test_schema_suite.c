@@ -1,7 +1,8 @@
 /*
- * The public test suite of JSON Schema, draft-07: every file of its required part, and the optional files of the formats
- * and details the validator claims. Where it lies: HZ_SCHEMA_SUITE (the folder that holds draft7), else the Debian
- * package json-schema-test-suite. Groups that fetch schemas from the suite's web server are left out and counted.
+ * The public test suite of JSON Schema, draft-07: every file of its required part, and the optional files of the
+ * formats and details the validator claims. Where it lies: HZ_SCHEMA_SUITE (the folder that holds draft7), else the
+ * Debian package json-schema-test-suite. Groups that fetch schemas from the suite's web server are left out and
+ * counted.
  */
 #include "schema_host.h"
 
@@ -14,7 +15,7 @@
 
 /* Groups of claimed files that are left out: what they ask is not promised. */
 static const char *const not_claimed[] = {
-        "validation of A-label (punycode) host names",          /* decoding them needs the tables of IDNA */
+        "validation of A-label (punycode) host names",            /* decoding them needs the tables of IDNA */
         "ECMA 262 lookbehind is valid, including variable width", /* PCRE2 wants a fixed width */
 };
 
@@ -29,12 +30,14 @@ static const char *suite(void)
     return path && *path ? path : DEBIAN_SUITE;
 }
 
-static void complain(struct tally *tally, const char *file, const hz_value *group, const hz_value *test, const char *what)
+static void complain(
+        struct tally *tally, const char *file, const hz_value *group, const hz_value *test, const char *what)
 {
     size_t len = strlen(tally->report);
     tally->wrong++;
     (void)snprintf(tally->report + len, sizeof tally->report - len, "%s: %s / %s: %s\n", file,
-            hz_value_str(hz_value_get(group, "description", 11)).data, hz_value_str(hz_value_get(test, "description", 11)).data, what);
+            hz_value_str(hz_value_get(group, "description", 11)).data,
+            hz_value_str(hz_value_get(test, "description", 11)).data, what);
 }
 
 /* References to the suite's web server are expected in these files only. */
@@ -56,8 +59,8 @@ static void run_test(struct tally *tally, const char *file, const hz_value *grou
 {
     hz_call *call = schema_host_begin();
     hz_str reason = {"", 0};
-    const hz_value *errors = schema_validate(
-            call, hz_value_get(group, "schema", 6), hz_value_get(test, "data", 4), NULL, &reason);
+    const hz_value *errors =
+            schema_validate(call, hz_value_get(group, "schema", 6), hz_value_get(test, "data", 4), NULL, &reason);
     bool wanted = hz_value_truthy(hz_value_get(test, "valid", 5));
     if (!errors && is_remote(file, reason.data)) {
         tally->remote++;
@@ -99,8 +102,8 @@ static bool has_suite(void)
 
 static void finish(const struct tally *tally, unsigned least)
 {
-    (void)printf("[%u groups, %u tests of %s; left out: %u with remote schemas, %u not claimed] ", tally->groups, tally->tests,
-            suite(), tally->remote, tally->left_out);
+    (void)printf("[%u groups, %u tests of %s; left out: %u with remote schemas, %u not claimed] ", tally->groups,
+            tally->tests, suite(), tally->remote, tally->left_out);
     if (tally->wrong)
         HZ_FAIL("%u wrong:\n%s", tally->wrong, tally->report);
     HZ_ASSERT_GE(tally->tests, least);
@@ -125,12 +128,12 @@ HZ_TEST(schema_suite, required_part_of_draft_07_passes)
 
 HZ_TEST(schema_suite, optional_files_of_what_we_claim_pass)
 {
-    static const char *const files[] = {"format/date-time.json", "format/date.json", "format/time.json", "format/email.json",
-            "format/ipv4.json", "format/ipv6.json", "format/hostname.json", "format/uri.json", "format/uri-reference.json",
-            "format/uri-template.json", "format/iri.json", "format/iri-reference.json", "format/json-pointer.json",
-            "format/relative-json-pointer.json", "format/regex.json", "format/unknown.json", "ecmascript-regex.json",
-            "format/ecmascript-regex.json", "non-bmp-regex.json", "bignum.json", "float-overflow.json", "id.json",
-            "unknownKeyword.json", "zeroTerminatedFloats.json"};
+    static const char *const files[] = {"format/date-time.json", "format/date.json", "format/time.json",
+            "format/email.json", "format/ipv4.json", "format/ipv6.json", "format/hostname.json", "format/uri.json",
+            "format/uri-reference.json", "format/uri-template.json", "format/iri.json", "format/iri-reference.json",
+            "format/json-pointer.json", "format/relative-json-pointer.json", "format/regex.json", "format/unknown.json",
+            "ecmascript-regex.json", "format/ecmascript-regex.json", "non-bmp-regex.json", "bignum.json",
+            "float-overflow.json", "id.json", "unknownKeyword.json", "zeroTerminatedFloats.json"};
     struct tally tally = {0};
     if (!has_suite())
         HZ_SKIP("the package json-schema-test-suite is not installed");

@@ -29,8 +29,10 @@ HZ_TEST(validator, bad_data_go_out_on_invalid_with_every_error)
     node_host_param(host, "errorDetails", "false");
     HZ_ASSERT_EQ(node_host_run(host, "input", "{\"edad\":\"3\"}"), HZ_OK);
     HZ_ASSERT_STR_EQ(node_host_only(host),
-            "invalid {\"valid\":false,\"errors\":[{\"message\":\"debe ser integer\",\"path\":\"/edad\",\"keyword\":\"type\",\"params\":{\"type\":\"integer\"}},"
-            "{\"message\":\"debe tener la propiedad requerida nombre\",\"path\":\"/\",\"keyword\":\"required\",\"params\":{\"missingProperty\":\"nombre\"}}],"
+            "invalid {\"valid\":false,\"errors\":[{\"message\":\"debe ser "
+            "integer\",\"path\":\"/edad\",\"keyword\":\"type\",\"params\":{\"type\":\"integer\"}},"
+            "{\"message\":\"debe tener la propiedad requerida "
+            "nombre\",\"path\":\"/\",\"keyword\":\"required\",\"params\":{\"missingProperty\":\"nombre\"}}],"
             "\"data\":{\"edad\":\"3\"}}");
     node_host_param(host, "errorDetails", "true");
     HZ_ASSERT_EQ(node_host_run(host, "input", "{\"a\":1}"), HZ_OK);
@@ -65,7 +67,8 @@ HZ_TEST(validator, what_cannot_be_checked_goes_out_on_error)
     }
     node_host_param(host, "validationSchema", "{\"type\":\"texto\"}");
     HZ_ASSERT_EQ(node_host_run(host, "input", "{}"), HZ_OK);
-    HZ_ASSERT_STR_EQ(node_host_only(host), "error {\"error\":\"Error al parsear el esquema de validación: /type: debe ser igual a uno de los valores permitidos\"}");
+    HZ_ASSERT_STR_EQ(node_host_only(host), "error {\"error\":\"Error al parsear el esquema de validación: /type: debe "
+                                           "ser igual a uno de los valores permitidos\"}");
     node_host_param(host, "validationSchema", "\"{mal\"");
     HZ_ASSERT_EQ(node_host_run(host, "input", "{}"), HZ_OK);
     HZ_ASSERT_STR_HAS(node_host_only(host), "error {\"error\":\"Error al parsear el esquema de validación: ");

@@ -1,4 +1,5 @@
-/* Values: making, sharing, reading, order of keys, comparing, and what happens when memory runs out or a value is deep. */
+/* Values: making, sharing, reading, order of keys, comparing, and what happens when memory runs out or a value is deep.
+ */
 #include "tests/harness.h"
 #include "worker/value.h"
 
@@ -68,7 +69,8 @@ HZ_TEST(value, types_are_told_apart)
 
 HZ_TEST(value, numbers_keep_their_value)
 {
-    static const double rows[] = {0, -1, 0.1, 9007199254740992.0, -9007199254740992.0, 9007199254740994.0, 1e300, 5e-324};
+    static const double rows[] = {
+            0, -1, 0.1, 9007199254740992.0, -9007199254740992.0, 9007199254740994.0, 1e300, 5e-324};
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         hz_value *value = hz_value_number(rows[i]);
         HZ_ASSERT_DBL_EQ(hz_value_num(value), rows[i]);
@@ -111,10 +113,14 @@ HZ_TEST(value, strings_are_made_well_formed)
 {
     static const struct {
         const char *bytes, *text;
-    } rows[] = {{"ma\xc3\xb1" "ana", "ma\xc3\xb1" "ana"}, {"\xff", "\xef\xbf\xbd"}, {"a\xc3", "a\xef\xbf\xbd"},
+    } rows[] = {{"ma\xc3\xb1"
+                 "ana",
+                        "ma\xc3\xb1"
+                        "ana"},
+            {"\xff", "\xef\xbf\xbd"}, {"a\xc3", "a\xef\xbf\xbd"},
             {"\xed\xa0\x80", "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd"}, {"\xc0\x80", "\xef\xbf\xbd\xef\xbf\xbd"},
-            {"\xf0\x9f\x98\x80", "\xf0\x9f\x98\x80"}, {"\xf0\x9f\x98", "\xef\xbf\xbd"},
-            {"\xe2\x82x", "\xef\xbf\xbdx"}, {"\xf4\x90\x80\x80", "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd"},
+            {"\xf0\x9f\x98\x80", "\xf0\x9f\x98\x80"}, {"\xf0\x9f\x98", "\xef\xbf\xbd"}, {"\xe2\x82x", "\xef\xbf\xbdx"},
+            {"\xf4\x90\x80\x80", "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd"},
             {"0123456789\x80", "0123456789\xef\xbf\xbd"}};
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         hz_value *value = hz_value_string(rows[i].bytes, strlen(rows[i].bytes));
@@ -316,7 +322,7 @@ HZ_TEST(value, running_out_of_memory_is_reported_at_every_allocation)
         }
         hz_value *copy = hz_value_copy(value), *string = hz_value_string("\xff", 1), *number = hz_value_number(0.5);
         bool complete = copy && string && number && hz_value_set(copy, "new", 3, string) == 0 &&
-                hz_value_set(copy, "\xfe", 1, number) == 0;
+                        hz_value_set(copy, "\xfe", 1, number) == 0;
         hz_value_unref(copy);
         hz_value_unref(string);
         hz_value_unref(number);

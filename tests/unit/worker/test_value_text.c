@@ -32,23 +32,24 @@ HZ_TEST(value_text, text_reads_and_prints_as_javascript_does)
 {
     static const struct {
         const char *text, *expected;
-    } rows[] = {
-            {" { \"a\" : [ 1 , true , false , null ] } ", "{\"a\":[1,true,false,null]}"},
-            {"0.1", "0.1"}, {"1.0", "1"}, {"-0", "0"}, {"1E2", "100"}, {"1e21", "1e+21"}, {"1e-7", "1e-7"},
+    } rows[] = {{" { \"a\" : [ 1 , true , false , null ] } ", "{\"a\":[1,true,false,null]}"}, {"0.1", "0.1"},
+            {"1.0", "1"}, {"-0", "0"}, {"1E2", "100"}, {"1e21", "1e+21"}, {"1e-7", "1e-7"},
             {"123456789012345678", "123456789012345680"}, {"9007199254740993", "9007199254740992"},
-            {"[9223372036854775807,{\"a\":-9223372036854775808}]", "[9223372036854776000,{\"a\":-9223372036854776000}]"},
-            {"18446744073709551616", "18446744073709552000"}, {"[1E400,-1E400]", "[null,null]"},
-            {"1e-400", "0"}, {"\"\\u0000\\u001f\\u007f\"", "\"\\u0000\\u001f\x7f\""},
-            {"\"\\ud83d\\ude00\"", "\"\xf0\x9f\x98\x80\""}, {"\"\\ud83d\"", "\"\xef\xbf\xbd\""},
-            {"\"\\ude00\\ud83d\"", "\"\xef\xbf\xbd\xef\xbf\xbd\""}, {"\"\\ud83d\\u0041\"", "\"\xef\xbf\xbd" "A\""},
+            {"[9223372036854775807,{\"a\":-9223372036854775808}]",
+                    "[9223372036854776000,{\"a\":-9223372036854776000}]"},
+            {"18446744073709551616", "18446744073709552000"}, {"[1E400,-1E400]", "[null,null]"}, {"1e-400", "0"},
+            {"\"\\u0000\\u001f\\u007f\"", "\"\\u0000\\u001f\x7f\""}, {"\"\\ud83d\\ude00\"", "\"\xf0\x9f\x98\x80\""},
+            {"\"\\ud83d\"", "\"\xef\xbf\xbd\""}, {"\"\\ude00\\ud83d\"", "\"\xef\xbf\xbd\xef\xbf\xbd\""},
+            {"\"\\ud83d\\u0041\"", "\"\xef\xbf\xbd"
+                                   "A\""},
             {"\"\\ud83d\\ud83d\\ude00\"", "\"\xef\xbf\xbd\xf0\x9f\x98\x80\""},
             {"{\"\\u0000k\":1e400,\"\\ud800\":2}", "{\"\\u0000k\":null,\"\xef\xbf\xbd\":2}"},
             {"\"\\\"\\\\\\/\\b\\f\\n\\r\\t\"", "\"\\\"\\\\/\\b\\f\\n\\r\\t\""},
             {"{\"a\":1,\"b\":2,\"a\":3}", "{\"a\":3,\"b\":2}"}, {"\"\xe2\x80\xa8\"", "\"\xe2\x80\xa8\""},
             {"\"\xff\"", "\"\xef\xbf\xbd\""}, {"{\"__proto__\":1}", "{\"__proto__\":1}"},
             {"[[],{},\"\"]", "[[],{},\"\"]"}, {"\"12345678\\\"1234567\\n\"", "\"12345678\\\"1234567\\n\""},
-            {"0.30000000000000004", "0.30000000000000004"}, {"[1e400,\"\\ud800\",{\"k\":[1,-2.5e-3]}]",
-                    "[null,\"\xef\xbf\xbd\",{\"k\":[1,-0.0025]}]"}};
+            {"0.30000000000000004", "0.30000000000000004"},
+            {"[1e400,\"\\ud800\",{\"k\":[1,-2.5e-3]}]", "[null,\"\xef\xbf\xbd\",{\"k\":[1,-0.0025]}]"}};
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
         round_trip(rows[i].text, strlen(rows[i].text), rows[i].expected);
     round_trip("\"a\"x", 3, "\"a\""); /* the length counts, not the NUL */
@@ -61,12 +62,16 @@ HZ_TEST(value_text, wrong_text_is_refused_with_a_place)
     } rows[] = {{"", "unexpected end at byte 0"}, {"  ", "unexpected end at byte 2"}, {"{", "unexpected end at byte 1"},
             {"{\"a\" 1}", "unexpected character at byte 5"}, {"[1,]", "unexpected character at byte 3"},
             {"[1 2]", "unexpected character at byte 3"}, {"{\"a\":1,}", "unexpected character at byte 7"},
-            {"01", "unexpected character at byte 1"}, {"-", "unexpected end at byte 1"}, {"1.", "unexpected end at byte 2"},
-            {".5", "unexpected character at byte 0"}, {"1e+", "unexpected end at byte 3"}, {"+1", "unexpected character at byte 0"},
+            {"01", "unexpected character at byte 1"}, {"-", "unexpected end at byte 1"},
+            {"1.", "unexpected end at byte 2"}, {".5", "unexpected character at byte 0"},
+            {"1e+", "unexpected end at byte 3"}, {"+1", "unexpected character at byte 0"},
             {"nul", "unexpected end at byte 3"}, {"nulL", "unexpected character at byte 3"},
             {"'a'", "unexpected character at byte 0"}, {"\"a", "unterminated string at byte 2"},
-            {"\"\t\"", "control character in a string at byte 1"}, {"\"\\x\"", "bad escape"}, {"\"\\u12g4\"", "bad escape"},
-            {"1 2", "unexpected character at byte 2"}, {"\xef\xbb\xbf" "1", "unexpected character at byte 0"},
+            {"\"\t\"", "control character in a string at byte 1"}, {"\"\\x\"", "bad escape"},
+            {"\"\\u12g4\"", "bad escape"}, {"1 2", "unexpected character at byte 2"},
+            {"\xef\xbb\xbf"
+             "1",
+                    "unexpected character at byte 0"},
             {"NaN", "unexpected character at byte 0"}, {"{a:1}", "unexpected character at byte 1"},
             {"// x\n1", "unexpected character at byte 0"}, {"{\"a\":1]", "unexpected character at byte 6"}};
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
@@ -133,13 +138,14 @@ HZ_TEST(value_text, numbers_print_shortest)
     } rows[] = {{0, "0"}, {-0.0, "0"}, {1, "1"}, {-1.5, "-1.5"}, {0.1, "0.1"}, {0.1 + 0.2, "0.30000000000000004"},
             {1.0 / 3, "0.3333333333333333"}, {2.0 / 3, "0.6666666666666666"}, {1e20, "100000000000000000000"},
             {1e21, "1e+21"}, {1.5e21, "1.5e+21"}, {123456789012345680000.0, "123456789012345680000"},
-            {0.000001, "0.000001"}, {0.0000015, "0.0000015"}, {0.0000001, "1e-7"}, {1.25e-7, "1.25e-7"}, {5e-324, "5e-324"},
-            {1e-323, "1e-323"}, {2.2250738585072014e-308, "2.2250738585072014e-308"},
+            {0.000001, "0.000001"}, {0.0000015, "0.0000015"}, {0.0000001, "1e-7"}, {1.25e-7, "1.25e-7"},
+            {5e-324, "5e-324"}, {1e-323, "1e-323"}, {2.2250738585072014e-308, "2.2250738585072014e-308"},
             {1.7976931348623157e308, "1.7976931348623157e+308"}, {9007199254740992, "9007199254740992"},
             {9007199254740994, "9007199254740994"}, {4.35, "4.35"}, {1.005, "1.005"}, {100.25, "100.25"},
-            {999999999999999.9, "999999999999999.9"}, {123456.789e3, "123456789"}, {5.684341886080801e-14, "5.684341886080801e-14"},
-            {9.5367431640625e-7, "9.5367431640625e-7"}, {1e23, "1e+23"}, {4.5e15, "4500000000000000"},
-            {(double)INFINITY, "Infinity"}, {-(double)INFINITY, "-Infinity"}, {(double)NAN, "NaN"}};
+            {999999999999999.9, "999999999999999.9"}, {123456.789e3, "123456789"},
+            {5.684341886080801e-14, "5.684341886080801e-14"}, {9.5367431640625e-7, "9.5367431640625e-7"},
+            {1e23, "1e+23"}, {4.5e15, "4500000000000000"}, {(double)INFINITY, "Infinity"},
+            {-(double)INFINITY, "-Infinity"}, {(double)NAN, "NaN"}};
     char text[32];
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         size_t len = hz_value_format_number(rows[i].number, text);
@@ -247,7 +253,8 @@ HZ_TEST(value_text, own_parser_and_jansson_agree)
 {
     /* Each text is read by jansson and, with a lone surrogate in front, by the parser behind it: same values. */
     static const char *const texts[] = {"[1,2.5,-3e2,\"a\\u00e9\\n\",{\"k\":[],\"l\":{}},true,false,null]",
-            "{\"a\":{\"b\":{\"c\":\"\xf0\x9f\x98\x80\"}},\"1\":0}", "\"\\ud83d\\ude00\"", "[[[[[[[]]]]]]]", "-1.7976931348623157e308"};
+            "{\"a\":{\"b\":{\"c\":\"\xf0\x9f\x98\x80\"}},\"1\":0}", "\"\\ud83d\\ude00\"", "[[[[[[[]]]]]]]",
+            "-1.7976931348623157e308"};
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
         char both[512];
         int len = snprintf(both, sizeof both, "[\"\\ud800\",%s]", texts[i]);
