@@ -2,6 +2,7 @@
  * assembly.c - a checked plan made ready to run: one site per node with its descriptor, memory, constant parameters; the
  * nodes by type; the log lines of a start. Worker, main thread, before the first execution.
  */
+#include "crash.h"
 #include "loader.h"
 #include "report.h"
 #include "worker.h"
@@ -27,6 +28,7 @@ static int find_node(struct hz_worker *worker, const struct hz_plan_node *node, 
         int r = hz_loader_open(file, (plugin->flags & 1) != 0, &loaded);
         if (r != 0)
             return r;
+        hz_crash_modules();
     }
     if (strcmp(loaded->desc->type, type) != 0)
         return hz_err_set(HZ_EFORMAT, "%s is node %s now, the flow was made for %s", file, loaded->desc->type, type);

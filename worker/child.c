@@ -140,14 +140,19 @@ static char *plugin_folders(const struct hz_plan *plan)
     return paths.data;
 }
 
-static void open_trusted(const struct hz_plan *plan)
+/* True: something came in that was not preloaded. */
+static bool open_trusted(const struct hz_plan *plan)
 {
     const struct hz_loaded *loaded;
+    bool any = false;
     for (uint32_t i = 0; i < plan->plugin_count; i++) {
         const struct hz_plan_plugin *plugin = hz_plan_plugin(plan, i);
-        if ((plugin->flags & 1) != 0) /* a refusal is reported by hz_assembly_load(), which tries again */
-            (void)!hz_loader_open(hz_plan_chars(plan, plugin->file), true, &loaded);
+        const char *file = hz_plan_chars(plan, plugin->file);
+        /* a refusal is reported by hz_assembly_load(), which tries again */
+        if ((plugin->flags & 1) != 0 && !hz_loader_find(NULL, file) && hz_loader_open(file, true, &loaded) == 0)
+            any = true;
     }
+    return any;
 }
 
 static enum hz_sandbox_mode mode_of(uint32_t flags)
@@ -175,8 +180,8 @@ static int enter_sandbox(struct hz_worker *worker)
             worker->sandbox.plugin_path = folders = plugin_folders(worker->plan);
         if (worker->sandbox.script)
             (void)!hz_js_preload(); /* said by the first expression that needs it */
-        open_trusted(worker->plan);
-        hz_crash_modules();
+        if (open_trusted(worker->plan) || worker->sandbox.script)
+            hz_crash_modules();
     }
     int r = hz_sandbox_enter(&worker->sandbox);
     worker->sandbox.plugin_path = NULL;
@@ -200,7 +205,8 @@ void hz_child_main(const struct hz_spawn_request *request, const int fds[3], con
     seed();
     if (hz_value_init() != 0)
         give_up("values");
-    (void)mallopt(M_ARENA_MAX, (int)HZ_MAX(request->threads, 1u));
+    if (!options->from_zygote || request->threads > 1) /* else the zygote said it: it goes through the whole heap */
+        (void)mallopt(M_ARENA_MAX, (int)HZ_MAX(request->threads, 1u));
     if (hz_worker_init(&worker, request, &segment, fds[1], fds[2]) != 0)
         give_up("worker");
     worker.statm_fd = statm_fd;
