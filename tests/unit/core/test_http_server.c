@@ -2,14 +2,14 @@
  * test_http_server.c - the server over real sockets: two shards in this process, curl and raw sockets as clients. The first
  * tests pin what the server takes from the library for granted.
  */
-#include "core/http/http.h"
+#include "core/http/internal.h"
 #include "tests/harness.h"
 
 #include "shm/err.h"
 #include "shm/log.h"
 
 #include <arpa/inet.h>
-#include <microhttpd.h>
+#include <errno.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <stdatomic.h>
@@ -632,10 +632,25 @@ HZ_TEST(http_server, multipart_forms_are_walked)
 
 HZ_TEST(http_server, a_busy_port_is_an_error_although_ports_are_shared)
 {
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
+    struct sockaddr_in address = {.sin_family = AF_INET};
+    socklen_t len = sizeof address;
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), one = 1, fds[2 * HZ_HTTP_LISTENERS];
+    uint32_t got = 0;
+    for (size_t i = 0; i < HZ_COUNT_OF(fds); i++)
+        fds[i] = -1;
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    int fd = socket(AF_INET, SOCK_STREAM, 0), one = 1;
-    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
-    HZ_ASSERT_EQ(bind(fd, (const struct sockaddr *)&address, sizeof address), -1);
+    HZ_ASSERT_EQ(setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof one), 0); /* a stranger who would share */
+    HZ_ASSERT_EQ(bind(fd, (const struct sockaddr *)&address, sizeof address), 0);
+    HZ_ASSERT_EQ(listen(fd, 1), 0);
+    HZ_ASSERT_EQ(getsockname(fd, (struct sockaddr *)&address, &len), 0);
+    HZ_ASSERT_EQ(hz_listen_tcp("127.0.0.1", ntohs(address.sin_port), 2, fds, &got), -EADDRINUSE);
     close(fd);
+    HZ_ASSERT_OK(hz_listen_tcp("127.0.0.1", ntohs(address.sin_port), 2, fds, &got));
+    HZ_ASSERT_EQ(got, ntohs(address.sin_port));
+    HZ_ASSERT_TRUE(fds[0] >= 0 && fds[HZ_HTTP_LISTENERS] >= 0); /* both shards */
+    for (size_t i = 0; i < HZ_COUNT_OF(fds); i++)
+        if (fds[i] >= 0)
+            close(fds[i]);
+    HZ_ASSERT_EQ(hz_listen_tcp("192.0.2.1", 0, 1, fds, &got), HZ_EREFUSED);
+    HZ_ASSERT_EQ(hz_listen_tcp("0.0.0.0", 0, 1, fds, &got), HZ_EREFUSED);
 }
