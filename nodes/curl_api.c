@@ -5,7 +5,6 @@
 #include <dlfcn.h>
 #include <pthread.h>
 #include <stdbool.h>
-#include <string.h>
 
 static struct curl_api table;
 static bool loaded;
@@ -21,10 +20,13 @@ static void load(void)
         return;
 /* ISO C has no conversion from an object pointer to a function pointer; POSIX promises that the bytes are the same. */
 #define CURL_API_FIND(name)                                                                                            \
-    void *symbol_##name = dlsym(library, #name);                                                                       \
-    if (!symbol_##name)                                                                                                \
+    union {                                                                                                            \
+        void *symbol;                                                                                                  \
+        __typeof__(name) *function;                                                                                    \
+    } found_##name = {dlsym(library, #name)};                                                                          \
+    if (!found_##name.symbol)                                                                                          \
         return;                                                                                                        \
-    memcpy(&table.name, &symbol_##name, sizeof symbol_##name);
+    table.name = found_##name.function;
     CURL_API_CALLS(CURL_API_FIND)
 #undef CURL_API_FIND
 #else

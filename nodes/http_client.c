@@ -143,10 +143,8 @@ void http_job_keep_redirects(struct http_job *job)
 
 static void forget_headers(struct http_job *job)
 {
-    for (size_t i = 0; i < job->header_count; i++) {
+    for (size_t i = 0; i < job->header_count; i++)
         free(job->headers[i].name);
-        free(job->headers[i].value);
-    }
     job->header_count = 0;
 }
 
@@ -161,7 +159,6 @@ void http_job_free(struct http_job **job)
     if (j->send_headers)
         j->api->curl_slist_free_all(j->send_headers);
     forget_headers(j);
-    free(j->headers);
     free(j->url);
     free(j->send);
     free(j->body);
@@ -197,23 +194,18 @@ static size_t on_body(char *data, size_t size, size_t count, void *arg)
     return len;
 }
 
+/* Name and value share one piece of memory; `name` is its beginning. */
 static bool add_header(struct http_job *job, hz_str name, hz_str value)
 {
-    struct http_header *grown = realloc(job->headers, (job->header_count + 1) * sizeof *grown);
-    if (!grown)
+    char *line = malloc(name.len + value.len + 2);
+    if (!line)
         return false;
-    job->headers = grown;
-    struct http_header *header = &job->headers[job->header_count];
-    header->name = strndup(name.data, name.len);
-    header->value = strndup(value.data, value.len);
-    if (!header->name || !header->value) {
-        free(header->name);
-        free(header->value);
-        return false;
-    }
-    for (char *c = header->name; *c; c++)
-        *c = *c >= 'A' && *c <= 'Z' ? (char)(*c + 32) : *c;
-    job->header_count++;
+    for (size_t i = 0; i < name.len; i++)
+        line[i] = name.data[i] >= 'A' && name.data[i] <= 'Z' ? (char)(name.data[i] + 32) : name.data[i];
+    line[name.len] = 0;
+    memcpy(line + name.len + 1, value.data, value.len);
+    line[name.len + 1 + value.len] = 0;
+    job->headers[job->header_count++] = (struct http_header){line, line + name.len + 1};
     return true;
 }
 
@@ -230,7 +222,7 @@ static size_t on_header(char *data, size_t size, size_t count, void *arg)
         return line.len;
     }
     const char *colon = memchr(line.data, ':', line.len);
-    if (!colon || job->header_count >= 256)
+    if (!colon || job->header_count >= HTTP_JOB_HEADERS)
         return line.len;
     hz_str name = {line.data, (size_t)(colon - line.data)};
     hz_str value = text_trim((hz_str){colon + 1, line.len - name.len - 1});

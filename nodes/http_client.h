@@ -13,6 +13,7 @@
 
 #define HTTP_JOB_BODY_MAX   (64u << 20) /* bytes of an answer; the bound of one message between processes */
 #define HTTP_JOB_TIMEOUT_MS 30000l
+#define HTTP_JOB_HEADERS    256u
 #define HTTP_JOB_REDIRECTS  21l
 
 struct http_header {
@@ -26,7 +27,7 @@ struct http_job {
     int status;
     char *body; /* NUL-terminated; NULL if empty */
     size_t body_len;
-    struct http_header *headers; /* of the last answer, in order */
+    struct http_header headers[HTTP_JOB_HEADERS]; /* of the last answer, in order; what is beyond is dropped */
     size_t header_count;
     /* the client's own */
     const struct curl_api *api;

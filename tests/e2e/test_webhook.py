@@ -1,4 +1,4 @@
-"""The HTTP nodes in served flows: security, CORS, redirect, fixed answer, proxy, downloads; request, cache and validator."""
+"""The HTTP nodes in served flows: security, CORS, redirect, fixed answer, proxy, download; validator and cache, too."""
 import base64
 import hashlib
 import hmac

@@ -3,6 +3,7 @@
  */
 #include "http_peer.h"
 #include "tests/harness.h"
+#include "tests/unit/memory.h"
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <pthread.h>
@@ -39,7 +40,7 @@ static void reply(int fd, const char *status, const char *headers, const char *b
 static void echo(int fd, const char *request, const char *body)
 {
     static const char format[] = "{\"method\":\"%.*s\",\"path\":\"%.*s\",\"body\":\"%s\",\"headers\":\"%s\"}";
-    char *clean = strdup(request), *text = strdup(body), *out = malloc(2 * REQUEST_MAX);
+    char *clean = must_copy(request), *text = must_copy(body), *out = must_alloc(2 * REQUEST_MAX);
     size_t method = strcspn(request, " "), path = strcspn(request + method + 1, " ");
     char *end = strstr(clean, "\r\n\r\n");
     if (end)
@@ -84,8 +85,9 @@ static void answer(int fd, const char *request, const char *body)
         char byte;
         (void)!read(fd, &byte, 1);
     } else if (sscanf(path, "/big/%d", &number) == 1) {
-        char *piece = calloc(1, (1u << 20) + 1);
+        char *piece = must_alloc((1u << 20) + 1);
         memset(piece, 'x', 1u << 20);
+        piece[1u << 20] = 0;
         snprintf(text, sizeof text, "HTTP/1.1 200 OK\r\nContent-Length: %ld\r\n\r\n", (long)number << 20);
         say(fd, text);
         for (int i = 0; i < number; i++)
@@ -99,7 +101,8 @@ static void answer(int fd, const char *request, const char *body)
 static void *serve(void *arg)
 {
     int fd = (int)(intptr_t)arg;
-    char *request = calloc(1, REQUEST_MAX), *end = NULL;
+    char *request = must_alloc(REQUEST_MAX), *end = NULL;
+    memset(request, 0, REQUEST_MAX);
     size_t len = 0, wanted = 0;
     while (len < REQUEST_MAX - 1 && (!end || len < wanted)) {
         ssize_t n = recv(fd, request + len, REQUEST_MAX - 1 - len, 0);

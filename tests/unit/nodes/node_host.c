@@ -3,6 +3,7 @@
  * waiting is a loop in node_host_run().
  */
 #include "node_host.h"
+#include "tests/unit/memory.h"
 #include <dlfcn.h>
 #include <poll.h>
 #include <stdio.h>
@@ -35,9 +36,8 @@ struct hz_watch {
     void *arg;
 };
 struct slot {
-    char *key;
+    char key[64], reason[256]; /* key "": free */
     const hz_value *value, *meta;
-    char *reason;
 };
 struct post {
     hz_loop_fn *fn;
@@ -78,7 +78,7 @@ static char *to_json(const hz_value *value)
 {
     struct hz_buffer buffer = {0};
     hz_value_print(&buffer, value);
-    char *text = strdup(buffer.data ? buffer.data : "");
+    char *text = must_copy(buffer.data ? buffer.data : "");
     hz_buffer_fini(&buffer);
     return text;
 }
@@ -102,10 +102,10 @@ static void clear(struct hz_buffer *buffer)
 static struct slot *slot_of(struct slot *slots, const char *key, bool make)
 {
     for (size_t i = 0; i < SLOTS; i++) {
-        if (slots[i].key && strcmp(slots[i].key, key) == 0)
+        if (strcmp(slots[i].key, key) == 0)
             return &slots[i];
-        if (!slots[i].key && make) {
-            slots[i].key = strdup(key);
+        if (!slots[i].key[0] && make) {
+            snprintf(slots[i].key, sizeof slots[i].key, "%s", key);
             return &slots[i];
         }
     }
@@ -120,10 +120,9 @@ static void slot_set(struct slot *slot, const hz_value *value, const hz_value *m
     }
     hz_value_unref(slot->value);
     hz_value_unref(slot->meta);
-    free(slot->reason);
     slot->value = value;
     slot->meta = meta;
-    slot->reason = reason ? strdup(reason) : NULL;
+    snprintf(slot->reason, sizeof slot->reason, "%s", reason ? reason : "");
 }
 
 /* ---- the table ---- */
@@ -157,7 +156,7 @@ static const hz_value *h_param(hz_call *call, const char *key)
 static hz_str h_param_error(hz_call *call, const char *key)
 {
     struct slot *slot = slot_of(call->host->params, key, false);
-    return slot && slot->reason ? (hz_str){slot->reason, strlen(slot->reason)} : (hz_str){"", 0};
+    return slot && slot->reason[0] ? (hz_str){slot->reason, strlen(slot->reason)} : (hz_str){"", 0};
 }
 
 static const hz_value *h_input(hz_call *call)
@@ -191,8 +190,9 @@ static int h_emit(hz_call *call, const char *output, const hz_value *data, const
         return HZ_ERR_NOMEM;
     HZ_ASSERT_FALSE(call->over);
     struct node_host *host = call->host;
-    struct node_emission *emission = calloc(1, sizeof *emission);
-    emission->output = strdup(output);
+    struct node_emission *emission = must_alloc(sizeof *emission);
+    emission->next = NULL;
+    emission->output = must_copy(output);
     emission->data = to_json(data);
     emission->meta = meta ? to_json(meta) : NULL;
     *(host->last ? &host->last->next : &host->first) = emission;
@@ -358,7 +358,7 @@ static void after_is_over(void *arg, int events)
 
 static int h_after(hz_call *call, uint64_t delay_ms, hz_continue_fn *fn, void *arg)
 {
-    struct later *later = malloc(sizeof *later);
+    struct later *later = must_alloc(sizeof *later);
     *later = (struct later){call, fn, arg, NULL};
     later->watch = new_watch(-1, 0, delay_ms, 0, after_is_over, later);
     return HZ_OK;
@@ -700,7 +700,8 @@ void node_host_fresh(struct node_host *host)
 struct node_host *node_host_open(const char *type)
 {
     HZ_ASSERT_OK(hz_value_init());
-    struct node_host *host = calloc(1, sizeof *host);
+    struct node_host *host = must_alloc(sizeof *host);
+    memset(host, 0, sizeof *host);
     host->library =
             dlopen(hz_test_path("%s/lib/horizon/nodes/%s.so", hz_test_build_dir(), type), RTLD_NOW | RTLD_LOCAL);
     if (!host->library)
@@ -729,8 +730,6 @@ void node_host_close(struct node_host **host_ptr)
     for (size_t i = 0; i < SLOTS; i++) {
         slot_set(&host->params[i], NULL, NULL, NULL);
         slot_set(&host->upstream[i], NULL, NULL, NULL);
-        free(host->params[i].key);
-        free(host->upstream[i].key);
     }
     node_host_fresh(host);
     clear(&host->only);
