@@ -106,6 +106,17 @@ def wait_for(check, timeout=10.0, every=0.02, what="condition"):
         time.sleep(every)
 
 
+def own_shm(size, after=""):
+    """A prefix for commands that gives them a /dev/shm of their own, or None where that is not allowed. after: shell
+    commands to run in there when the command ended, whose output follows the command's."""
+    for wrapper in (["unshare", "-m"], ["unshare", "-rm"]):
+        run = f'"$@"; status=$?; {after}; exit $status' if after else 'exec "$@"'
+        prefix = wrapper + ["sh", "-c", f"mount -t tmpfs -o size={size} tmpfs /dev/shm && {{ {run}; }}", "sh"]
+        if subprocess.run(prefix + ["true"], capture_output=True).returncode == 0:
+            return prefix
+    return None
+
+
 # ---------------------------------------------------------------- ports
 
 

@@ -67,7 +67,7 @@ class Running(hz.Case):
         flows = {f"bad_{name}": os.path.join(folder(name), "flow.json") for name, _, _ in self.rows}
         flows["vecino"] = hz.webhook_flow("vecino", "/vecino", "post", '{"n": {{input.data.body.n}}}')
         self.server = hz.Server(self.place, flows=flows, wait=False, env={
-            "HORIZON_NODES": ":".join(folder(name) for name, _, _ in self.rows), "HORIZON_EXECUTION_TIMEOUT": "20000"})
+            "HORIZON_NODES": ":".join(folder(name) for name, _, _ in self.rows), "HORIZON_EXECUTION_TIMEOUT": "8000"})
         self.server.wait_up(60)
         self.server.start_worker("vecino")
         hz.wait_for(lambda: [w for w in self.server.workers() if w["status"] == "running"], what="the neighbour runs")

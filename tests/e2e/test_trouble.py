@@ -9,25 +9,15 @@ import hz
 HELLO = os.path.join(hz.FLOWS, "hello", "flow.json")
 
 
-def small_shm(size):
-    """A prefix for commands that gives them a /dev/shm of their own, or None where that is not allowed."""
-    for wrapper in (["unshare", "-m"], ["unshare", "-rm"]):
-        script = f'mount -t tmpfs -o size={size} tmpfs /dev/shm && exec "$@"'
-        prefix = wrapper + ["sh", "-c", script, "sh"]
-        if subprocess.run(prefix + ["true"], capture_output=True).returncode == 0:
-            return prefix
-    return None
-
-
 class FullShm(hz.Case):
     def setUp(self):
         super().setUp()
-        self.prefix = small_shm("1m")
+        self.prefix = hz.own_shm("1m")
         if self.prefix is None:
             self.skipTest("no right to mount a small /dev/shm here")
 
     def test_a_run_says_so_and_is_not_killed(self):
-        tiny = small_shm("64k")
+        tiny = hz.own_shm("64k")
         result = self.place.run("run", HELLO, wrapper=tiny)
         self.clean_exit(result, 1)
         self.assertIn("/dev/shm", result.err)
