@@ -103,7 +103,8 @@ static size_t escape_one(unsigned char c, char *to)
         to[1] = into[at - from];
         return 2;
     }
-    memcpy(to + 1, "u00", 3);
+    to[1] = 'u';
+    to[2] = to[3] = '0';
     to[4] = digits[c >> 4];
     to[5] = digits[c & 15];
     return 6;

@@ -9,7 +9,7 @@
 
 enum { RECENT_MAX = 10 };
 static const uint64_t high_memory = 104857600; /* bytes: the dashboard warns above */
-static const int64_t recent_ms = 24 * 3600 * 1000;
+static const int64_t recent_ms = INT64_C(86400000);
 
 static uint64_t rss_of(const struct hz_worker_info *info)
 {

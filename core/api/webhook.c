@@ -112,7 +112,7 @@ static void add_header(struct hz_json *json, const struct headers *headers, size
     char name[256], joined[8192];
     size_t len = 0;
     const struct header *header = &headers->list[first];
-    for (; header->name[len] && len < sizeof name - 1; len++)
+    for (; len < sizeof name - 1 && header->name[len]; len++)
         name[len] = (char)tolower((unsigned char)header->name[len]);
     for (size_t i = 0; i < first; i++)
         if (strcasecmp(headers->list[i].name, header->name) == 0)

@@ -26,9 +26,10 @@ void hz_doctor_nodes(struct hz_doctor *doctor)
         json_t *types = hz_catalog_public(), *refused = hz_catalog_refused();
         size_t i;
         const json_t *file;
-        json_array_foreach(refused, i, file)
+        json_array_foreach(refused, i, file) {
             hz_doctor_find(doctor, HZ_FINDING_WARN, "nodes", "build it again against this version of the header, or take it away", "%s is refused: %s",
                     json_string_value(json_object_get(file, "file")), json_string_value(json_object_get(file, "reason")));
+        }
         bool none = json_object_size(types) == 0;
         hz_doctor_find(doctor, none ? HZ_FINDING_BAD : HZ_FINDING_OK, "nodes", none ? "install Horizon again" : "", "%zu node types in %s",
                 json_object_size(types), doctor->config->nodes_path);
@@ -126,8 +127,9 @@ void hz_doctor_live(struct hz_doctor *doctor)
     hz_config_fini(&config);
     if (code == HZ_EXIT_OK && live.count == TRIPS) {
         qsort(live.trips, TRIPS, sizeof *live.trips, compare_times);
+        uint64_t median_ns = live.trips[TRIPS / 2];
         hz_doctor_find(doctor, HZ_FINDING_OK, "round trip", "", "a worker was ready after %.2f ms; a question and its answer took %.0f us (median of %d)",
-                (double)(live.ready_ns - live.began_ns) / 1e6, (double)live.trips[TRIPS / 2] / 1e3, TRIPS);
+                (double)(live.ready_ns - live.began_ns) / 1e6, (double)median_ns / 1e3, TRIPS);
     } else
         hz_doctor_find(doctor, HZ_FINDING_BAD, "round trip", "what is wrong above; else run `horizon run` on a small flow and read its log",
                 "no message went through a worker: %s", live.error[0] ? live.error : "the manager did not start");

@@ -24,7 +24,7 @@ static char *filled(const char *text, const char *name)
         return NULL;
     for (const char *p; (p = strstr(text, mark)) != NULL; text = p + mark_len)
         to += sprintf(to, "%.*s%s", (int)(p - text), text, name);
-    strcpy(to, text);
+    memcpy(to, text, strlen(text) + 1);
     return made;
 }
 

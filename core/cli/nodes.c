@@ -83,8 +83,9 @@ static int list_with(const struct hz_args *args, const struct hz_config *config)
         code = print_types(types);
         size_t i;
         const json_t *file;
-        json_array_foreach(refused, i, file)
+        json_array_foreach(refused, i, file) {
             hz_cli_error(HZ_EXIT_FAILED, "%s was refused: %s", text_of(file, "file"), text_of(file, "reason"));
+        }
     }
     json_decref(types);
     json_decref(refused);

@@ -201,7 +201,7 @@ static char *read_stdin(size_t *ret_len)
     for (;;) {
         if (len + 1 >= capacity) {
             capacity = capacity ? capacity * 2 : 65536;
-            char *grown = capacity <= 2u * INPUT_MAX ? realloc(text, capacity) : NULL;
+            char *grown = capacity <= (size_t)2 * INPUT_MAX ? realloc(text, capacity) : NULL;
             if (!grown)
                 break;
             text = grown;

@@ -115,15 +115,20 @@ void hz_cli_span(char text[16], int64_t ms)
 
 int64_t hz_cli_parse_iso(const char *text)
 {
-    struct tm date;
-    int ms;
-    memset(&date, 0, sizeof date);
-    if (!text || sscanf(text, "%4d-%2d-%2dT%2d:%2d:%2d.%3dZ", &date.tm_year, &date.tm_mon, &date.tm_mday, &date.tm_hour, &date.tm_min, &date.tm_sec,
-                         &ms) != 7)
-        return -1;
-    date.tm_year -= 1900;
-    date.tm_mon -= 1;
-    return (int64_t)timegm(&date) * 1000 + ms;
+    static const char shape[] = "0000-00-00T00:00:00.000Z";
+    int fields[7] = {0};
+    for (size_t i = 0, field = 0; i < sizeof shape; i++) {
+        bool digit = text && text[i] >= '0' && text[i] <= '9';
+        if (!text || (shape[i] == '0' ? !digit : text[i] != shape[i]))
+            return -1;
+        if (digit)
+            fields[field] = fields[field] * 10 + (text[i] - '0');
+        else if (field + 1 < HZ_COUNT_OF(fields))
+            field++;
+    }
+    struct tm date = {.tm_year = fields[0] - 1900, .tm_mon = fields[1] - 1, .tm_mday = fields[2], .tm_hour = fields[3], .tm_min = fields[4],
+            .tm_sec = fields[5]};
+    return (int64_t)timegm(&date) * 1000 + fields[6];
 }
 
 int hz_cli_print_json(json_t *value)

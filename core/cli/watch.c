@@ -26,23 +26,25 @@ static size_t read_small(const char *path, char *text, size_t size)
     return n < 0 ? 0 : (size_t)n;
 }
 
-/* Memory and CPU time as the kernel counts them; false if the process is gone or is no worker. */
+/* Memory and CPU time as the kernel counts them; false if the process is gone or is no worker. Fields as in proc(5): 3 state,
+ * 14 and 15 CPU time in ticks, 24 resident pages. */
 static bool ask_kernel(struct hz_watched *one)
 {
-    char path[64], text[1024];
-    unsigned long long user, system;
-    long long pages;
+    char path[64], text[1024], *rest = NULL;
+    uint64_t fields[25] = {0};
     snprintf(path, sizeof path, "/proc/%u/stat", (unsigned)one->pid);
     if (!read_small(path, text, sizeof text))
         return false;
-    const char *end = strrchr(text, ')');
-    char state;
-    if (!end || !strstr(text, "horizon") ||
-            sscanf(end + 1, " %c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %llu %llu %*d %*d %*d %*d %*d %*d %*u %*u %lld", &state, &user, &system,
-                    &pages) != 4 || state == 'Z')
+    char *end = strrchr(text, ')'); /* the name may hold anything */
+    if (!end || !strstr(text, "horizon"))
         return false;
-    one->rss_bytes = (uint64_t)pages * (uint64_t)sysconf(_SC_PAGESIZE);
-    one->cpu_ns = (user + system) * (UINT64_C(1000000000) / (uint64_t)sysconf(_SC_CLK_TCK));
+    unsigned field = 3;
+    for (char *word = strtok_r(end + 1, " ", &rest); word && field < HZ_COUNT_OF(fields); word = strtok_r(NULL, " ", &rest))
+        fields[field++] = word[0] == 'Z' ? UINT64_MAX : strtoull(word, NULL, 10);
+    if (field < HZ_COUNT_OF(fields) || fields[3] == UINT64_MAX)
+        return false;
+    one->rss_bytes = fields[24] * (uint64_t)sysconf(_SC_PAGESIZE);
+    one->cpu_ns = (fields[14] + fields[15]) * (UINT64_C(1000000000) / (uint64_t)sysconf(_SC_CLK_TCK));
     return true;
 }
 
@@ -133,9 +135,9 @@ int hz_watch_look(struct hz_watch *watch, const char *instance)
     for (size_t i = 0; i < looking.count; i++) {
         struct hz_watched *one = &looking.list[i];
         const struct hz_watched *before = find(watch, one->id);
-        double seconds = before ? (double)(one->seen_ns - before->seen_ns) / 1e9 : 0;
-        if (seconds <= 0)
+        if (!before || one->seen_ns <= before->seen_ns)
             continue;
+        double seconds = (double)(one->seen_ns - before->seen_ns) / 1e9;
         one->cpu_percent = rate(one->cpu_ns, before->cpu_ns, seconds) / 1e7;
         one->executions_per_s = rate(one->stats.v[HZ_STAT_executions_finished], before->stats.v[HZ_STAT_executions_finished], seconds);
         one->node_runs_per_s = rate(one->stats.v[HZ_STAT_node_runs], before->stats.v[HZ_STAT_node_runs], seconds);

@@ -328,7 +328,7 @@ static size_t keep_escapes(void *cls, struct MHD_Connection *mhd, char *text)
     return strlen(text); /* decoded by the router, segment by segment */
 }
 
-static void on_message(void *cls, const char *format, va_list args)
+HZ_PRINTF(2, 0) static void on_message(void *cls, const char *format, va_list args)
 {
     (void)cls;
     char text[512];

@@ -87,9 +87,8 @@ static pid_t parent_of(pid_t pid)
     ssize_t n = read(fd, text, sizeof text - 1);
     close(fd);
     text[n < 0 ? 0 : n] = 0;
-    const char *end = strrchr(text, ')'); /* the name may hold anything */
-    int parent = 0;
-    return end && sscanf(end + 1, " %*c %d", &parent) == 1 ? parent : 0;
+    const char *end = strrchr(text, ')'); /* the name may hold anything; ") S 123": state, then the parent */
+    return end && strlen(end) > 4 ? (pid_t)strtol(end + 4, NULL, 10) : 0;
 }
 
 bool hz_unix_peer_allowed(int fd)

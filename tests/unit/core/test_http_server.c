@@ -355,14 +355,11 @@ HZ_TEST(http_server, unknown_methods_and_paths_have_their_status)
 HZ_TEST(http_server, long_headers_are_taken_and_endless_ones_refused)
 {
     static const char first[] = "GET /now/1 HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n";
-    static char headers[40000];
-    memset(headers, 'x', sizeof headers);
-    memcpy(headers, "X-Long: ", 8);
+    static char headers[40000] = "X-Long: ";
+    memset(headers + 8, 'x', sizeof headers - 8);
     char request[sizeof headers + 256];
     for (size_t len = 6000; len <= 36000; len += 30000) {
-        memcpy(request, first, sizeof first);
-        memcpy(request + sizeof first - 1, headers, len);
-        memcpy(request + sizeof first - 1 + len, "\r\n\r\n", 5);
+        snprintf(request, sizeof request, "%s%.*s\r\n\r\n", first, (int)len, headers);
         int fd = dial();
         send(fd, request, strlen(request), MSG_NOSIGNAL);
         hear(fd, "\r\n", 3000);
@@ -424,7 +421,8 @@ HZ_TEST(http_server, headers_of_a_flow_win_over_ours_but_not_over_the_message)
 static char *big_file(size_t len)
 {
     char *data = malloc(len);
-    HZ_ASSERT_NOT_NULL(data);
+    if (!data)
+        abort();
     for (size_t i = 0; i < len; i++)
         data[i] = (char)('a' + i % 26);
     hz_test_write_file(hz_test_path("%s/big", hz_test_dir()), data, len);
