@@ -7,6 +7,8 @@
  */
 #include "registry.h"
 
+#include "edges.h"
+
 #include "shm/err.h"
 
 #include <stdlib.h>
@@ -40,11 +42,13 @@ static unsigned long hash_of(const struct hz_uuid *id)
 
 static int match(struct cds_lfht_node *node, const void *key)
 {
+    HZ_EDGE_IN(&table); /* its publication */
     return hz_uuid_equal(&caa_container_of(node, struct entry, node)->info.id, key);
 }
 
 static void free_entry(struct rcu_head *rcu)
 {
+    HZ_EDGE_IN(&table); /* readers' unlocks before the end of the grace period */
     free(caa_container_of(rcu, struct entry, rcu));
 }
 
@@ -63,9 +67,11 @@ void hz_registry_fini(void)
     struct entry *e;
     urcu_memb_read_lock();
     cds_lfht_for_each_entry(table, &iter, e, node) {
+        HZ_EDGE_IN(&table);
         if (!cds_lfht_del(table, &e->node))
             urcu_memb_call_rcu(&e->rcu, free_entry);
     }
+    HZ_EDGE_OUT(&table);
     urcu_memb_read_unlock();
     urcu_memb_barrier();
     cds_lfht_destroy(table, NULL);
@@ -79,8 +85,10 @@ int hz_registry_put(const struct hz_worker_info *info)
         return hz_err_set(HZ_ENOMEM, "registry");
     cds_lfht_node_init(&e->node);
     e->info = *info;
+    HZ_EDGE_OUT(&table); /* publication before look-up */
     urcu_memb_read_lock();
     struct cds_lfht_node *old = cds_lfht_add_replace(table, hash_of(&info->id), match, &info->id, &e->node);
+    HZ_EDGE_OUT(&table);
     urcu_memb_read_unlock();
     if (old)
         urcu_memb_call_rcu(&caa_container_of(old, struct entry, node)->rcu, free_entry);
@@ -94,6 +102,7 @@ void hz_registry_remove(const struct hz_uuid *id)
     cds_lfht_lookup(table, hash_of(id), match, id, &iter);
     struct cds_lfht_node *node = cds_lfht_iter_get_node(&iter);
     bool removed = node && !cds_lfht_del(table, node);
+    HZ_EDGE_OUT(&table);
     urcu_memb_read_unlock();
     if (removed)
         urcu_memb_call_rcu(&caa_container_of(node, struct entry, node)->rcu, free_entry);
@@ -107,6 +116,7 @@ bool hz_registry_get(const struct hz_uuid *id, struct hz_worker_info *ret_info)
     struct cds_lfht_node *node = cds_lfht_iter_get_node(&iter);
     if (node)
         *ret_info = caa_container_of(node, struct entry, node)->info;
+    HZ_EDGE_OUT(&table);
     urcu_memb_read_unlock();
     return node != NULL;
 }
@@ -124,6 +134,7 @@ int hz_registry_find(const char *text, struct hz_worker_info *ret_info)
     int found = 0;
     urcu_memb_read_lock();
     cds_lfht_for_each_entry(table, &iter, e, node) {
+        HZ_EDGE_IN(&table);
         if (strncmp(e->info.id_text, text, len) != 0)
             continue;
         bool whole = e->info.id_text[len] == 0;
@@ -134,6 +145,7 @@ int hz_registry_find(const char *text, struct hz_worker_info *ret_info)
         }
         found++;
     }
+    HZ_EDGE_OUT(&table);
     urcu_memb_read_unlock();
     return HZ_MIN(found, 2);
 }
@@ -152,6 +164,7 @@ int hz_registry_list(const char *workflow_id, struct hz_worker_info **ret_infos,
     struct entry *e;
     urcu_memb_read_lock();
     cds_lfht_for_each_entry(table, &iter, e, node) {
+        HZ_EDGE_IN(&table);
         if (!infos)
             break;
         if (workflow_id && strcmp(e->info.workflow_id, workflow_id) != 0)
@@ -167,6 +180,7 @@ int hz_registry_list(const char *workflow_id, struct hz_worker_info **ret_infos,
         }
         infos[count++] = e->info;
     }
+    HZ_EDGE_OUT(&table);
     urcu_memb_read_unlock();
     if (!infos)
         return hz_err_set(HZ_ENOMEM, "listing the workers");

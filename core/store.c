@@ -12,6 +12,8 @@
  */
 #include "store_db.h"
 
+#include "edges.h"
+
 #include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -88,6 +90,7 @@ static struct entry *take_batch(bool *ret_full)
         struct cds_wfcq_node *node = __cds_wfcq_dequeue_blocking(&store.head, &store.tail);
         if (!node)
             break;
+        HZ_EDGE_IN(&store.head);
         struct entry *e = HZ_CONTAINER_OF(node, struct entry, node);
         e->next = NULL;
         *link = e;
@@ -268,6 +271,7 @@ int hz_store_put(struct hz_store_execution *row, bool durable, hz_store_done_fn 
     e->arg = arg;
     cds_wfcq_node_init(&e->node);
     atomic_fetch_add(&store.handed, 1);
+    HZ_EDGE_OUT(&store.head);
     cds_wfcq_enqueue(&store.head, &store.tail, &e->node);
     atomic_thread_fence(memory_order_seq_cst);
     if (atomic_load_explicit(&store.sleeping, memory_order_relaxed)) {

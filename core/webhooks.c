@@ -7,6 +7,8 @@
  */
 #include "webhooks.h"
 
+#include "edges.h"
+
 #include "core/flow/plan.h"
 
 #include <ctype.h>
@@ -65,6 +67,7 @@ int hz_webhooks_init(bool dev)
 
 static void free_entry(struct rcu_head *rcu)
 {
+    HZ_EDGE_IN(&table); /* readers' unlocks before the end of the grace period */
     free(caa_container_of(rcu, struct hz_webhook_entry, rcu));
 }
 
@@ -74,10 +77,12 @@ void hz_webhooks_fini(void)
         return;
     struct cds_lfht_iter iter;
     struct hz_webhook_entry *e;
+    HZ_EDGE_OUT(&table); /* publication before look-up */
     urcu_memb_read_lock();
     cds_lfht_for_each_entry(table, &iter, e, node)
         if (!cds_lfht_del(table, &e->node))
             urcu_memb_call_rcu(&e->rcu, free_entry);
+    HZ_EDGE_OUT(&table);
     urcu_memb_read_unlock();
     urcu_memb_barrier();
     cds_lfht_destroy(table, NULL);
@@ -162,6 +167,7 @@ static bool same(const struct segment *a, const struct segment *b)
 
 static int match_key(struct cds_lfht_node *node, const void *wanted)
 {
+    HZ_EDGE_IN(&table); /* its publication */
     const struct hz_webhook_entry *e = caa_container_of(node, struct hz_webhook_entry, node);
     const struct key *key = wanted, own = key_of(e->target.port, e->segments, e->count);
     return own.port == key->port && same(&own.first, &key->first);
@@ -190,8 +196,10 @@ int hz_webhooks_add(const struct hz_webhook_target *target, const char *method, 
         e->segments[i] = (struct segment){copy + (segments[i].text - path), segments[i].len};
     cds_lfht_node_init(&e->node);
     struct key key = key_of(target->port, e->segments, count);
+    HZ_EDGE_OUT(&table); /* publication before look-up */
     urcu_memb_read_lock();
     cds_lfht_add(table, hash_of(&key), &e->node);
+    HZ_EDGE_OUT(&table);
     urcu_memb_read_unlock();
     *ret_entry = e;
     return 0;
@@ -203,8 +211,10 @@ void hz_webhooks_remove(struct hz_webhook_entry **entry)
     *entry = NULL;
     if (!e)
         return;
+    HZ_EDGE_OUT(&table); /* publication before look-up */
     urcu_memb_read_lock();
     int err = cds_lfht_del(table, &e->node);
+    HZ_EDGE_OUT(&table);
     urcu_memb_read_unlock();
     HZ_ASSERT(err == 0); /* its owner alone removes it */
     urcu_memb_call_rcu(&e->rcu, free_entry);
@@ -292,6 +302,7 @@ int hz_webhooks_match(uint32_t port, const char *method, const char *path, struc
         return 0;
     struct key literal = {port, s.count ? segments[0] : (struct segment){"", 0}}, param = {port, {":", 1}}, rest = {port, {"*", 1}};
     int found = 0;
+    HZ_EDGE_OUT(&table); /* publication before look-up */
     urcu_memb_read_lock();
     look(&s, &literal);
     look(&s, &param);
@@ -303,6 +314,7 @@ int hz_webhooks_match(uint32_t port, const char *method, const char *path, struc
     } else if (s.path_known) {
         found = -1;
     }
+    HZ_EDGE_OUT(&table);
     urcu_memb_read_unlock();
     return found;
 }

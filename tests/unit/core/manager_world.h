@@ -227,6 +227,7 @@ static void world_teardown(void)
         fprintf(stderr, "%s", world_log);
         world_close();
     }
+    hz_config_fini(&world_config);
 }
 
 static const char world_catalog[] =

@@ -371,22 +371,47 @@ HZ_TEST(scheduler, lies_about_executions_poison_the_worker_alone)
 
 /* ---- activations and webhooks ---- */
 
-static struct {
+/* What came back, brought to the main shard by mail: the callbacks run on the shard that called. */
+static struct reply {
     bool done;
     uint32_t status;
     char body[64], type[64], headers[128];
     unsigned calls;
+    int found;
 } reply;
+
+struct reply_mail {
+    struct hz_mail mail;
+    struct reply reply;
+};
+
+static void run_reply(struct hz_mail *mail)
+{
+    struct reply_mail *m = HZ_CONTAINER_OF(mail, struct reply_mail, mail);
+    unsigned calls = reply.calls + m->reply.calls;
+    reply = m->reply;
+    reply.calls = calls;
+    free(m);
+}
+
+static void tell_main(const struct reply *r)
+{
+    struct reply_mail *m = malloc(sizeof *m);
+    if (!m)
+        abort();
+    *m = (struct reply_mail){.mail = {.run = run_reply}, .reply = *r};
+    m->reply.done = true;
+    hz_shard_post(hz_shard_main(), &m->mail);
+}
 
 static void on_reply(void *arg, const struct hz_http_reply *r)
 {
     (void)arg;
-    reply.status = r->status;
-    snprintf(reply.body, sizeof reply.body, "%.*s", (int)r->body_len, r->body);
-    snprintf(reply.type, sizeof reply.type, "%.*s", (int)r->type_len, r->type);
-    snprintf(reply.headers, sizeof reply.headers, "%.*s", (int)r->headers_len, r->headers);
-    reply.calls++;
-    __atomic_store_n(&reply.done, true, __ATOMIC_RELEASE);
+    struct reply got = {.status = r->status, .calls = 1, .found = 1};
+    snprintf(got.body, sizeof got.body, "%.*s", (int)r->body_len, r->body);
+    snprintf(got.type, sizeof got.type, "%.*s", (int)r->type_len, r->type);
+    snprintf(got.headers, sizeof got.headers, "%.*s", (int)r->headers_len, r->headers);
+    tell_main(&got);
 }
 
 struct post {
@@ -394,7 +419,6 @@ struct post {
     const char *body, *path;
     bool leave;
     uint32_t port;
-    int found;
 };
 
 /* HTTP calls come from worker shards. */
@@ -404,25 +428,33 @@ static void run_post(struct hz_mail *mail)
     struct hz_http_call call = {.meta = "{\"method\":\"POST\"}", .meta_len = 17, .type = "text/plain", .type_len = 10, .body = p->body,
             .body_len = strlen(p->body)};
     uint64_t ticket;
-    p->found = hz_webhooks_match(p->port, "POST", p->path, &call.match);
-    if (p->found == 1) {
+    int found = hz_webhooks_match(p->port, "POST", p->path, &call.match);
+    if (found == 1) {
         free(call.match.params);
         hz_scheduler_http(&call, on_reply, NULL, &ticket);
-        if (p->leave)
+        if (p->leave) {
             hz_scheduler_http_gone(ticket);
+            tell_main(&(struct reply){.found = found});
+        }
     } else {
-        reply.status = 404;
-        reply.done = true;
+        tell_main(&(struct reply){.status = 404, .found = found});
     }
+    free(p);
+}
+
+static void send_post(uint32_t shard, uint32_t port, const char *path, const char *body, bool leave)
+{
+    struct post *p = malloc(sizeof *p);
+    HZ_ASSERT_NOT_NULL(p);
+    memset(&reply, 0, sizeof reply);
+    *p = (struct post){.mail = {.run = run_post}, .body = body, .path = path, .port = port, .leave = leave};
+    hz_shard_post(hz_shard_at(shard), &p->mail);
+    HZ_ASSERT_TRUE(world_until(world_flag, &reply.done, 20000));
 }
 
 static uint32_t post(uint32_t shard, uint32_t port, const char *path, const char *body)
 {
-    static struct post p;
-    memset(&reply, 0, sizeof reply);
-    p = (struct post){.mail = {.run = run_post}, .body = body, .path = path, .port = port};
-    hz_shard_post(hz_shard_at(shard), &p.mail);
-    HZ_ASSERT_TRUE(world_until(world_flag, &reply.done, 20000));
+    send_post(shard, port, path, body, false);
     return reply.status;
 }
 
@@ -501,12 +533,9 @@ HZ_TEST(scheduler, a_client_that_left_is_not_answered_and_a_lost_worker_is_503)
     world_up();
     activate(&one, "hook");
     end_of(&one);
-    static struct post p;
-    memset(&reply, 0, sizeof reply);
-    p = (struct post){.mail = {.run = run_post}, .body = "hi", .path = "/v1/saludo/x", .leave = true};
-    hz_shard_post(hz_shard_at(0), &p.mail);
+    send_post(0, 0, "/v1/saludo/x", "hi", true);
     (void)world_until(world_nothing, NULL, 200);
-    HZ_ASSERT_EQ(p.found, 1);
+    HZ_ASSERT_EQ(reply.found, 1);
     HZ_ASSERT_EQ(reply.calls, 0);
     HZ_ASSERT_EQ(post(1, 0, "/v1/saludo/x", "crash"), 503);
     HZ_ASSERT_EQ(post(0, 0, "/v1/saludo/x", "hi"), 404); /* no route while it rests */

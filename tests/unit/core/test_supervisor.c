@@ -236,21 +236,37 @@ HZ_TEST(supervisor, requests_end_with_the_answer_the_refusal_the_time_out_or_the
     world_down();
 }
 
-static struct {
+/* A question, brought to the main shard: it is asked on the worker's. */
+static struct asked {
     bool done;
     hz_ask_done_fn *finish;
     void *ctx;
     char route[64], data[64];
 } asked;
 
+struct asked_mail {
+    struct hz_mail mail;
+    struct asked asked;
+};
+
+static void run_asked(struct hz_mail *mail)
+{
+    struct asked_mail *m = HZ_CONTAINER_OF(mail, struct asked_mail, mail);
+    asked = m->asked;
+    free(m);
+}
+
 static void on_ask(const struct hz_worker_info *worker, const char *route, const char *data, size_t len, hz_ask_done_fn *done, void *ctx)
 {
     (void)worker;
-    snprintf(asked.route, sizeof asked.route, "%s", route);
-    snprintf(asked.data, sizeof asked.data, "%.*s", (int)len, data);
-    asked.finish = done;
-    asked.ctx = ctx;
-    asked.done = true;
+    struct asked_mail *m = calloc(1, sizeof *m);
+    if (!m)
+        abort();
+    m->mail.run = run_asked;
+    m->asked = (struct asked){.done = true, .finish = done, .ctx = ctx};
+    snprintf(m->asked.route, sizeof m->asked.route, "%s", route);
+    snprintf(m->asked.data, sizeof m->asked.data, "%.*s", (int)len, data);
+    hz_shard_post(hz_shard_main(), &m->mail);
 }
 
 static bool logged_answer(void *arg)
