@@ -18,7 +18,8 @@
 #define RING_BYTES (UINT64_C(64) << 10)
 #define BATCH      64u /* records a publication, and records a visit of the consumer */
 #define RECORD     64u
-#define RECORDS    UINT64_C(6000000)
+#define CHUNK      (UINT64_C(1) << 16) /* records */
+#define RECORDS    (92 * CHUNK)
 #define SLOTS      (RING_BYTES / RECORD)
 
 struct entry {
@@ -57,10 +58,23 @@ static void wait_ready(void)
         ck_pr_stall();
 }
 
-/* Runs producer in a child on the second CPU and consumer here on the first; records a second, 0 if the child failed.
- */
-static double race(void (*producer)(void *arg), void *producer_arg, bool (*consumer)(void *arg), void *consumer_arg,
-        double records)
+/* The consumer tells every CHUNK records; the median of the chunks is the rate, so that a chunk in which one of the two
+ * lost its CPU to a third process does not count. The same for all rings. */
+#define MOST_CHUNKS 512u
+static double chunks[MOST_CHUNKS];
+static size_t chunk_count;
+static uint64_t chunk_began;
+
+static void chunk_end(void)
+{
+    uint64_t now = hz_base_now_ns();
+    if (chunk_count < MOST_CHUNKS)
+        chunks[chunk_count++] = (double)(now - chunk_began);
+    chunk_began = now;
+}
+
+/* Runs producer in a child on the second CPU and consumer here on the first; nanoseconds a chunk, 0 if one failed. */
+static double race(void (*producer)(void *arg), void *producer_arg, bool (*consumer)(void *arg), void *consumer_arg)
 {
     int first, second;
     hz_bench_cpus(&first, &second);
@@ -69,14 +83,14 @@ static double race(void (*producer)(void *arg), void *producer_arg, bool (*consu
     ck_ring_init(&arena->ck, SLOTS);
     hz_bench_pin(first);
     int pid = hz_bench_child(producer, producer_arg, second);
-    uint64_t start = hz_base_now_ns();
+    chunk_count = 0;
+    chunk_began = hz_base_now_ns();
     atomic_store_explicit(&arena->ready, 1, memory_order_release);
     bool ok = consumer(consumer_arg);
-    double seconds = (double)(hz_base_now_ns() - start) / 1e9;
     ok = hz_bench_wait(pid) && ok;
     if (!ok)
         hz_bench_skip("a record arrived damaged");
-    return ok ? records / seconds : 0;
+    return ok ? hz_bench_median(chunks, chunk_count) : 0;
 }
 
 /* ## Ours */
@@ -84,7 +98,7 @@ static double race(void (*producer)(void *arg), void *producer_arg, bool (*consu
 struct shape {
     uint32_t len;
     unsigned batch;
-    uint64_t records;
+    uint64_t chunk, records;
 };
 
 static void ring_producer(void *arg)
@@ -132,6 +146,8 @@ static bool ring_consumer(void *arg)
                 return false;
             wanted++;
             taken++;
+            if (wanted % shape->chunk == 0)
+                chunk_end();
         }
         hz_ring_take_end_inline(&ring);
         hz_ring_spin(&ring);
@@ -139,10 +155,18 @@ static bool ring_consumer(void *arg)
     return true;
 }
 
-static double ours(uint32_t len, unsigned batch, uint64_t records)
+/* Records a second. */
+static double ours(uint32_t len, unsigned batch, uint64_t chunk, uint64_t chunk_total)
 {
-    struct shape shape = {len, batch, records};
-    return race(ring_producer, &shape, ring_consumer, &shape, (double)records);
+    struct shape shape = {len, batch, chunk, chunk * chunk_total};
+    double ns = race(ring_producer, &shape, ring_consumer, &shape);
+    return ns > 0 ? (double)chunk / ns * 1e9 : 0;
+}
+
+static double theirs(void (*producer)(void *arg), bool (*consumer)(void *arg), void *arg)
+{
+    double ns = race(producer, arg, consumer, arg);
+    return ns > 0 ? (double)CHUNK / ns * 1e9 : 0;
 }
 
 /* ## ck_ring by value: the same bytes copied in and out, one publication a record (it has no other) */
@@ -169,6 +193,8 @@ static bool ck_consumer(void *arg)
         hz_bench_keep(&entry);
         if (entry.words[0] != wanted)
             return false;
+        if ((wanted + 1) % CHUNK == 0)
+            chunk_end();
     }
     return true;
 }
@@ -207,13 +233,15 @@ static bool slots_consumer(void *arg)
         hz_bench_keep(&entry);
         if (entry.words[0] != wanted)
             return false;
+        if ((wanted + 1) % CHUNK == 0)
+            chunk_end();
     }
     return true;
 }
 
 /* ## memcpy of bytes that the peer has just written: nothing a ring does can be faster */
 
-#define COPY_ROUNDS 3000u
+#define COPY_ROUNDS MOST_CHUNKS
 
 static void block_writer(void *arg)
 {
@@ -229,25 +257,21 @@ static void block_writer(void *arg)
     }
 }
 
-static double copied_ns;
-
 static bool block_reader(void *arg)
 {
     (void)arg;
     static _Alignas(64) uint8_t copy[RING_BYTES];
-    double total = 0;
     for (uint32_t round = 1; round <= COPY_ROUNDS; round++) {
         while (atomic_load_explicit(&arena->slot_tail, memory_order_acquire) != round) {
         }
-        uint64_t start = hz_base_now_ns();
+        chunk_began = hz_base_now_ns(); /* without the wait for the writer */
         for (size_t at = 0; at < RING_BYTES; at += 4096) {
             memcpy(copy + at, arena->block + at, 4096);
             hz_bench_keep(copy);
         }
-        total += (double)(hz_base_now_ns() - start);
+        chunk_end();
         atomic_store_explicit(&arena->slot_head, round, memory_order_release);
     }
-    copied_ns = total;
     return true;
 }
 
@@ -256,16 +280,16 @@ static bool block_reader(void *arg)
 static bool run_batch(struct hz_bench_pair *ret_pair)
 {
     arena_renew();
-    ret_pair->ours = ours(RECORD, BATCH, RECORDS) / 1e6;
-    ret_pair->reference = race(ck_producer, NULL, ck_consumer, NULL, (double)RECORDS) / 1e6;
+    ret_pair->ours = ours(RECORD, BATCH, CHUNK, RECORDS / CHUNK) / 1e6;
+    ret_pair->reference = theirs(ck_producer, ck_consumer, NULL) / 1e6;
     return ret_pair->ours > 0 && ret_pair->reference > 0;
 }
 
 static bool run_single(struct hz_bench_pair *ret_pair)
 {
     arena_renew();
-    ret_pair->ours = ours(RECORD, 1, RECORDS) / 1e6;
-    ret_pair->reference = race(ck_producer, NULL, ck_consumer, NULL, (double)RECORDS) / 1e6;
+    ret_pair->ours = ours(RECORD, 1, CHUNK, RECORDS / CHUNK) / 1e6;
+    ret_pair->reference = theirs(ck_producer, ck_consumer, NULL) / 1e6;
     return ret_pair->ours > 0 && ret_pair->reference > 0;
 }
 
@@ -273,22 +297,20 @@ static bool run_slots(struct hz_bench_pair *ret_pair)
 {
     static bool plain = false, cached = true;
     arena_renew();
-    ret_pair->ours = ours(RECORD, BATCH, RECORDS) / 1e6;
-    double lamport = race(slots_producer, &plain, slots_consumer, &plain, (double)RECORDS) / 1e6;
-    double with_cache = race(slots_producer, &cached, slots_consumer, &cached, (double)RECORDS) / 1e6;
+    ret_pair->ours = ours(RECORD, BATCH, CHUNK, RECORDS / CHUNK) / 1e6;
+    double lamport = theirs(slots_producer, slots_consumer, &plain) / 1e6;
+    double with_cache = theirs(slots_producer, slots_consumer, &cached) / 1e6;
     ret_pair->reference = HZ_MAX(lamport, with_cache);
     return ret_pair->ours > 0 && lamport > 0 && with_cache > 0;
 }
 
 static bool run_4096(struct hz_bench_pair *ret_pair)
 {
-    uint64_t records = 400000;
     arena_renew();
-    ret_pair->ours = ours(4096, 4, records) * 4096 / 1e9;
-    if (race(block_writer, NULL, block_reader, NULL, 1) <= 0)
-        return false;
-    ret_pair->reference = (double)COPY_ROUNDS * (double)RING_BYTES / copied_ns;
-    return ret_pair->ours > 0;
+    ret_pair->ours = ours(4096, 4, 4096, 100) * 4096 / 1e9;
+    double ns = race(block_writer, NULL, block_reader, NULL);
+    ret_pair->reference = ns > 0 ? (double)RING_BYTES / ns : 0;
+    return ret_pair->ours > 0 && ns > 0;
 }
 
 int main(int argc, char **argv)

@@ -21,7 +21,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#define AWAKE_TURNS  200000u
+#define BURST        2000u /* turns; as in hz_bench_distance(), the median of the bursts counts */
+#define BURSTS       100u
+#define AWAKE_TURNS  (BURST * BURSTS)
 #define ASLEEP_TURNS 4000u
 #define SPINS        200u /* looks before a sleep */
 
@@ -224,11 +226,9 @@ static double awake_ns(bool flood, uint64_t *ret_drained)
     int pid = hz_bench_child(worker_main, &options, second);
     struct end end;
     manager_open(&end, &link);
-    uint64_t start = 0, drained = 0;
-    const uint32_t warm = AWAKE_TURNS / 10;
-    for (uint64_t turn = 1; turn <= AWAKE_TURNS + warm; turn++) {
-        if (turn == warm + 1)
-            start = hz_base_now_ns();
+    static double bursts[BURSTS];
+    uint64_t start = hz_base_now_ns(), drained = 0;
+    for (uint64_t turn = 1; turn <= AWAKE_TURNS; turn++) {
         HZ_ASSERT(send_request(&end, turn) == 0);
         for (;;) {
             if (hz_ring_has_data(end.in.ring) && manager_take(&end) == turn)
@@ -242,8 +242,13 @@ static double awake_ns(bool flood, uint64_t *ret_drained)
                 hz_stream_in_end(&end.metrics_in);
             }
         }
+        if (turn % BURST == 0) {
+            uint64_t now = hz_base_now_ns();
+            bursts[turn / BURST - 1] = (double)(now - start) / BURST;
+            start = now;
+        }
     }
-    double ns = (double)(hz_base_now_ns() - start) / AWAKE_TURNS;
+    double ns = hz_bench_median(bursts, BURSTS);
     send_shutdown(&end);
     bool ok = hz_bench_wait(pid);
     manager_close(&end);
