@@ -4,10 +4,12 @@
 
 static int run_manager(struct hz_config *config, bool http, bool quiet, void (*started)(void *arg), void *arg)
 {
-    return hz_manager_run(config, &(struct hz_manager_options){.http = http, .quiet = quiet, .started = started, .arg = arg});
+    return hz_manager_run(
+            config, &(struct hz_manager_options){.http = http, .quiet = quiet, .started = started, .arg = arg});
 }
 
 int main(int argc, char **argv)
 {
-    return hz_cli_main(argc, argv, &(struct hz_cli_host){.run = run_manager, .stop = hz_manager_stop, .port = hz_manager_port});
+    return hz_cli_main(
+            argc, argv, &(struct hz_cli_host){.run = run_manager, .stop = hz_manager_stop, .port = hz_manager_port});
 }

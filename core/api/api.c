@@ -1,6 +1,6 @@
 /*
- * api.c - puts the operations behind the doors: REST routes, webhooks, questions of workers; and the ways to answer that all
- * operations share.
+ * api.c - puts the operations behind the doors: REST routes, webhooks, questions of workers; and the ways to answer
+ * that all operations share.
  */
 #include "internal.h"
 
@@ -20,7 +20,8 @@ const struct hz_config *hz_api_config(void)
     return settings;
 }
 
-static void on_accept(struct hz_shard *shard, int fd, const void *addr, unsigned addr_len, uint32_t port, const struct hz_uuid *worker)
+static void on_accept(struct hz_shard *shard, int fd, const void *addr, unsigned addr_len, uint32_t port,
+        const struct hz_uuid *worker)
 {
     (void)worker; /* the port says whose it is */
     hz_http_add(shard, fd, addr, addr_len, port);
@@ -61,7 +62,8 @@ void hz_api_answer_value(hz_api_done_fn *done, void *arg, uint32_t status, json_
     free(text);
 }
 
-bool hz_api_find_worker(const char *id, const char *missing, struct hz_worker_info *ret_info, hz_api_done_fn *done, void *arg)
+bool hz_api_find_worker(
+        const char *id, const char *missing, struct hz_worker_info *ret_info, hz_api_done_fn *done, void *arg)
 {
     if (!id || !*id) {
         hz_api_fail(done, arg, 400, "ID de worker requerido");
@@ -77,7 +79,8 @@ bool hz_api_find_worker(const char *id, const char *missing, struct hz_worker_in
 
 uint32_t hz_api_start_status(const char *error)
 {
-    static const char *const passing[] = {"puertos", "/dev/shm", "descriptor", "descriptores", "Too many", "memory", "busy", "ocupad"};
+    static const char *const passing[] = {
+            "puertos", "/dev/shm", "descriptor", "descriptores", "Too many", "memory", "busy", "ocupad"};
     for (size_t i = 0; i < HZ_COUNT_OF(passing); i++)
         if (strstr(error, passing[i]))
             return 503;

@@ -1,6 +1,6 @@
 /*
- * api.h - front door of the operations: what a client may ask of the manager, one function each, whoever asks. REST is the
- * face they have now; another face calls the same functions and prints the same results.
+ * api.h - front door of the operations: what a client may ask of the manager, one function each, whoever asks. REST is
+ * the face they have now; another face calls the same functions and prints the same results.
  *
  * An operation is called on a shard and answers once, on that shard, now or later.
  */
@@ -15,8 +15,8 @@ struct hz_config;
  * thread, after the scheduler's init and before the shards run. config stays. */
 HZ_MUST_CHECK int hz_api_init(const struct hz_config *config);
 
-/* status: as HTTP has it; 2xx is success. data: JSON text of the result ("" none), else NULL. error: one sentence, else NULL.
- * more: in a failure, further members of the problem document as JSON text (an object), or NULL. */
+/* status: as HTTP has it; 2xx is success. data: JSON text of the result ("" none), else NULL. error: one sentence, else
+ * NULL. more: in a failure, further members of the problem document as JSON text (an object), or NULL. */
 struct hz_api_result {
     uint32_t status, retry_after_s;
     const char *data;
@@ -38,13 +38,15 @@ void hz_api_workers_start(const char *workflow_id, const char *version, hz_api_d
 void hz_api_workers_stop(const char *id, const char *user, hz_api_done_fn *done, void *arg);
 void hz_api_workers_restart(const char *id, const char *user, hz_api_done_fn *done, void *arg);
 /* data: JSON text of messageData */
-void hz_api_workers_message(const char *id, const char *route, const char *data, size_t len, hz_api_done_fn *done, void *arg);
+void hz_api_workers_message(
+        const char *id, const char *route, const char *data, size_t len, hz_api_done_fn *done, void *arg);
 void hz_api_dashboard(hz_api_done_fn *done, void *arg);
 
 /* ---- workflows ---- */
 void hz_api_workflows_list(hz_api_done_fn *done, void *arg);
 void hz_api_workflows_get(const char *id, hz_api_done_fn *done, void *arg);
-void hz_api_workflows_put(const char *id, const char *text, size_t len, const char *author, hz_api_done_fn *done, void *arg);
+void hz_api_workflows_put(
+        const char *id, const char *text, size_t len, const char *author, hz_api_done_fn *done, void *arg);
 
 /* ---- executions ---- */
 struct hz_api_execute {
@@ -56,7 +58,8 @@ struct hz_api_execute {
 };
 void hz_api_executions_start(const struct hz_api_execute *execute, hz_api_done_fn *done, void *arg);
 void hz_api_executions_get(const char *id, hz_api_done_fn *done, void *arg);
-void hz_api_executions_list(const char *workflow_id, uint64_t limit, int64_t before_ms, hz_api_done_fn *done, void *arg);
+void hz_api_executions_list(
+        const char *workflow_id, uint64_t limit, int64_t before_ms, hz_api_done_fn *done, void *arg);
 void hz_api_executions_cancel(const char *id, const char *reason, hz_api_done_fn *done, void *arg);
 
 /* ---- nodes, health ---- */

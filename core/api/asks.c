@@ -1,6 +1,6 @@
 /*
- * asks.c - what workers may ask the manager. A list of routes, everything else does not exist for them; the answer is the whole
- * acknowledgement object. Any shard: the worker's.
+ * asks.c - what workers may ask the manager. A list of routes, everything else does not exist for them; the answer is
+ * the whole acknowledgement object. Any shard: the worker's.
  */
 #include "internal.h"
 
@@ -196,7 +196,8 @@ static void taken(const struct ask *ask)
     ask->done(ask->ctx, true, data, sizeof data - 1, "");
 }
 
-static void on_ask(const struct hz_worker_info *worker, const char *route, const char *data, size_t len, hz_ask_done_fn *done, void *ctx)
+static void on_ask(const struct hz_worker_info *worker, const char *route, const char *data, size_t len,
+        hz_ask_done_fn *done, void *ctx)
 {
     static const struct {
         const char *route;

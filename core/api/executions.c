@@ -1,6 +1,7 @@
 /*
- * executions.c - run a flow, look at its record, end it. A caller who does not wait hears "accepted" when the row is committed;
- * one who waits hears the record in its final state, or, for a flow with a trigger, when its worker is ready.
+ * executions.c - run a flow, look at its record, end it. A caller who does not wait hears "accepted" when the row is
+ * committed; one who waits hears the record in its final state, or, for a flow with a trigger, when its worker is
+ * ready.
  */
 #include "internal.h"
 
@@ -144,7 +145,8 @@ static void on_finished(void *arg, const struct hz_store_execution *row)
     free(running);
 }
 
-static void answer_accepted(struct running *running, const struct hz_uuid *execution, const struct hz_worker_info *worker)
+static void answer_accepted(
+        struct running *running, const struct hz_uuid *execution, const struct hz_worker_info *worker)
 {
     char id[HZ_UUID_TEXT];
     struct hz_json json = {0};
@@ -166,13 +168,14 @@ static void answer_accepted(struct running *running, const struct hz_uuid *execu
     hz_api_answer(running->done, running->arg, 202, &json);
 }
 
-static void on_accepted(void *arg, const struct hz_uuid *execution, const struct hz_worker_info *worker, const char *error,
-        uint32_t retry_after_s)
+static void on_accepted(void *arg, const struct hz_uuid *execution, const struct hz_worker_info *worker,
+        const char *error, uint32_t retry_after_s)
 {
     struct running *running = arg;
     if (error) {
-        running->done(running->arg, &(struct hz_api_result){.status = retry_after_s ? 503 : hz_api_start_status(error), .error = error,
-                .retry_after_s = retry_after_s});
+        running->done(running->arg, &(struct hz_api_result){.status = retry_after_s ? 503 : hz_api_start_status(error),
+                                            .error = error,
+                                            .retry_after_s = retry_after_s});
         free(running);
     } else if (!running->wait)
         answer_accepted(running, execution, worker); /* freed when it has finished */
@@ -188,7 +191,10 @@ void hz_api_executions_start(const struct hz_api_execute *execute, hz_api_done_f
     }
     int err = hz_workflows_get(execute->workflow_id, execute->version, &workflow, &text);
     if (err) {
-        hz_api_fail(done, arg, err == HZ_ENOTFOUND ? 404 : 422, text ? text : err == HZ_ENOTFOUND ? "Workflow no encontrado" : hz_err_last());
+        hz_api_fail(done, arg, err == HZ_ENOTFOUND ? 404 : 422,
+                text                  ? text
+                : err == HZ_ENOTFOUND ? "Workflow no encontrado"
+                                      : hz_err_last());
         free(text);
         return;
     }
@@ -204,8 +210,12 @@ void hz_api_executions_start(const struct hz_api_execute *execute, hz_api_done_f
     running->wait = execute->wait;
     memcpy(running->workflow_id, workflow->id, sizeof running->workflow_id);
     memcpy(running->version, workflow->version, sizeof running->version);
-    hz_scheduler_submit(&(struct hz_submit){.workflow = workflow, .data = execute->data, .data_len = execute->len, .trigger = execute->trigger,
-            .wants_port = workflow->plan->trigger_count > 0}, on_accepted, on_finished, running);
+    hz_scheduler_submit(&(struct hz_submit){.workflow = workflow,
+                                .data = execute->data,
+                                .data_len = execute->len,
+                                .trigger = execute->trigger,
+                                .wants_port = workflow->plan->trigger_count > 0},
+            on_accepted, on_finished, running);
 }
 
 /* ---- look ---- */

@@ -159,7 +159,8 @@ json_t *hz_form_base64(const void *data, size_t len)
         return NULL;
     for (size_t i = 0; i < len; i += 3) {
         size_t left = len - i;
-        uint32_t v = (uint32_t)from[i] << 16 | (left > 1 ? (uint32_t)from[i + 1] << 8 : 0) | (left > 2 ? from[i + 2] : 0u);
+        uint32_t v =
+                (uint32_t)from[i] << 16 | (left > 1 ? (uint32_t)from[i + 1] << 8 : 0) | (left > 2 ? from[i + 2] : 0u);
         *to++ = letters[v >> 18];
         *to++ = letters[v >> 12 & 63];
         *to++ = left > 1 ? letters[v >> 6 & 63] : '=';

@@ -1,6 +1,6 @@
 /*
- * form_json.c - is a text JSON (RFC 8259)? The manager refuses a broken body before it costs a worker anything, but hands it on
- * as bytes: nothing is built here.
+ * form_json.c - is a text JSON (RFC 8259)? The manager refuses a broken body before it costs a worker anything, but
+ * hands it on as bytes: nothing is built here.
  */
 #include "form.h"
 

@@ -12,7 +12,8 @@ void hz_api_fail(hz_api_done_fn *done, void *arg, uint32_t status, const char *e
 void hz_api_answer_value(hz_api_done_fn *done, void *arg, uint32_t status, json_t *value);
 
 /* One worker by id or beginning of it. False: answered (404 with `missing`, 409 if several match). */
-HZ_MUST_CHECK bool hz_api_find_worker(const char *id, const char *missing, struct hz_worker_info *ret_info, hz_api_done_fn *done, void *arg);
+HZ_MUST_CHECK bool hz_api_find_worker(
+        const char *id, const char *missing, struct hz_worker_info *ret_info, hz_api_done_fn *done, void *arg);
 /* 503 for what passes by itself (ports, memory, descriptors taken), else 500. */
 uint32_t hz_api_start_status(const char *error);
 

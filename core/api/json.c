@@ -216,7 +216,8 @@ static void put_digits(char *to, unsigned value, int count)
         to[i] = (char)('0' + value % 10);
 }
 
-/* Civil date from days since the epoch: H. Hinnant, "chrono-Compatible Low-Level Date Algorithms" (eras of 400 years). */
+/* Civil date from days since the epoch: H. Hinnant, "chrono-Compatible Low-Level Date Algorithms" (eras of 400 years).
+ */
 void hz_json_iso(struct hz_json *json, int64_t wall_ms)
 {
     const int64_t day_ms = 86400000;

@@ -1,6 +1,6 @@
 /*
- * json_workers.c - workers as clients see them: one worker, the list, the dashboard. Only workers that are alive are in the
- * registry, and only those count.
+ * json_workers.c - workers as clients see them: one worker, the list, the dashboard. Only workers that are alive are in
+ * the registry, and only those count.
  */
 #include "json.h"
 
@@ -125,7 +125,7 @@ static bool is_newer(const struct hz_worker_info *a, const struct hz_worker_info
 
 static void add_recent(struct hz_json *json, const struct hz_worker_info *infos, size_t count, int64_t now)
 {
-    const struct hz_worker_info *newest[RECENT_MAX];
+    const struct hz_worker_info *newest[RECENT_MAX] = {NULL};
     size_t kept = 0;
     uint64_t started = 0;
     for (size_t i = 0; i < count; i++) {
@@ -226,7 +226,8 @@ static bool group_workers(struct grouping *g, const struct hz_worker_info *infos
         return false;
     for (size_t i = 0; i < count; i++) {
         size_t slot = hash_text(infos[i].workflow_id) & (g->slot_count - 1);
-        while (g->slots[slot] && strcmp(infos[g->groups[g->slots[slot] - 1].first].workflow_id, infos[i].workflow_id) != 0)
+        while (g->slots[slot] &&
+                strcmp(infos[g->groups[g->slots[slot] - 1].first].workflow_id, infos[i].workflow_id) != 0)
             slot = (slot + 1) & (g->slot_count - 1);
         if (!g->slots[slot]) {
             g->groups[g->group_count] = (struct group){i, i, 0};

@@ -1,6 +1,6 @@
 /*
- * rest.c - the table of REST routes, each a few lines: read parameters and body, call the operation, which answers through
- * hz_rest_done(). Shard's thread.
+ * rest.c - the table of REST routes, each a few lines: read parameters and body, call the operation, which answers
+ * through hz_rest_done(). Shard's thread.
  */
 #include "rest.h"
 
@@ -43,8 +43,12 @@ static void answer_problem(struct hz_http_request *request, const struct hz_api_
     if (json.failed)
         hz_http_problem(request, 500, "out of memory");
     else
-        hz_http_respond(request, &(struct hz_http_response){.status = result->status, .type = "application/problem+json", .body = json.data,
-                .len = json.len, .headers = retry, .headers_len = strlen(retry)});
+        hz_http_respond(request, &(struct hz_http_response){.status = result->status,
+                                         .type = "application/problem+json",
+                                         .body = json.data,
+                                         .len = json.len,
+                                         .headers = retry,
+                                         .headers_len = strlen(retry)});
     hz_json_fini(&json);
 }
 
@@ -54,8 +58,10 @@ void hz_rest_done(void *arg, const struct hz_api_result *result)
     if (result->status < 200 || result->status > 299)
         answer_problem(request, result);
     else
-        hz_http_respond(request, &(struct hz_http_response){.status = result->status, .type = "application/json", .body = result->data,
-                .len = result->len});
+        hz_http_respond(request, &(struct hz_http_response){.status = result->status,
+                                         .type = "application/json",
+                                         .body = result->data,
+                                         .len = result->len});
 }
 
 /* ---- reading ---- */
@@ -75,14 +81,16 @@ static json_t *body_object(struct hz_http_request *request)
     if (body)
         snprintf(detail, sizeof detail, "the body is no JSON object");
     else
-        snprintf(detail, sizeof detail, "the body is no JSON: line %d, column %d: %s", error.line, error.column, error.message);
+        snprintf(detail, sizeof detail, "the body is no JSON: line %d, column %d: %s", error.line, error.column,
+                error.message);
     json_decref(body);
     hz_http_problem(request, 400, detail);
     return NULL;
 }
 
 /* A whole number of the query within bounds; *ret untouched if it is not there. False: answered. */
-static bool query_number(struct hz_http_request *request, const char *name, uint64_t lowest, uint64_t highest, uint64_t *ret)
+static bool query_number(
+        struct hz_http_request *request, const char *name, uint64_t lowest, uint64_t highest, uint64_t *ret)
 {
     const char *text = hz_http_query(request, name);
     if (!text)
@@ -200,11 +208,16 @@ static void executions_start(struct hz_http_request *request, void *arg)
     json_t *body = body_object(request);
     if (!body)
         return;
-    const json_t *data = json_object_get(body, "data"), *wait = json_object_get(body, "wait"), *version = json_object_get(body, "version");
+    const json_t *data = json_object_get(body, "data"), *wait = json_object_get(body, "wait"),
+                 *version = json_object_get(body, "version");
     size_t len = 0;
     char *text = data ? hz_json_text_print(data, 0, &len) : NULL;
-    struct hz_api_execute execute = {.workflow_id = hz_http_param(request, "id"), .version = json_string_value(version), .data = text ? text : "",
-            .len = len, .trigger = "api", .wait = json_is_true(wait)};
+    struct hz_api_execute execute = {.workflow_id = hz_http_param(request, "id"),
+            .version = json_string_value(version),
+            .data = text ? text : "",
+            .len = len,
+            .trigger = "api",
+            .wait = json_is_true(wait)};
     if ((wait && !json_is_boolean(wait)) || (version && !json_is_string(version)))
         hz_http_problem(request, 400, "wait is true or false, version is a text");
     else if (data && !text)

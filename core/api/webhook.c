@@ -1,6 +1,6 @@
 /*
- * webhook.c - a request that no route knows: does a flow listen there? Then its parts go to the flow's worker, and its answer
- * comes back; else the page that says there is nothing. Shard's thread of the connection.
+ * webhook.c - a request that no route knows: does a flow listen there? Then its parts go to the flow's worker, and its
+ * answer comes back; else the page that says there is nothing. Shard's thread of the connection.
  */
 #include "internal.h"
 
@@ -30,10 +30,14 @@ static void answer_page(struct hz_http_request *request, uint32_t status, const 
 {
     char page[1024];
     int len = snprintf(page, sizeof page,
-            "<!DOCTYPE html>\n<html lang=\"es\">\n<head><meta charset=\"utf-8\"><title>%u %s</title></head>\n<body><h1>%s</h1><p>%s</p></body>\n</html>\n",
+            "<!DOCTYPE html>\n<html lang=\"es\">\n<head><meta charset=\"utf-8\"><title>%u "
+            "%s</title></head>\n<body><h1>%s</h1><p>%s</p></body>\n</html>\n",
             (unsigned)status, hz_http_reason(status), hz_http_reason(status), text);
-    hz_http_respond(request, &(struct hz_http_response){.status = status, .type = "text/html; charset=utf-8", .body = page,
-            .len = len > 0 ? HZ_MIN((size_t)len, sizeof page - 1) : 0, .webhook = true});
+    hz_http_respond(request, &(struct hz_http_response){.status = status,
+                                     .type = "text/html; charset=utf-8",
+                                     .body = page,
+                                     .len = len > 0 ? HZ_MIN((size_t)len, sizeof page - 1) : 0,
+                                     .webhook = true});
 }
 
 static void answer_error(struct hz_http_request *request, uint32_t status, const char *error)
@@ -43,8 +47,11 @@ static void answer_error(struct hz_http_request *request, uint32_t status, const
     HZ_JSON_KEY(&json, "error");
     hz_json_text(&json, error);
     hz_json_close(&json, '}');
-    hz_http_respond(request, &(struct hz_http_response){.status = status, .type = "application/json; charset=utf-8", .body = json.failed ? "" : json.data,
-            .len = json.failed ? 0 : json.len, .webhook = true});
+    hz_http_respond(request, &(struct hz_http_response){.status = status,
+                                     .type = "application/json; charset=utf-8",
+                                     .body = json.failed ? "" : json.data,
+                                     .len = json.failed ? 0 : json.len,
+                                     .webhook = true});
     hz_json_fini(&json);
 }
 
@@ -62,10 +69,13 @@ static void answer_options(struct hz_http_request *request, const char *path)
         snprintf(allow + used, sizeof allow - used, "%s%s", used ? ", " : "", i ? methods[i] : "GET, HEAD");
     }
     const char *wanted = hz_http_header(request, "Access-Control-Request-Headers");
-    int len = snprintf(headers, sizeof headers, "Allow: %s\nAccess-Control-Allow-Methods: %s\nAccess-Control-Allow-Headers: %.200s\n", allow, allow,
+    int len = snprintf(headers, sizeof headers,
+            "Allow: %s\nAccess-Control-Allow-Methods: %s\nAccess-Control-Allow-Headers: %.200s\n", allow, allow,
             wanted ? wanted : "Content-Type");
-    hz_http_respond(request, &(struct hz_http_response){.status = 204, .headers = headers,
-            .headers_len = len > 0 ? HZ_MIN((size_t)len, sizeof headers - 1) : 0, .webhook = true});
+    hz_http_respond(request, &(struct hz_http_response){.status = 204,
+                                     .headers = headers,
+                                     .headers_len = len > 0 ? HZ_MIN((size_t)len, sizeof headers - 1) : 0,
+                                     .webhook = true});
 }
 
 /* ---- the request as JSON ---- */
@@ -137,8 +147,8 @@ static void add_header(struct hz_json *json, const struct headers *headers, size
 }
 
 /* body, files: NULL if there is none of that kind. */
-static void print_meta(struct hz_json *json, struct hz_http_request *request, const char *params, const json_t *query, const json_t *body,
-        const json_t *files)
+static void print_meta(struct hz_json *json, struct hz_http_request *request, const char *params, const json_t *query,
+        const json_t *body, const json_t *files)
 {
     struct headers headers;
     headers.count = 0;
@@ -190,8 +200,9 @@ static void end_part(struct multipart *form)
     json_t *value;
     json_t *into = form->file ? form->files : form->body;
     if (form->file)
-        value = json_pack("{s:o,s:I,s:s,s:o}", "name", hz_json_string_of(form->file, strlen(form->file)), "size", (json_int_t)form->len, "mimetype",
-                form->type ? form->type : "application/octet-stream", "data", hz_form_base64(form->data, form->len));
+        value = json_pack("{s:o,s:I,s:s,s:o}", "name", hz_json_string_of(form->file, strlen(form->file)), "size",
+                (json_int_t)form->len, "mimetype", form->type ? form->type : "application/octet-stream", "data",
+                hz_form_base64(form->data, form->len));
     else
         value = hz_json_string_of(form->data ? form->data : "", form->len);
     if (hz_form_set(into, form->name, value))
@@ -203,7 +214,8 @@ static void end_part(struct multipart *form)
     form->len = 0;
 }
 
-static bool on_part(void *arg, const char *name, const char *file, const char *type, const char *data, uint64_t offset, size_t len)
+static bool on_part(
+        void *arg, const char *name, const char *file, const char *type, const char *data, uint64_t offset, size_t len)
 {
     struct multipart *form = arg;
     if (offset == 0) {
@@ -291,15 +303,22 @@ static void send_reply(struct hz_http_request *request, const struct hz_http_rep
         return;
     }
     if (reply->type_len && reply->type_len < sizeof type - 20)
-        snprintf(type, sizeof type, "%.*s%s", (int)reply->type_len, reply->type, needs_charset(reply->type, reply->type_len) ? "; charset=utf-8" : "");
+        snprintf(type, sizeof type, "%.*s%s", (int)reply->type_len, reply->type,
+                needs_charset(reply->type, reply->type_len) ? "; charset=utf-8" : "");
     if (reply->retry_after_s) {
-        int len = asprintf(&headers, "Retry-After: %u\n%.*s", (unsigned)reply->retry_after_s, (int)reply->headers_len, reply->headers ? reply->headers : "");
+        int len = asprintf(&headers, "Retry-After: %u\n%.*s", (unsigned)reply->retry_after_s, (int)reply->headers_len,
+                reply->headers ? reply->headers : "");
         headers_len = len > 0 ? (size_t)len : 0;
         if (len < 0)
             headers = NULL;
     }
-    hz_http_respond(request, &(struct hz_http_response){.status = reply->status, .type = type, .body = reply->body, .len = reply->body_len,
-            .headers = headers ? headers : reply->headers, .headers_len = headers_len, .webhook = true});
+    hz_http_respond(request, &(struct hz_http_response){.status = reply->status,
+                                     .type = type,
+                                     .body = reply->body,
+                                     .len = reply->body_len,
+                                     .headers = headers ? headers : reply->headers,
+                                     .headers_len = headers_len,
+                                     .webhook = true});
     free(headers);
 }
 
@@ -339,7 +358,8 @@ static void pass_on(struct hz_http_request *request, const struct hz_http_call *
 static void run_flow(struct hz_http_request *request, const struct hz_webhook_match *match)
 {
     size_t len;
-    const char *text = hz_http_body(request, &len), *type = hz_http_header(request, "Content-Type"), *raw_query = hz_http_raw_query(request);
+    const char *text = hz_http_body(request, &len), *type = hz_http_header(request, "Content-Type"),
+               *raw_query = hz_http_raw_query(request);
     json_t *query = NULL, *body = NULL, *files = NULL;
     const char *error = NULL;
     uint32_t status = 400;
@@ -374,8 +394,13 @@ static void run_flow(struct hz_http_request *request, const struct hz_webhook_ma
     if (error)
         answer_error(request, status, error);
     else
-        pass_on(request, &(struct hz_http_call){.match = *match, .meta = meta.data, .meta_len = meta.len, .type = type ? type : "",
-                .type_len = type ? strlen(type) : 0, .body = raw ? text : "", .body_len = raw ? len : 0});
+        pass_on(request, &(struct hz_http_call){.match = *match,
+                                 .meta = meta.data,
+                                 .meta_len = meta.len,
+                                 .type = type ? type : "",
+                                 .type_len = type ? strlen(type) : 0,
+                                 .body = raw ? text : "",
+                                 .body_len = raw ? len : 0});
     hz_json_fini(&meta);
     json_decref(query);
     json_decref(body);

@@ -1,6 +1,6 @@
 /*
- * workers.c - the operations on workers. Each copies what it needs of the registry and asks the supervisor, which answers on
- * this shard wherever the worker lives.
+ * workers.c - the operations on workers. Each copies what it needs of the registry and asks the supervisor, which
+ * answers on this shard wherever the worker lives.
  */
 #include "internal.h"
 
@@ -77,7 +77,8 @@ void hz_api_workers_logs(const char *id, uint64_t lines, uint64_t after, hz_api_
     }
     int err = hz_logs_tail(&uuid, (size_t)lines, after, &texts, &count, &last);
     if (err) {
-        hz_api_fail(done, arg, err == HZ_ENOTFOUND ? 404 : 500, err == HZ_ENOTFOUND ? "Worker no encontrado" : "Error al obtener logs del worker");
+        hz_api_fail(done, arg, err == HZ_ENOTFOUND ? 404 : 500,
+                err == HZ_ENOTFOUND ? "Worker no encontrado" : "Error al obtener logs del worker");
         return;
     }
     struct hz_json json = {0};
@@ -114,23 +115,25 @@ static void on_activated(void *arg, const struct hz_store_execution *row)
     struct hz_uuid id;
     struct hz_worker_info info;
     const char *error = row->error ? row->error : "Error al crear worker";
-    if (row->state == HZ_EXEC_RUNNING && hz_uuid_parse(row->worker_id, strlen(row->worker_id), &id) && hz_registry_get(&id, &info))
+    if (row->state == HZ_EXEC_RUNNING && hz_uuid_parse(row->worker_id, strlen(row->worker_id), &id) &&
+            hz_registry_get(&id, &info))
         answer_worker(waiting, 201, &info);
     else
         hz_api_fail(waiting->done, waiting->arg, hz_api_start_status(error), error);
     free(waiting);
 }
 
-static void on_activation_accepted(void *arg, const struct hz_uuid *execution, const struct hz_worker_info *worker, const char *error,
-        uint32_t retry_after_s)
+static void on_activation_accepted(void *arg, const struct hz_uuid *execution, const struct hz_worker_info *worker,
+        const char *error, uint32_t retry_after_s)
 {
     (void)execution;
     (void)worker;
     struct waiting *waiting = arg;
     if (!error)
         return; /* the other callback follows */
-    waiting->done(waiting->arg, &(struct hz_api_result){.status = retry_after_s ? 503 : hz_api_start_status(error), .error = error,
-            .retry_after_s = retry_after_s});
+    waiting->done(waiting->arg, &(struct hz_api_result){.status = retry_after_s ? 503 : hz_api_start_status(error),
+                                        .error = error,
+                                        .retry_after_s = retry_after_s});
     free(waiting);
 }
 
@@ -140,7 +143,10 @@ void hz_api_workers_start(const char *workflow_id, const char *version, hz_api_d
     char *text = NULL;
     int err = hz_workflows_get(workflow_id, version, &workflow, &text);
     if (err) {
-        hz_api_fail(done, arg, err == HZ_ENOTFOUND ? 404 : 422, text ? text : err == HZ_ENOTFOUND ? "Workflow no encontrado" : hz_err_last());
+        hz_api_fail(done, arg, err == HZ_ENOTFOUND ? 404 : 422,
+                text                  ? text
+                : err == HZ_ENOTFOUND ? "Workflow no encontrado"
+                                      : hz_err_last());
         free(text);
         return;
     }
@@ -151,7 +157,8 @@ void hz_api_workers_start(const char *workflow_id, const char *version, hz_api_d
         return;
     }
     if (workflow->plan->trigger_count)
-        hz_scheduler_submit(&(struct hz_submit){.workflow = workflow, .data = "", .trigger = "manual", .wants_port = true},
+        hz_scheduler_submit(
+                &(struct hz_submit){.workflow = workflow, .data = "", .trigger = "manual", .wants_port = true},
                 on_activation_accepted, on_activated, waiting);
     else
         hz_supervisor_start(&(struct hz_start_options){.workflow = workflow, .wants_port = true}, on_started, waiting);
@@ -196,7 +203,8 @@ static void on_restarted(void *arg, const struct hz_worker_info *info, const cha
     if (error) {
         char text[512];
         snprintf(text, sizeof text, "Error al reiniciar worker: %s", error);
-        hz_api_fail(waiting->done, waiting->arg, strstr(error, "no encontrado") ? 404 : hz_api_start_status(error), text);
+        hz_api_fail(
+                waiting->done, waiting->arg, strstr(error, "no encontrado") ? 404 : hz_api_start_status(error), text);
     } else
         answer_worker(waiting, 200, info);
     free(waiting);
@@ -241,7 +249,8 @@ static void on_answer(void *arg, const char *data, size_t len, const char *error
     free(waiting);
 }
 
-void hz_api_workers_message(const char *id, const char *route, const char *data, size_t len, hz_api_done_fn *done, void *arg)
+void hz_api_workers_message(
+        const char *id, const char *route, const char *data, size_t len, hz_api_done_fn *done, void *arg)
 {
     struct hz_worker_info info;
     char missing[128];

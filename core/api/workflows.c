@@ -1,6 +1,6 @@
 /*
- * workflows.c - the flows: list, record, save. Saving compiles, asks the probe process and writes files, some ten milliseconds,
- * so it runs on a thread of libuv's pool and comes back to the shard that asked.
+ * workflows.c - the flows: list, record, save. Saving compiles, asks the probe process and writes files, some ten
+ * milliseconds, so it runs on a thread of libuv's pool and comes back to the shard that asked.
  */
 #include "internal.h"
 
@@ -53,7 +53,8 @@ static void save(uv_work_t *work) /* a thread of the pool */
 {
     struct saving *saving = work->data;
     urcu_memb_register_thread(); /* the catalogue is read */
-    saving->result = hz_workflows_put(saving->id, saving->text, saving->len, saving->author, saving->version, &saving->findings);
+    saving->result =
+            hz_workflows_put(saving->id, saving->text, saving->len, saving->author, saving->version, &saving->findings);
     if (saving->result)
         strncpy(saving->error, hz_err_last(), sizeof saving->error - 1);
     urcu_memb_unregister_thread();
@@ -64,7 +65,9 @@ static void on_saved(uv_work_t *work, int status)
     struct saving *saving = work->data;
     if (status || saving->result) {
         bool invalid = saving->result == HZ_EFORMAT || saving->result == HZ_ETOOBIG;
-        const char *error = saving->findings && *saving->findings ? saving->findings : *saving->error ? saving->error : "the flow was not saved";
+        const char *error = saving->findings && *saving->findings ? saving->findings
+                            : *saving->error                      ? saving->error
+                                                                  : "the flow was not saved";
         hz_api_fail(saving->done, saving->arg, invalid ? 422 : 500, error);
     } else
         hz_api_answer_value(saving->done, saving->arg, 200,
@@ -72,7 +75,8 @@ static void on_saved(uv_work_t *work, int status)
     saving_free(saving);
 }
 
-void hz_api_workflows_put(const char *id, const char *text, size_t len, const char *author, hz_api_done_fn *done, void *arg)
+void hz_api_workflows_put(
+        const char *id, const char *text, size_t len, const char *author, hz_api_done_fn *done, void *arg)
 {
     if (!id || !hz_workflows_valid_id(id, strlen(id))) {
         hz_api_fail(done, arg, 400, "a workflow id has 1 to 127 bytes, no slash, no .. and does not begin with a dot");
@@ -80,7 +84,12 @@ void hz_api_workflows_put(const char *id, const char *text, size_t len, const ch
     }
     struct saving *saving = calloc(1, sizeof *saving);
     if (saving) {
-        *saving = (struct saving){.done = done, .arg = arg, .len = len, .id = strdup(id), .author = strdup(author), .text = malloc(len + 1)};
+        *saving = (struct saving){.done = done,
+                .arg = arg,
+                .len = len,
+                .id = strdup(id),
+                .author = strdup(author),
+                .text = malloc(len + 1)};
         saving->work.data = saving;
     }
     if (!saving || !saving->id || !saving->author || !saving->text) {

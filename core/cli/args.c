@@ -10,7 +10,8 @@
 
 static int usage_error(const struct hz_command *command, const char *what, const char *word)
 {
-    fprintf(stderr, "horizon %s: %s%s%s\nusage: horizon %s %s\n", command->name, what, *word ? ": " : "", word, command->name, command->words);
+    fprintf(stderr, "horizon %s: %s%s%s\nusage: horizon %s %s\n", command->name, what, *word ? ": " : "", word,
+            command->name, command->words);
     return HZ_EXIT_USAGE;
 }
 
@@ -103,8 +104,8 @@ int64_t hz_args_number(const struct hz_args *args, const char *option, int64_t l
     errno = 0;
     long long value = strtoll(text, &end, 10);
     if (!*text || *end || errno || value < lowest || value > highest) {
-        fprintf(stderr, "horizon %s: %s is \"%s\", expected a whole number from %lld to %lld\n", args->command->name, option, text, (long long)lowest,
-                (long long)highest);
+        fprintf(stderr, "horizon %s: %s is \"%s\", expected a whole number from %lld to %lld\n", args->command->name,
+                option, text, (long long)lowest, (long long)highest);
         return -1;
     }
     return value;
@@ -122,7 +123,8 @@ void hz_args_help(const struct hz_command *command)
         char left[64], letter[8] = "";
         if (option->letter)
             snprintf(letter, sizeof letter, "-%c, ", option->letter);
-        snprintf(left, sizeof left, "%s%s%s%s", letter, option->name, option->value ? " " : "", option->value ? option->value : "");
+        snprintf(left, sizeof left, "%s%s%s%s", letter, option->name, option->value ? " " : "",
+                option->value ? option->value : "");
         printf("  %-22s %s\n", left, option->meaning);
     }
 }

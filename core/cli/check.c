@@ -1,4 +1,5 @@
-/* check.c - `horizon check`: are these flows right? Strict: unknown types and connections that lead nowhere are errors too. */
+/* check.c - `horizon check`: are these flows right? Strict: unknown types and connections that lead nowhere are errors
+ * too. */
 #include "command.h"
 #include "flow_file.h"
 
@@ -23,8 +24,8 @@ static void add_failure(struct checking *checking, const char *path)
         hz_cli_error(HZ_EXIT_USAGE, "%s", hz_err_last());
         return;
     }
-    json_t *finding = json_pack("{s:s,s:s,s:s,s:s,s:s,s:i,s:i}", "severity", "error", "node", "", "property", "", "message", hz_err_last(), "expected",
-            "", "line", 0, "column", 0);
+    json_t *finding = json_pack("{s:s,s:s,s:s,s:s,s:s,s:i,s:i}", "severity", "error", "node", "", "property", "",
+            "message", hz_err_last(), "expected", "", "line", 0, "column", 0);
     json_array_append_new(checking->results, json_pack("{s:s,s:b,s:[o]}", "file", path, "ok", 0, "findings", finding));
 }
 
@@ -85,7 +86,13 @@ static int run(const struct hz_args *args)
     return code;
 }
 
-const struct hz_command hz_command_check = {.name = "check", .words = "FLOW... [--json]", .summary = "Checks flows without running them",
-        .text = "FLOW is a flow.json, a folder with one, or a folder of such folders. Every finding is a line on standard error: file, node,\n"
+const struct hz_command hz_command_check = {.name = "check",
+        .words = "FLOW... [--json]",
+        .summary = "Checks flows without running them",
+        .text = "FLOW is a flow.json, a folder with one, or a folder of such folders. Every finding is a line on "
+                "standard error: file, node,\n"
                 "property, what is wrong and what was expected. Exit code 2 if there is an error.",
-        .options = {HZ_OPTION_JSON}, .least = 1, .most = -1, .run = run};
+        .options = {HZ_OPTION_JSON},
+        .least = 1,
+        .most = -1,
+        .run = run};

@@ -1,6 +1,6 @@
 /*
- * cli.h - front door of the commands people type. What a command needs of the manager itself comes from above as functions, so
- * that nothing here knows how the manager is wired.
+ * cli.h - front door of the commands people type. What a command needs of the manager itself comes from above as
+ * functions, so that nothing here knows how the manager is wired.
  */
 #ifndef HZ_CORE_CLI_CLI_H
 #define HZ_CORE_CLI_CLI_H

@@ -41,7 +41,8 @@ struct hz_client {
 static bool take_symbol(struct hz_client *client, const char *name, void *into, size_t size)
 {
     void *symbol = dlsym(client->library, name);
-    memcpy(into, &symbol, size); /* ISO C has no conversion from object to function pointers, POSIX demands that it works */
+    memcpy(into, &symbol,
+            size); /* ISO C has no conversion from object to function pointers, POSIX demands that it works */
     return symbol != NULL;
 }
 
@@ -103,8 +104,9 @@ struct hz_client *hz_client_open(const char *data_dir)
     bool alone;
     struct hz_client *client = hz_client_try(data_dir, &alone);
     if (alone)
-        hz_cli_error(HZ_EXIT_FAILED, "no server runs on the data directory %s; `horizon serve --data %s` starts one, --data names another", data_dir,
-                data_dir);
+        hz_cli_error(HZ_EXIT_FAILED,
+                "no server runs on the data directory %s; `horizon serve --data %s` starts one, --data names another",
+                data_dir, data_dir);
     return client;
 }
 
@@ -136,7 +138,8 @@ static size_t on_data(char *data, size_t size, size_t count, void *arg)
     return more;
 }
 
-long hz_client_call(struct hz_client *client, const char *method, const char *path, const char *body, size_t len, json_t **ret_answer)
+long hz_client_call(struct hz_client *client, const char *method, const char *path, const char *body, size_t len,
+        json_t **ret_answer)
 {
     char url[2048];
     long status = 0;

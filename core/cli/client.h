@@ -1,6 +1,6 @@
 /*
- * client.h - talks to the running server of a data directory: REST over its Unix socket, by libcurl. The library is loaded when
- * a command needs it, so that the server itself never carries it. One thread.
+ * client.h - talks to the running server of a data directory: REST over its Unix socket, by libcurl. The library is
+ * loaded when a command needs it, so that the server itself never carries it. One thread.
  */
 #ifndef HZ_CORE_CLI_CLIENT_H
 #define HZ_CORE_CLI_CLIENT_H
@@ -24,7 +24,8 @@ void hz_client_close(struct hz_client **client);
  *
  * Returns the HTTP status, or 0 after a sentence on standard error (the server went away).
  */
-HZ_MUST_CHECK long hz_client_call(struct hz_client *client, const char *method, const char *path, const char *body, size_t len, json_t **ret_answer);
+HZ_MUST_CHECK long hz_client_call(struct hz_client *client, const char *method, const char *path, const char *body,
+        size_t len, json_t **ret_answer);
 /* The answer of a call that has to succeed (2xx), else NULL after saying the reason. body: taken, may be NULL. */
 json_t *hz_client_ask(struct hz_client *client, const char *method, const char *path, json_t *body);
 /* "/api/v1/workers/" + escaped word + "/stop". NULL: out of memory. Caller frees. */

@@ -13,8 +13,14 @@ struct hz_option {
     const char *value; /* what its value is called; NULL: none is taken */
     const char *meaning;
 };
-#define HZ_OPTION_DATA {"--data", 0, "DIR", "data directory of the server (default ./data)"}
-#define HZ_OPTION_JSON {"--json", 0, NULL, "for programs: JSON instead of a table"}
+#define HZ_OPTION_DATA                                                                                                 \
+    {                                                                                                                  \
+        "--data", 0, "DIR", "data directory of the server (default ./data)"                                            \
+    }
+#define HZ_OPTION_JSON                                                                                                 \
+    {                                                                                                                  \
+        "--json", 0, NULL, "for programs: JSON instead of a table"                                                     \
+    }
 
 struct hz_args; /* args.c */
 struct hz_command {
@@ -29,20 +35,22 @@ struct hz_args {
     const char **words;                  /* NULL-terminated */
     int count;
 };
-/* Fills *args from the words behind the command's name; 0, HZ_EXIT_USAGE with a sentence on standard error, or -1: help was
- * asked for and printed. hz_args_fini() afterwards. */
+/* Fills *args from the words behind the command's name; 0, HZ_EXIT_USAGE with a sentence on standard error, or -1: help
+ * was asked for and printed. hz_args_fini() afterwards. */
 HZ_MUST_CHECK int hz_args_parse(struct hz_args *args, const struct hz_command *command, int argc, char **argv);
 void hz_args_fini(struct hz_args *args);
 const char *hz_args_value(const struct hz_args *args, const char *option); /* NULL: not given */
 bool hz_args_has(const struct hz_args *args, const char *option);
 const char *hz_args_data(const struct hz_args *args); /* --data or "data" */
 /* A whole number; -1 with a sentence on standard error if it is none within bounds. */
-HZ_MUST_CHECK int64_t hz_args_number(const struct hz_args *args, const char *option, int64_t lowest, int64_t highest, int64_t initial);
+HZ_MUST_CHECK int64_t hz_args_number(
+        const struct hz_args *args, const char *option, int64_t lowest, int64_t highest, int64_t initial);
 void hz_args_help(const struct hz_command *command);
 
 /* ---- the commands ---- */
-extern const struct hz_command hz_command_serve, hz_command_run, hz_command_check, hz_command_import, hz_command_ps, hz_command_start,
-        hz_command_stop, hz_command_restart, hz_command_logs, hz_command_top, hz_command_nodes, hz_command_node, hz_command_doctor;
+extern const struct hz_command hz_command_serve, hz_command_run, hz_command_check, hz_command_import, hz_command_ps,
+        hz_command_start, hz_command_stop, hz_command_restart, hz_command_logs, hz_command_top, hz_command_nodes,
+        hz_command_node, hz_command_doctor;
 extern const struct hz_cli_host *hz_cli_host;
 
 /* ---- saying things ---- */
@@ -55,10 +63,10 @@ int hz_cli_print_json(json_t *value);
 struct hz_table;
 struct hz_table *hz_table_new(int columns, const char *const *titles); /* NULL: out of memory */
 void hz_table_cell(struct hz_table *table, const char *format, ...) HZ_PRINTF(2, 3);
-void hz_table_print(struct hz_table **table); /* and frees */
-void hz_cli_bytes(char text[16], uint64_t bytes);   /* "12.3 MB", 1 KB = 1024 B */
-void hz_cli_span(char text[16], int64_t ms);        /* "5 s", "12 min", "3 h", "2 d" */
-int64_t hz_cli_parse_iso(const char *text);         /* ms since the epoch, -1 if it is no such date */
+void hz_table_print(struct hz_table **table);     /* and frees */
+void hz_cli_bytes(char text[16], uint64_t bytes); /* "12.3 MB", 1 KB = 1024 B */
+void hz_cli_span(char text[16], int64_t ms);      /* "5 s", "12 min", "3 h", "2 d" */
+int64_t hz_cli_parse_iso(const char *text);       /* ms since the epoch, -1 if it is no such date */
 
 /* ---- settings ---- */
 /* hz_config_load() with its error printed; 0 or HZ_EXIT_USAGE. */

@@ -11,7 +11,8 @@
 
 static const char *const states[] = {"ok", "warning", "wrong"};
 
-void hz_doctor_find(struct hz_doctor *doctor, enum hz_finding_state state, const char *name, const char *cure, const char *format, ...)
+void hz_doctor_find(struct hz_doctor *doctor, enum hz_finding_state state, const char *name, const char *cure,
+        const char *format, ...)
 {
     char *text = NULL;
     va_list args;
@@ -20,8 +21,8 @@ void hz_doctor_find(struct hz_doctor *doctor, enum hz_finding_state state, const
         text = NULL;
     va_end(args);
     doctor->bad += state == HZ_FINDING_BAD;
-    json_array_append_new(doctor->findings,
-            json_pack("{s:s,s:s,s:s,s:s}", "name", name, "state", states[state], "text", text ? text : "out of memory", "cure", cure));
+    json_array_append_new(doctor->findings, json_pack("{s:s,s:s,s:s,s:s}", "name", name, "state", states[state], "text",
+                                                    text ? text : "out of memory", "cure", cure));
     free(text);
 }
 
@@ -35,7 +36,8 @@ static void print(const json_t *findings)
 {
     size_t i;
     const json_t *finding;
-    json_array_foreach(findings, i, finding) {
+    json_array_foreach(findings, i, finding)
+    {
         printf("%-8s %-12s %s\n", text_of(finding, "state"), text_of(finding, "name"), text_of(finding, "text"));
         if (*text_of(finding, "cure"))
             printf("%21s cure: %s\n", "", text_of(finding, "cure"));
@@ -75,7 +77,14 @@ static int run(const struct hz_args *args)
     return code;
 }
 
-const struct hz_command hz_command_doctor = {.name = "doctor", .words = "[--data DIR] [--json]", .summary = "Says what is wrong with this host",
-        .text = "Looks at /dev/shm, limits, kernel, libraries, the data directory, ports, left-over segments and node files, and sends messages\n"
-                "through the shared memory of a real worker. Each thing that is wrong comes with its cure; exit code 1 if there is one.",
-        .options = {HZ_OPTION_DATA, HZ_OPTION_JSON}, .least = 0, .most = 0, .run = run};
+const struct hz_command hz_command_doctor = {.name = "doctor",
+        .words = "[--data DIR] [--json]",
+        .summary = "Says what is wrong with this host",
+        .text = "Looks at /dev/shm, limits, kernel, libraries, the data directory, ports, left-over segments and node "
+                "files, and sends messages\n"
+                "through the shared memory of a real worker. Each thing that is wrong comes with its cure; exit code 1 "
+                "if there is one.",
+        .options = {HZ_OPTION_DATA, HZ_OPTION_JSON},
+        .least = 0,
+        .most = 0,
+        .run = run};

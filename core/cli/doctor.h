@@ -8,13 +8,13 @@ enum hz_finding_state { HZ_FINDING_OK, HZ_FINDING_WARN, HZ_FINDING_BAD };
 struct hz_doctor {
     const struct hz_config *config;
     const char *data_dir;
-    bool served; /* a server runs on the data directory */
+    bool served;      /* a server runs on the data directory */
     json_t *findings; /* array of {name, state, text, cure} */
     int bad;
 };
 /* Keeps one finding. cure: "" if there is nothing to do. */
-void hz_doctor_find(struct hz_doctor *doctor, enum hz_finding_state state, const char *name, const char *cure, const char *format, ...)
-        HZ_PRINTF(5, 6);
+void hz_doctor_find(struct hz_doctor *doctor, enum hz_finding_state state, const char *name, const char *cure,
+        const char *format, ...) HZ_PRINTF(5, 6);
 
 /* doctor_host.c */
 void hz_doctor_shm(struct hz_doctor *doctor);

@@ -23,13 +23,15 @@ void hz_doctor_shm(struct hz_doctor *doctor)
     struct statvfs info;
     char size[16], left[16], wanted[16], name[64];
     if (statvfs("/dev/shm", &info)) {
-        hz_doctor_find(doctor, HZ_FINDING_BAD, "/dev/shm", "mount -t tmpfs tmpfs /dev/shm", "/dev/shm is not there: %s", strerror(errno));
+        hz_doctor_find(doctor, HZ_FINDING_BAD, "/dev/shm", "mount -t tmpfs tmpfs /dev/shm", "/dev/shm is not there: %s",
+                strerror(errno));
         return;
     }
     snprintf(name, sizeof name, "/horizon-doctor-%d", (int)getpid());
     int fd = shm_open(name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     if (fd < 0) {
-        hz_doctor_find(doctor, HZ_FINDING_BAD, "/dev/shm", "chmod 1777 /dev/shm", "no file can be made in /dev/shm: %s", strerror(errno));
+        hz_doctor_find(doctor, HZ_FINDING_BAD, "/dev/shm", "chmod 1777 /dev/shm", "no file can be made in /dev/shm: %s",
+                strerror(errno));
         return;
     }
     shm_unlink(name);
@@ -39,8 +41,11 @@ void hz_doctor_shm(struct hz_doctor *doctor)
     hz_cli_bytes(size, total);
     hz_cli_bytes(left, free_bytes);
     hz_cli_bytes(wanted, need);
-    enum hz_finding_state state = free_bytes >= need ? HZ_FINDING_OK : free_bytes >= need / 4 ? HZ_FINDING_WARN : HZ_FINDING_BAD;
-    hz_doctor_find(doctor, state, "/dev/shm", state ? grow : "", "%s, %s free: room for about %llu workers (%s wanted for %d)", size, left,
+    enum hz_finding_state state = free_bytes >= need       ? HZ_FINDING_OK
+                                  : free_bytes >= need / 4 ? HZ_FINDING_WARN
+                                                           : HZ_FINDING_BAD;
+    hz_doctor_find(doctor, state, "/dev/shm", state ? grow : "",
+            "%s, %s free: room for about %llu workers (%s wanted for %d)", size, left,
             (unsigned long long)(free_bytes / WORKER_BYTES), wanted, WORKERS_WANTED);
 }
 
@@ -56,8 +61,9 @@ void hz_doctor_limits(struct hz_doctor *doctor)
     }
     if (getrlimit(RLIMIT_NPROC, &processes) == 0 && processes.rlim_cur != RLIM_INFINITY) {
         bool few = processes.rlim_cur < 256;
-        hz_doctor_find(doctor, few ? HZ_FINDING_WARN : HZ_FINDING_OK, "processes", few ? "ulimit -u 8192 (systemd: TasksMax)" : "",
-                "%llu processes and threads of this user", (unsigned long long)processes.rlim_cur);
+        hz_doctor_find(doctor, few ? HZ_FINDING_WARN : HZ_FINDING_OK, "processes",
+                few ? "ulimit -u 8192 (systemd: TasksMax)" : "", "%llu processes and threads of this user",
+                (unsigned long long)processes.rlim_cur);
     }
 }
 
@@ -68,17 +74,22 @@ void hz_doctor_kernel(struct hz_doctor *doctor)
     long pidfd = syscall(SYS_pidfd_open, getpid(), 0);
     if (pidfd >= 0)
         close((int)pidfd);
-    hz_doctor_find(doctor, pidfd >= 0 ? HZ_FINDING_OK : HZ_FINDING_BAD, "pidfd", pidfd >= 0 ? "" : "a kernel of 5.3 or newer",
+    hz_doctor_find(doctor, pidfd >= 0 ? HZ_FINDING_OK : HZ_FINDING_BAD, "pidfd",
+            pidfd >= 0 ? "" : "a kernel of 5.3 or newer",
             pidfd >= 0 ? "the end of a worker is told by the kernel" : "this kernel has no pidfd_open");
     uint32_t action = SECCOMP_RET_KILL_PROCESS;
     bool seccomp = syscall(SYS_seccomp, SECCOMP_GET_ACTION_AVAIL, 0, &action) == 0;
-    hz_doctor_find(doctor, seccomp ? HZ_FINDING_OK : weaker, "seccomp", seccomp ? "" : "a kernel with CONFIG_SECCOMP_FILTER",
-            seccomp ? "system calls of workers are filtered" : "this kernel filters no system calls: workers are less contained");
+    hz_doctor_find(doctor, seccomp ? HZ_FINDING_OK : weaker, "seccomp",
+            seccomp ? "" : "a kernel with CONFIG_SECCOMP_FILTER",
+            seccomp ? "system calls of workers are filtered"
+                    : "this kernel filters no system calls: workers are less contained");
     long abi = syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
     if (abi > 0)
-        hz_doctor_find(doctor, HZ_FINDING_OK, "landlock", "", "version %ld: workers reach no file that is not theirs", abi);
+        hz_doctor_find(
+                doctor, HZ_FINDING_OK, "landlock", "", "version %ld: workers reach no file that is not theirs", abi);
     else
-        hz_doctor_find(doctor, weaker, "landlock", "a kernel with CONFIG_SECURITY_LANDLOCK, started with landlock in lsm=",
+        hz_doctor_find(doctor, weaker, "landlock",
+                "a kernel with CONFIG_SECURITY_LANDLOCK, started with landlock in lsm=",
                 "this kernel has no Landlock: only seccomp keeps workers from files");
 }
 
@@ -98,14 +109,15 @@ void hz_doctor_libraries(struct hz_doctor *doctor)
     static const struct {
         const char *file, *package, *use;
     } libraries[] = {
-            {"libjavascriptcoregtk-4.1.so.0", "libjavascriptcoregtk-4.1-0", "expressions that are more than paths and comparisons"},
+            {"libjavascriptcoregtk-4.1.so.0", "libjavascriptcoregtk-4.1-0",
+                    "expressions that are more than paths and comparisons"},
             {"libcurl.so.4", "libcurl4", "the commands that talk to a server, and the node http_request"},
     };
     for (size_t i = 0; i < HZ_COUNT_OF(libraries); i++) {
         char cure[96];
         bool ok = loads(libraries[i].file);
         snprintf(cure, sizeof cure, "apt install %s", libraries[i].package);
-        hz_doctor_find(doctor, ok ? HZ_FINDING_OK : HZ_FINDING_BAD, "library", ok ? "" : cure, "%s %s (%s)", libraries[i].file,
-                ok ? "is here" : "cannot be loaded", libraries[i].use);
+        hz_doctor_find(doctor, ok ? HZ_FINDING_OK : HZ_FINDING_BAD, "library", ok ? "" : cure, "%s %s (%s)",
+                libraries[i].file, ok ? "is here" : "cannot be loaded", libraries[i].use);
     }
 }

@@ -1,6 +1,6 @@
 /*
- * doctor_live.c - does it really work: the node files, and messages through the shared memory of a real worker of a manager of
- * our own, in a temporary directory.
+ * doctor_live.c - does it really work: the node files, and messages through the shared memory of a real worker of a
+ * manager of our own, in a temporary directory.
  */
 #include "doctor.h"
 #include "once.h"
@@ -21,18 +21,22 @@ void hz_doctor_nodes(struct hz_doctor *doctor)
 {
     urcu_memb_register_thread();
     if (hz_catalog_refresh(doctor->config))
-        hz_doctor_find(doctor, HZ_FINDING_BAD, "nodes", "install Horizon again", "the node types could not be learnt: %s", hz_err_last());
+        hz_doctor_find(doctor, HZ_FINDING_BAD, "nodes", "install Horizon again",
+                "the node types could not be learnt: %s", hz_err_last());
     else {
         json_t *types = hz_catalog_public(), *refused = hz_catalog_refused();
         size_t i;
         const json_t *file;
-        json_array_foreach(refused, i, file) {
-            hz_doctor_find(doctor, HZ_FINDING_WARN, "nodes", "build it again against this version of the header, or take it away", "%s is refused: %s",
-                    json_string_value(json_object_get(file, "file")), json_string_value(json_object_get(file, "reason")));
+        json_array_foreach(refused, i, file)
+        {
+            hz_doctor_find(doctor, HZ_FINDING_WARN, "nodes",
+                    "build it again against this version of the header, or take it away", "%s is refused: %s",
+                    json_string_value(json_object_get(file, "file")),
+                    json_string_value(json_object_get(file, "reason")));
         }
         bool none = json_object_size(types) == 0;
-        hz_doctor_find(doctor, none ? HZ_FINDING_BAD : HZ_FINDING_OK, "nodes", none ? "install Horizon again" : "", "%zu node types in %s",
-                json_object_size(types), doctor->config->nodes_path);
+        hz_doctor_find(doctor, none ? HZ_FINDING_BAD : HZ_FINDING_OK, "nodes", none ? "install Horizon again" : "",
+                "%zu node types in %s", json_object_size(types), doctor->config->nodes_path);
         json_decref(types);
         json_decref(refused);
     }
@@ -94,8 +98,10 @@ static void on_worker(void *arg, const struct hz_worker_info *info, const char *
 static void started(void *arg)
 {
     (void)arg;
-    static const char flow[] = "{\"info\":{\"uid\":\"doctor\",\"name\":\"doctor\"},\"properties\":{\"basic\":{\"router\":\"\"},\"horizon\":{\"isolation\":"
-                               "\"resident\"}},\"version\":\"0.0.1\",\"nodes\":{\"inicio\":{\"id\":\"inicio\",\"type\":\"workflow_init\",\"name\":\"Inicio\","
+    static const char flow[] = "{\"info\":{\"uid\":\"doctor\",\"name\":\"doctor\"},\"properties\":{\"basic\":{"
+                               "\"router\":\"\"},\"horizon\":{\"isolation\":"
+                               "\"resident\"}},\"version\":\"0.0.1\",\"nodes\":{\"inicio\":{\"id\":\"inicio\",\"type\":"
+                               "\"workflow_init\",\"name\":\"Inicio\","
                                "\"properties\":{}}},\"connections\":[]}";
     char version[32], *text = NULL;
     struct hz_workflow *workflow;
@@ -128,9 +134,11 @@ void hz_doctor_live(struct hz_doctor *doctor)
     if (code == HZ_EXIT_OK && live.count == TRIPS) {
         qsort(live.trips, TRIPS, sizeof *live.trips, compare_times);
         uint64_t median_ns = live.trips[TRIPS / 2];
-        hz_doctor_find(doctor, HZ_FINDING_OK, "round trip", "", "a worker was ready after %.2f ms; a question and its answer took %.0f us (median of %d)",
+        hz_doctor_find(doctor, HZ_FINDING_OK, "round trip", "",
+                "a worker was ready after %.2f ms; a question and its answer took %.0f us (median of %d)",
                 (double)(live.ready_ns - live.began_ns) / 1e6, (double)median_ns / 1e3, TRIPS);
     } else
-        hz_doctor_find(doctor, HZ_FINDING_BAD, "round trip", "what is wrong above; else run `horizon run` on a small flow and read its log",
+        hz_doctor_find(doctor, HZ_FINDING_BAD, "round trip",
+                "what is wrong above; else run `horizon run` on a small flow and read its log",
                 "no message went through a worker: %s", live.error[0] ? live.error : "the manager did not start");
 }

@@ -22,7 +22,8 @@
 static bool is_served(const char *data_dir)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
-    if ((size_t)snprintf(address.sun_path, sizeof address.sun_path, "%s/horizon.sock", data_dir) >= sizeof address.sun_path)
+    if ((size_t)snprintf(address.sun_path, sizeof address.sun_path, "%s/horizon.sock", data_dir) >=
+            sizeof address.sun_path)
         return false;
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     bool ok = fd >= 0 && connect(fd, (const struct sockaddr *)&address, sizeof address) == 0;
@@ -54,13 +55,15 @@ static void check_folder(struct hz_doctor *doctor, const struct stat *info)
     }
     if (access(dir, R_OK | W_OK | X_OK)) {
         snprintf(cure, sizeof cure, "chown -R %u %.200s, or another directory with --data", (unsigned)geteuid(), dir);
-        hz_doctor_find(doctor, HZ_FINDING_BAD, "data", cure, "%s: no rights to read and write it: %s (it belongs to user %u)", dir, strerror(errno),
+        hz_doctor_find(doctor, HZ_FINDING_BAD, "data", cure,
+                "%s: no rights to read and write it: %s (it belongs to user %u)", dir, strerror(errno),
                 (unsigned)info->st_uid);
         return;
     }
     if (info->st_mode & 077) {
         snprintf(cure, sizeof cure, "chmod 700 %.200s", dir);
-        hz_doctor_find(doctor, HZ_FINDING_WARN, "data", cure, "%s may be read by others (mode %03o)", dir, (unsigned)(info->st_mode & 0777));
+        hz_doctor_find(doctor, HZ_FINDING_WARN, "data", cure, "%s may be read by others (mode %03o)", dir,
+                (unsigned)(info->st_mode & 0777));
         return;
     }
     struct statvfs disk;
@@ -71,8 +74,8 @@ static void check_folder(struct hz_doctor *doctor, const struct stat *info)
         hz_cli_bytes(left, bytes);
         little = bytes < UINT64_C(64) << 20;
     }
-    hz_doctor_find(doctor, little ? HZ_FINDING_BAD : HZ_FINDING_OK, "data", little ? "make room on its disk" : "", "%s is ours, %s free%s", dir, left,
-            doctor->served ? ", a server runs on it" : "");
+    hz_doctor_find(doctor, little ? HZ_FINDING_BAD : HZ_FINDING_OK, "data", little ? "make room on its disk" : "",
+            "%s is ours, %s free%s", dir, left, doctor->served ? ", a server runs on it" : "");
 }
 
 void hz_doctor_data(struct hz_doctor *doctor)
@@ -84,13 +87,15 @@ void hz_doctor_data(struct hz_doctor *doctor)
         return;
     }
     if (errno != ENOENT) {
-        hz_doctor_find(doctor, HZ_FINDING_BAD, "data", "another directory with --data", "%s: %s", doctor->data_dir, strerror(errno));
+        hz_doctor_find(doctor, HZ_FINDING_BAD, "data", "another directory with --data", "%s: %s", doctor->data_dir,
+                strerror(errno));
         return;
     }
     char *above = nearest_folder(doctor->data_dir);
     bool ok = above && access(above, W_OK | X_OK) == 0;
     hz_doctor_find(doctor, ok ? HZ_FINDING_OK : HZ_FINDING_BAD, "data", ok ? "" : "another directory with --data",
-            ok ? "%s is not there yet, it can be made in %s" : "%s cannot be made: no rights to write in %s", doctor->data_dir, above ? above : "?");
+            ok ? "%s is not there yet, it can be made in %s" : "%s cannot be made: no rights to write in %s",
+            doctor->data_dir, above ? above : "?");
     free(above);
 }
 
@@ -114,10 +119,11 @@ static void check_server_port(struct hz_doctor *doctor)
         return;
     bool free_port = can_bind(port);
     if (free_port || doctor->served)
-        hz_doctor_find(doctor, HZ_FINDING_OK, "server port", "", "port %u is %s", port, free_port ? "free" : "in use, presumably by the server that runs");
+        hz_doctor_find(doctor, HZ_FINDING_OK, "server port", "", "port %u is %s", port,
+                free_port ? "free" : "in use, presumably by the server that runs");
     else
-        hz_doctor_find(doctor, HZ_FINDING_BAD, "server port", "end that program (ss -ltnp names it), or set SERVER_PORT",
-                "port %u is held by another program", port);
+        hz_doctor_find(doctor, HZ_FINDING_BAD, "server port",
+                "end that program (ss -ltnp names it), or set SERVER_PORT", "port %u is held by another program", port);
 }
 
 void hz_doctor_ports(struct hz_doctor *doctor)
@@ -140,8 +146,9 @@ void hz_doctor_ports(struct hz_doctor *doctor)
         hz_doctor_find(doctor, HZ_FINDING_OK, "worker ports", "", "ports %u to %u are free", first, last);
     else
         hz_doctor_find(doctor, held < count ? HZ_FINDING_OK : HZ_FINDING_BAD, "worker ports",
-                held < count ? "" : "set WORKER_PORT_START and WORKER_PORT_END to a range that is free", "ports %u to %u: %u of %u are in use%s: %s", first,
-                last, held, count, doctor->served ? " (by the server's workers or by other programs)" : " by other programs", list);
+                held < count ? "" : "set WORKER_PORT_START and WORKER_PORT_END to a range that is free",
+                "ports %u to %u: %u of %u are in use%s: %s", first, last, held, count,
+                doctor->served ? " (by the server's workers or by other programs)" : " by other programs", list);
 }
 
 /* ---- left-over segments ---- */
@@ -152,7 +159,8 @@ struct leftovers {
     char list[512];
 };
 
-/* The manager that made it has ended? Unreadable ones are judged by the name alone: of this directory, and nobody serves it. */
+/* The manager that made it has ended? Unreadable ones are judged by the name alone: of this directory, and nobody
+ * serves it. */
 static bool is_left_over(const struct leftovers *left, const char *name)
 {
     if (left->instance[0] && strncmp(name, "/horizon-", 9) == 0 && strncmp(name + 9, left->instance, 8) == 0)
@@ -172,7 +180,8 @@ static void on_segment(const char *name, void *arg)
         return;
     size_t used = strlen(left->list);
     if (left->count < 4)
-        snprintf(left->list + used, sizeof left->list - used, "%s%s", used ? ", " : "", name[0] == '/' ? name + 1 : name);
+        snprintf(left->list + used, sizeof left->list - used, "%s%s", used ? ", " : "",
+                name[0] == '/' ? name + 1 : name);
     left->count++;
 }
 
@@ -191,8 +200,10 @@ void hz_doctor_segments(struct hz_doctor *doctor)
     if (found < 0)
         hz_doctor_find(doctor, HZ_FINDING_BAD, "segments", "", "/dev/shm cannot be listed: %s", strerror(-found));
     else if (left.count)
-        hz_doctor_find(doctor, HZ_FINDING_WARN, "segments", "the next `horizon serve` on the same data directory removes its own; rm /dev/shm/NAME",
-                "%u left over from servers that were killed: %s%s", left.count, left.list, left.count > 4 ? " ..." : "");
+        hz_doctor_find(doctor, HZ_FINDING_WARN, "segments",
+                "the next `horizon serve` on the same data directory removes its own; rm /dev/shm/NAME",
+                "%u left over from servers that were killed: %s%s", left.count, left.list,
+                left.count > 4 ? " ..." : "");
     else
         hz_doctor_find(doctor, HZ_FINDING_OK, "segments", "", "none is left over (%d in use)", found);
 }

@@ -64,7 +64,8 @@ void hz_flow_file_fini(struct hz_flow_file *file)
     memset(file, 0, sizeof *file);
 }
 
-int hz_flow_file_check(const struct hz_flow_file *file, const struct hz_config *config, struct hz_flow_report *report, struct hz_plan **ret_plan)
+int hz_flow_file_check(const struct hz_flow_file *file, const struct hz_config *config, struct hz_flow_report *report,
+        struct hz_plan **ret_plan)
 {
     struct hz_flow *flow = NULL;
     struct hz_plan *plan = NULL;
@@ -112,7 +113,8 @@ void hz_flow_file_print_text(const struct hz_flow_file *file, const char *text)
         size_t len = strcspn(text, "\n");
         bool named = len > id_len && strncmp(text, file->id, id_len) == 0 && text[id_len] == ':';
         if (len)
-            fprintf(stderr, "%s%s%.*s\n", file->path, named ? "" : ": ", (int)(len - (named ? id_len : 0)), text + (named ? id_len : 0));
+            fprintf(stderr, "%s%s%.*s\n", file->path, named ? "" : ": ", (int)(len - (named ? id_len : 0)),
+                    text + (named ? id_len : 0));
         text += len + (text[len] == '\n');
     }
 }
@@ -122,10 +124,11 @@ json_t *hz_flow_file_json(const struct hz_flow_file *file, const struct hz_flow_
     json_t *findings = json_array();
     for (size_t i = 0; i < report->count; i++) {
         const struct hz_flow_finding *f = &report->findings[i];
-        json_array_append_new(findings,
-                json_pack("{s:s,s:s,s:s,s:s,s:s,s:i,s:i}", "severity", f->severity == HZ_FLOW_ERROR ? "error" : "warning", "node", f->node ? f->node : "",
-                        "property", f->property ? f->property : "", "message", f->message ? f->message : "", "expected",
-                        f->expected ? f->expected : "", "line", f->line, "column", f->column));
+        json_array_append_new(
+                findings, json_pack("{s:s,s:s,s:s,s:s,s:s,s:i,s:i}", "severity",
+                                  f->severity == HZ_FLOW_ERROR ? "error" : "warning", "node", f->node ? f->node : "",
+                                  "property", f->property ? f->property : "", "message", f->message ? f->message : "",
+                                  "expected", f->expected ? f->expected : "", "line", f->line, "column", f->column));
     }
     return json_pack("{s:s,s:b,s:o}", "file", file->path, "ok", report->errors == 0, "findings", findings);
 }

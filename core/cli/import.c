@@ -1,6 +1,6 @@
 /*
- * import.c - `horizon import`: flows into a data directory, by the running server if there is one, else with its files opened
- * here. Good flows are taken even if others are refused.
+ * import.c - `horizon import`: flows into a data directory, by the running server if there is one, else with its files
+ * opened here. Good flows are taken even if others are refused.
  */
 #include "client.h"
 #include "command.h"
@@ -36,7 +36,8 @@ static void refuse(struct importing *importing, const struct hz_flow_file *file,
 static void done(struct importing *importing, const struct hz_flow_file *file, const char *version)
 {
     if (importing->results)
-        json_array_append_new(importing->results, json_pack("{s:s,s:s,s:s}", "id", file->id, "version", version, "file", file->path));
+        json_array_append_new(
+                importing->results, json_pack("{s:s,s:s,s:s}", "id", file->id, "version", version, "file", file->path));
     else
         printf("%s %s\n", file->id, version);
 }
@@ -46,13 +47,15 @@ static void put_by_server(struct importing *importing, const struct hz_flow_file
     json_t *answer = NULL;
     char *path = hz_client_path("/api/v1/workflows/", file->id, "");
     long status = path ? hz_client_call(importing->client, "PUT", path, file->text, file->len, &answer) : 0;
-    const char *version = json_string_value(json_object_get(answer, "version")), *detail = json_string_value(json_object_get(answer, "detail"));
+    const char *version = json_string_value(json_object_get(answer, "version")),
+               *detail = json_string_value(json_object_get(answer, "detail"));
     if (status == 200 && version)
         done(importing, file, version);
     else if (status == 0)
         importing->failed = true;
     else
-        refuse(importing, file, detail ? detail : "the server refused it", status == 400 || status == 413 || status == 422);
+        refuse(importing, file, detail ? detail : "the server refused it",
+                status == 400 || status == 413 || status == 422);
     json_decref(answer);
     free(path);
 }
@@ -62,7 +65,8 @@ static void put_here(struct importing *importing, const struct hz_flow_file *fil
     char version[32], *findings = NULL;
     int err = hz_workflows_put(file->id, file->text, file->len, "import", version, &findings);
     if (err)
-        refuse(importing, file, findings && *findings ? findings : hz_err_last(), err == HZ_EFORMAT || err == HZ_ETOOBIG);
+        refuse(importing, file, findings && *findings ? findings : hz_err_last(),
+                err == HZ_EFORMAT || err == HZ_ETOOBIG);
     else
         done(importing, file, version);
     free(findings);
@@ -78,7 +82,8 @@ static void import_one(const char *path, void *arg)
         return;
     }
     if (!hz_workflows_valid_id(file.id, strlen(file.id)))
-        refuse(importing, &file, "the folder's name is no workflow id (1 to 127 bytes, no .., not beginning with a dot)", true);
+        refuse(importing, &file,
+                "the folder's name is no workflow id (1 to 127 bytes, no .., not beginning with a dot)", true);
     else if (importing->client)
         put_by_server(importing, &file);
     else
@@ -107,7 +112,8 @@ static int import_alone(const struct hz_args *args)
     if (code)
         return code;
     urcu_memb_register_thread();
-    if (hz_config_open_data(&config, hz_args_data(args), &lock) || hz_catalog_refresh(&config) || hz_store_open(config.data_dir, config.history))
+    if (hz_config_open_data(&config, hz_args_data(args), &lock) || hz_catalog_refresh(&config) ||
+            hz_store_open(config.data_dir, config.history))
         code = hz_cli_error(HZ_EXIT_FAILED, "%s", hz_err_last());
     else {
         if (hz_workflows_init(&config))
@@ -138,8 +144,14 @@ static int run(const struct hz_args *args)
     return code;
 }
 
-const struct hz_command hz_command_import = {.name = "import", .words = "FILE|DIR... [--data DIR] [--json]",
+const struct hz_command hz_command_import = {.name = "import",
+        .words = "FILE|DIR... [--data DIR] [--json]",
         .summary = "Puts flows into a data directory",
-        .text = "FILE is a flow.json, DIR a folder with one or a folder of such folders; the workflow's id is the name of the folder. Each is\n"
-                "checked first; a flow that is there already gets a new version if the file differs. Works while a server runs and without.",
-        .options = {HZ_OPTION_DATA, HZ_OPTION_JSON}, .least = 1, .most = -1, .run = run};
+        .text = "FILE is a flow.json, DIR a folder with one or a folder of such folders; the workflow's id is the name "
+                "of the folder. Each is\n"
+                "checked first; a flow that is there already gets a new version if the file differs. Works while a "
+                "server runs and without.",
+        .options = {HZ_OPTION_DATA, HZ_OPTION_JSON},
+        .least = 1,
+        .most = -1,
+        .run = run};

@@ -10,7 +10,8 @@
 enum { FOLLOW_US = 250000, LINES = 100 };
 
 /* Prints what is new; *after moves on. False: said why not. */
-static bool print_lines(struct hz_client *client, const char *base, int64_t lines, uint64_t *after, bool json, bool *ret_found)
+static bool print_lines(
+        struct hz_client *client, const char *base, int64_t lines, uint64_t *after, bool json, bool *ret_found)
 {
     char path[1024];
     json_t *answer = NULL;
@@ -26,7 +27,8 @@ static bool print_lines(struct hz_client *client, const char *base, int64_t line
     }
     size_t i;
     const json_t *line;
-    json_array_foreach(json_object_get(answer, "logs"), i, line) {
+    json_array_foreach(json_object_get(answer, "logs"), i, line)
+    {
         if (json)
             (void)hz_cli_print_json(json_incref(json_array_get(json_object_get(answer, "logs"), i)));
         else
@@ -86,8 +88,13 @@ static int run(const struct hz_args *args)
     return ok ? HZ_EXIT_OK : HZ_EXIT_FAILED;
 }
 
-const struct hz_command hz_command_logs = {.name = "logs", .words = "ID [-f] [-n LINES] [--data DIR] [--json]",
+const struct hz_command hz_command_logs = {.name = "logs",
+        .words = "ID [-f] [-n LINES] [--data DIR] [--json]",
         .summary = "Prints the last lines of a worker",
-        .text = "ID is a worker's id, or its first characters (at least 4); the whole id also finds one of the last 256 that ended.",
-        .options = {{"--follow", 'f', NULL, "go on printing until the worker has ended"}, {"--lines", 'n', "LINES", "how many (default 100, at most 10000)"},
-                HZ_OPTION_DATA, HZ_OPTION_JSON}, .least = 1, .most = 1, .run = run};
+        .text = "ID is a worker's id, or its first characters (at least 4); the whole id also finds one of the last "
+                "256 that ended.",
+        .options = {{"--follow", 'f', NULL, "go on printing until the worker has ended"},
+                {"--lines", 'n', "LINES", "how many (default 100, at most 10000)"}, HZ_OPTION_DATA, HZ_OPTION_JSON},
+        .least = 1,
+        .most = 1,
+        .run = run};

@@ -63,13 +63,15 @@ static int copy_file(const char *from_dir, const char *file_name, const char *na
 static bool valid_name(const char *name)
 {
     size_t len = strlen(name);
-    return len >= 1 && len <= 63 && strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789_") == len && !(name[0] >= '0' && name[0] <= '9');
+    return len >= 1 && len <= 63 && strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789_") == len &&
+           !(name[0] >= '0' && name[0] <= '9');
 }
 
 int hz_node_new(const char *name)
 {
     if (!valid_name(name))
-        return hz_cli_error(HZ_EXIT_USAGE, "\"%s\" is no node type: 1 to 63 small letters, digits and _, a letter first", name);
+        return hz_cli_error(
+                HZ_EXIT_USAGE, "\"%s\" is no node type: 1 to 63 small letters, digits and _, a letter first", name);
     char *template = hz_cli_share("template");
     if (!template)
         return hz_cli_error(HZ_EXIT_FAILED, "the template was not found at ../share/horizon/template beside horizon");

@@ -22,9 +22,11 @@ static char *names(const json_t *array)
     char *text = strdup("");
     size_t i;
     const json_t *name;
-    json_array_foreach(array, i, name) {
+    json_array_foreach(array, i, name)
+    {
         char *longer = NULL;
-        if (!text || asprintf(&longer, "%s%s%s", text, i ? ", " : "", json_is_string(name) ? json_string_value(name) : "?") < 0)
+        if (!text || asprintf(&longer, "%s%s%s", text, i ? ", " : "",
+                             json_is_string(name) ? json_string_value(name) : "?") < 0)
             longer = NULL;
         free(text);
         text = longer;
@@ -35,7 +37,8 @@ static char *names(const json_t *array)
 static void add_row(struct hz_table *table, const json_t *node)
 {
     const json_t *info = json_object_get(node, "info"), *connectors = json_object_get(info, "connectors");
-    char *inputs = names(json_object_get(connectors, "inputs")), *outputs = names(json_object_get(connectors, "outputs"));
+    char *inputs = names(json_object_get(connectors, "inputs")),
+         *outputs = names(json_object_get(connectors, "outputs"));
     hz_table_cell(table, "%s", text_of(node, "type"));
     hz_table_cell(table, "%s", text_of(info, "name"));
     hz_table_cell(table, "%s", text_of(info, "group"));
@@ -83,7 +86,8 @@ static int list_with(const struct hz_args *args, const struct hz_config *config)
         code = print_types(types);
         size_t i;
         const json_t *file;
-        json_array_foreach(refused, i, file) {
+        json_array_foreach(refused, i, file)
+        {
             hz_cli_error(HZ_EXIT_FAILED, "%s was refused: %s", text_of(file, "file"), text_of(file, "reason"));
         }
     }
@@ -111,7 +115,8 @@ static int inspect_with(const struct hz_args *args, const struct hz_config *conf
     return HZ_EXIT_OK;
 }
 
-static int with_config(const struct hz_args *args, int (*run)(const struct hz_args *args, const struct hz_config *config))
+static int with_config(
+        const struct hz_args *args, int (*run)(const struct hz_args *args, const struct hz_config *config))
 {
     struct hz_config config;
     int code = hz_cli_config(&config);
@@ -139,12 +144,23 @@ static int node(const struct hz_args *args)
     return hz_cli_error(HZ_EXIT_USAGE, "usage: horizon node inspect FILE.so [--json] | horizon node new NAME");
 }
 
-const struct hz_command hz_command_nodes = {.name = "nodes", .words = "[--json]", .summary = "Lists the node types on offer",
-        .text = "Built-in ones and those of the folders in HORIZON_NODES. Files that were refused are named with the reason.",
-        .options = {HZ_OPTION_JSON}, .least = 0, .most = 0, .run = list};
+const struct hz_command hz_command_nodes = {.name = "nodes",
+        .words = "[--json]",
+        .summary = "Lists the node types on offer",
+        .text = "Built-in ones and those of the folders in HORIZON_NODES. Files that were refused are named with the "
+                "reason.",
+        .options = {HZ_OPTION_JSON},
+        .least = 0,
+        .most = 0,
+        .run = list};
 
-const struct hz_command hz_command_node = {.name = "node", .words = "inspect FILE.so [--json] | new NAME",
+const struct hz_command hz_command_node = {.name = "node",
+        .words = "inspect FILE.so [--json] | new NAME",
         .summary = "Looks at a node's file, or makes a folder for a new one",
-        .text = "inspect loads FILE.so in a probe process and prints what it says it is, or why it is refused. new makes the folder NAME with\n"
+        .text = "inspect loads FILE.so in a probe process and prints what it says it is, or why it is refused. new "
+                "makes the folder NAME with\n"
                 "source, CMakeLists.txt, test flow and README; NAME is the new type: small letters, digits and _.",
-        .options = {HZ_OPTION_JSON}, .least = 2, .most = 2, .run = node};
+        .options = {HZ_OPTION_JSON},
+        .least = 2,
+        .most = 2,
+        .run = node};

@@ -13,7 +13,8 @@ static const char *text_of(const json_t *object, const char *key, const char *mi
 
 static void print_table(const json_t *workers)
 {
-    static const char *const titles[] = {"ID", "WORKFLOW", "VERSION", "STATUS", "PORT", "PID", "UP", "MEMORY", "RESTARTS", "IN WORK", "QUEUED"};
+    static const char *const titles[] = {
+            "ID", "WORKFLOW", "VERSION", "STATUS", "PORT", "PID", "UP", "MEMORY", "RESTARTS", "IN WORK", "QUEUED"};
     struct hz_table *table = hz_table_new((int)HZ_COUNT_OF(titles), titles);
     if (!table) {
         hz_cli_error(HZ_EXIT_FAILED, "out of memory");
@@ -21,7 +22,8 @@ static void print_table(const json_t *workers)
     }
     size_t i;
     const json_t *worker;
-    json_array_foreach(workers, i, worker) {
+    json_array_foreach(workers, i, worker)
+    {
         char up[16], memory[16] = "-";
         int64_t port = json_integer_value(json_object_get(worker, "port"));
         hz_cli_span(up, hz_base_wall_ms() - hz_cli_parse_iso(text_of(worker, "startTime", "")));
@@ -65,5 +67,10 @@ static int run(const struct hz_args *args)
     return HZ_EXIT_OK;
 }
 
-const struct hz_command hz_command_ps = {.name = "ps", .words = "[--data DIR] [--json]", .summary = "Lists the workers of a running server",
-        .options = {HZ_OPTION_DATA, HZ_OPTION_JSON}, .least = 0, .most = 0, .run = run};
+const struct hz_command hz_command_ps = {.name = "ps",
+        .words = "[--data DIR] [--json]",
+        .summary = "Lists the workers of a running server",
+        .options = {HZ_OPTION_DATA, HZ_OPTION_JSON},
+        .least = 0,
+        .most = 0,
+        .run = run};

@@ -1,6 +1,6 @@
 /*
- * run.c - `horizon run`: one execution of one flow by a manager of its own; console lines on standard output, everything else
- * on standard error. The flow's outcome is the exit code.
+ * run.c - `horizon run`: one execution of one flow by a manager of its own; console lines on standard output,
+ * everything else on standard error. The flow's outcome is the exit code.
  */
 #include "command.h"
 #include "flow_file.h"
@@ -99,12 +99,14 @@ static void on_finished(void *arg, const struct hz_store_execution *row)
         return;
     }
     bool node = row->error_node && *row->error_node;
-    hz_cli_error(HZ_EXIT_FAILED, "%s %s%s%s%s: %s", run.file.id, state_text(row->state), node ? " in node \"" : "", node ? row->error_node : "",
-            node ? "\"" : "", row->error && *row->error ? row->error : "no reason was given");
+    hz_cli_error(HZ_EXIT_FAILED, "%s %s%s%s%s: %s", run.file.id, state_text(row->state), node ? " in node \"" : "",
+            node ? row->error_node : "", node ? "\"" : "",
+            row->error && *row->error ? row->error : "no reason was given");
     end(HZ_EXIT_FAILED);
 }
 
-static void on_accepted(void *arg, const struct hz_uuid *execution, const struct hz_worker_info *worker, const char *error, uint32_t retry_after_s)
+static void on_accepted(void *arg, const struct hz_uuid *execution, const struct hz_worker_info *worker,
+        const char *error, uint32_t retry_after_s)
 {
     (void)arg;
     (void)execution;
@@ -155,8 +157,10 @@ static int check(void)
         code = hz_cli_error(HZ_EXIT_FAILED, "%s: %s", run.file.path, hz_err_last());
     else if (plan->trigger_count)
         code = hz_cli_error(HZ_EXIT_USAGE,
-                "%s has a trigger and would wait for events for ever: put it into a data directory with `horizon import` and use `horizon serve` "
-                "and `horizon start`", run.file.path);
+                "%s has a trigger and would wait for events for ever: put it into a data directory with `horizon "
+                "import` and use `horizon serve` "
+                "and `horizon start`",
+                run.file.path);
     free(plan);
     hz_flow_report_fini(&report);
     return code;
@@ -179,8 +183,12 @@ static void submit(void)
         return;
     }
     free(text);
-    hz_scheduler_submit(&(struct hz_submit){.workflow = workflow, .data = run.data ? run.data : "", .data_len = run.data_len, .trigger = "manual",
-            .timeout_ms = run.timeout_ms}, on_accepted, on_finished, NULL);
+    hz_scheduler_submit(&(struct hz_submit){.workflow = workflow,
+                                .data = run.data ? run.data : "",
+                                .data_len = run.data_len,
+                                .trigger = "manual",
+                                .timeout_ms = run.timeout_ms},
+            on_accepted, on_finished, NULL);
 }
 
 static void started(void *arg)
@@ -235,7 +243,8 @@ static int read_data(const char *option)
     struct hz_json_text_error error;
     json_t *value = hz_json_text_parse(run.data, run.data_len, DATA_DEPTH, false, &error);
     if (!value)
-        return hz_cli_error(HZ_EXIT_USAGE, "--data is no JSON: line %d, column %d: %s", error.line, error.column, error.message);
+        return hz_cli_error(
+                HZ_EXIT_USAGE, "--data is no JSON: line %d, column %d: %s", error.line, error.column, error.message);
     json_decref(value);
     return 0;
 }
@@ -272,7 +281,8 @@ static int run_flow(struct hz_config *config)
 static int command(const struct hz_args *args)
 {
     struct hz_config config;
-    int64_t timeout = hz_args_number(args, "--timeout", 1, SECONDS_MAX, 0), threads = hz_args_number(args, "--threads", 1, 16, 0);
+    int64_t timeout = hz_args_number(args, "--timeout", 1, SECONDS_MAX, 0),
+            threads = hz_args_number(args, "--threads", 1, 16, 0);
     if (timeout < 0 || threads < 0)
         return HZ_EXIT_USAGE;
     run.timeout_ms = (uint32_t)timeout * 1000u;
@@ -291,11 +301,16 @@ static int command(const struct hz_args *args)
     return code;
 }
 
-const struct hz_command hz_command_run = {.name = "run", .words = "FLOW [--data JSON|-] [--timeout SECONDS] [--threads N]",
+const struct hz_command hz_command_run = {.name = "run",
+        .words = "FLOW [--data JSON|-] [--timeout SECONDS] [--threads N]",
         .summary = "Runs one flow in the foreground",
-        .text = "FLOW is a flow.json or a folder with one. Console lines come on standard output as `[console] <json>`, the log on standard\n"
-                "error. Nothing is left behind. Exit code 0: success; 1: any other end; 2: bad usage or an invalid flow.",
+        .text = "FLOW is a flow.json or a folder with one. Console lines come on standard output as `[console] "
+                "<json>`, the log on standard\n"
+                "error. Nothing is left behind. Exit code 0: success; 1: any other end; 2: bad usage or an invalid "
+                "flow.",
         .options = {{"--data", 0, "JSON|-", "input of the flow (default {}); -: read it from standard input"},
                 {"--timeout", 0, "SECONDS", "end the flow after so long (default: what the flow says)"},
                 {"--threads", 0, "N", "threads of the worker, 1 to 16 (default: what the flow says)"}},
-        .least = 1, .most = 1, .run = command};
+        .least = 1,
+        .most = 1,
+        .run = command};

@@ -39,10 +39,16 @@ static int run(const struct hz_args *args)
     return code;
 }
 
-const struct hz_command hz_command_serve = {.name = "serve", .words = "[--data DIR] [--listen HOST:PORT]", .summary = "Runs the server",
-        .text = "Flows are those of DIR/workflows/<id>/flow.json. Serves REST under /api/v1, GET /health and the flows' webhooks on\n"
-                "HOST:PORT (default 127.0.0.1:3000, loopback only), each worker's webhooks on its own port, and the commands on\n"
+const struct hz_command hz_command_serve = {.name = "serve",
+        .words = "[--data DIR] [--listen HOST:PORT]",
+        .summary = "Runs the server",
+        .text = "Flows are those of DIR/workflows/<id>/flow.json. Serves REST under /api/v1, GET /health and the "
+                "flows' webhooks on\n"
+                "HOST:PORT (default 127.0.0.1:3000, loopback only), each worker's webhooks on its own port, and the "
+                "commands on\n"
                 "DIR/horizon.sock. SIGTERM or SIGINT stops all workers and ends it.",
         .options = {{"--data", 0, "DIR", "data directory, made if it is not there (default ./data)"},
                 {"--listen", 0, "HOST:PORT", "address of the server; port 0: any free one"}},
-        .least = 0, .most = 0, .run = run};
+        .least = 0,
+        .most = 0,
+        .run = run};

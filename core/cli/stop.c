@@ -25,7 +25,8 @@ static int stop(const struct hz_args *args)
         return HZ_EXIT_FAILED;
     if (hz_args_has(args, "--json"))
         return hz_cli_print_json(answer);
-    printf("%s stopped (%s)\n", json_string_value(json_object_get(answer, "workerId")), json_string_value(json_object_get(answer, "how")));
+    printf("%s stopped (%s)\n", json_string_value(json_object_get(answer, "workerId")),
+            json_string_value(json_object_get(answer, "how")));
     json_decref(answer);
     return HZ_EXIT_OK;
 }
@@ -37,18 +38,29 @@ static int restart(const struct hz_args *args)
         return HZ_EXIT_FAILED;
     if (hz_args_has(args, "--json"))
         return hz_cli_print_json(answer);
-    printf("%s  %s  port %lld\n", json_string_value(json_object_get(answer, "id")), json_string_value(json_object_get(answer, "workflowId")),
+    printf("%s  %s  port %lld\n", json_string_value(json_object_get(answer, "id")),
+            json_string_value(json_object_get(answer, "workflowId")),
             (long long)json_integer_value(json_object_get(answer, "port")));
     json_decref(answer);
     return HZ_EXIT_OK;
 }
 
-const struct hz_command hz_command_stop = {.name = "stop", .words = "ID [--data DIR] [--json]", .summary = "Stops a worker and waits until it is gone",
-        .text = "ID is a worker's id, or its first characters (at least 4). The answer says what ended it: flag (at once, when it was\n"
+const struct hz_command hz_command_stop = {.name = "stop",
+        .words = "ID [--data DIR] [--json]",
+        .summary = "Stops a worker and waits until it is gone",
+        .text = "ID is a worker's id, or its first characters (at least 4). The answer says what ended it: flag (at "
+                "once, when it was\n"
                 "told), grace (within the 5 s it is given), kill (afterwards, by SIGKILL).",
-        .options = {HZ_OPTION_DATA, HZ_OPTION_JSON}, .least = 1, .most = 1, .run = stop};
+        .options = {HZ_OPTION_DATA, HZ_OPTION_JSON},
+        .least = 1,
+        .most = 1,
+        .run = stop};
 
-const struct hz_command hz_command_restart = {.name = "restart", .words = "ID [--data DIR] [--json]",
+const struct hz_command hz_command_restart = {.name = "restart",
+        .words = "ID [--data DIR] [--json]",
         .summary = "Stops a worker and starts its workflow again",
         .text = "ID is a worker's id, or its first characters (at least 4). Prints the id and port of the new worker.",
-        .options = {HZ_OPTION_DATA, HZ_OPTION_JSON}, .least = 1, .most = 1, .run = restart};
+        .options = {HZ_OPTION_DATA, HZ_OPTION_JSON},
+        .least = 1,
+        .most = 1,
+        .run = restart};

@@ -126,14 +126,19 @@ int64_t hz_cli_parse_iso(const char *text)
         else if (field + 1 < HZ_COUNT_OF(fields))
             field++;
     }
-    struct tm date = {.tm_year = fields[0] - 1900, .tm_mon = fields[1] - 1, .tm_mday = fields[2], .tm_hour = fields[3], .tm_min = fields[4],
+    struct tm date = {.tm_year = fields[0] - 1900,
+            .tm_mon = fields[1] - 1,
+            .tm_mday = fields[2],
+            .tm_hour = fields[3],
+            .tm_min = fields[4],
             .tm_sec = fields[5]};
     return (int64_t)timegm(&date) * 1000 + fields[6];
 }
 
 int hz_cli_print_json(json_t *value)
 {
-    char *text = value ? json_dumps(value, JSON_ENCODE_ANY | (isatty(STDOUT_FILENO) ? JSON_INDENT(2) : JSON_COMPACT)) : NULL;
+    char *text =
+            value ? json_dumps(value, JSON_ENCODE_ANY | (isatty(STDOUT_FILENO) ? JSON_INDENT(2) : JSON_COMPACT)) : NULL;
     json_decref(value);
     if (!text)
         return hz_cli_error(HZ_EXIT_FAILED, "out of memory");

@@ -1,6 +1,6 @@
 /*
- * top.c - `horizon top`: a live table of the workers. Reads their segments itself, so it also works when the server does not
- * answer. Escape sequences every terminal knows, no further library.
+ * top.c - `horizon top`: a live table of the workers. Reads their segments itself, so it also works when the server
+ * does not answer. Escape sequences every terminal knows, no further library.
  */
 #include "command.h"
 #include "watch.h"
@@ -75,10 +75,12 @@ static json_t *to_json(const struct hz_watch *watch)
         json_t *stats = json_object();
         for (int s = 0; s < HZ_STAT_COUNT; s++)
             json_object_set_new(stats, hz_stats_info((enum hz_stat)s)->name, json_integer((json_int_t)w->stats.v[s]));
-        json_array_append_new(list, json_pack("{s:s,s:s,s:I,s:I,s:I,s:I,s:I,s:f,s:f,s:f,s:o}", "id", w->id, "workflowId", w->workflow_id, "processId",
-                (json_int_t)w->pid, "port", (json_int_t)w->port, "threads", (json_int_t)w->lanes, "createdMs", (json_int_t)w->created_wall_ms,
-                "rssBytes", (json_int_t)w->rss_bytes, "cpuPercent", w->cpu_percent, "executionsPerSecond", w->executions_per_s, "nodeRunsPerSecond",
-                w->node_runs_per_s, "stats", stats));
+        json_array_append_new(
+                list, json_pack("{s:s,s:s,s:I,s:I,s:I,s:I,s:I,s:f,s:f,s:f,s:o}", "id", w->id, "workflowId",
+                              w->workflow_id, "processId", (json_int_t)w->pid, "port", (json_int_t)w->port, "threads",
+                              (json_int_t)w->lanes, "createdMs", (json_int_t)w->created_wall_ms, "rssBytes",
+                              (json_int_t)w->rss_bytes, "cpuPercent", w->cpu_percent, "executionsPerSecond",
+                              w->executions_per_s, "nodeRunsPerSecond", w->node_runs_per_s, "stats", stats));
     }
     return json_pack("{s:I,s:o}", "timeMs", (json_int_t)hz_base_wall_ms(), "workers", list);
 }
@@ -88,11 +90,13 @@ static void print_row(const struct hz_watched *w, bool full)
     char up[16], memory[16];
     hz_cli_span(up, hz_base_wall_ms() - w->created_wall_ms);
     hz_cli_bytes(memory, w->rss_bytes);
-    uint64_t drops = w->stats.v[HZ_STAT_drops_log] + w->stats.v[HZ_STAT_drops_progress] + w->stats.v[HZ_STAT_drops_metrics] + w->stats.v[HZ_STAT_drops_hop];
-    printf("%-8.8s  %-24.24s  %7u  %5u  %6s  %6.1f  %9s  %9.0f  %10.0f  %8llu  %6llu  %6llu  %6llu%s\n", w->id, w->workflow_id, (unsigned)w->pid,
-            (unsigned)w->port, up, w->cpu_percent, memory, w->executions_per_s, w->node_runs_per_s,
-            (unsigned long long)w->stats.v[HZ_STAT_executions_finished], (unsigned long long)w->stats.v[HZ_STAT_node_errors],
-            (unsigned long long)w->stats.v[HZ_STAT_queue_depth], (unsigned long long)drops, full ? "\033[K" : "");
+    uint64_t drops = w->stats.v[HZ_STAT_drops_log] + w->stats.v[HZ_STAT_drops_progress] +
+                     w->stats.v[HZ_STAT_drops_metrics] + w->stats.v[HZ_STAT_drops_hop];
+    printf("%-8.8s  %-24.24s  %7u  %5u  %6s  %6.1f  %9s  %9.0f  %10.0f  %8llu  %6llu  %6llu  %6llu%s\n", w->id,
+            w->workflow_id, (unsigned)w->pid, (unsigned)w->port, up, w->cpu_percent, memory, w->executions_per_s,
+            w->node_runs_per_s, (unsigned long long)w->stats.v[HZ_STAT_executions_finished],
+            (unsigned long long)w->stats.v[HZ_STAT_node_errors], (unsigned long long)w->stats.v[HZ_STAT_queue_depth],
+            (unsigned long long)drops, full ? "\033[K" : "");
 }
 
 /* rows: lines of the terminal, 0: all there is and no escape sequences. */
@@ -112,10 +116,11 @@ static void show(struct hz_watch *watch, int rows)
     hz_cli_bytes(total, memory);
     if (full)
         printf("\033[H");
-    printf("%zu workers  %.1f %% of a CPU  %s  %.0f executions/s  by %s%s\n", watch->count, cpu, total, executions, sort_names[sort_order],
-            full ? "  (keys: a c m e w sort, q ends)\033[K" : "");
-    printf("%s%-8s  %-24s  %7s  %5s  %6s  %6s  %9s  %9s  %10s  %8s  %6s  %6s  %6s%s\n", full ? "\033[7m" : "", "ID", "WORKFLOW", "PID", "PORT", "UP",
-            "CPU %", "MEMORY", "EXEC/S", "NODES/S", "DONE", "ERRORS", "QUEUE", "DROPS", full ? "\033[K\033[0m" : "");
+    printf("%zu workers  %.1f %% of a CPU  %s  %.0f executions/s  by %s%s\n", watch->count, cpu, total, executions,
+            sort_names[sort_order], full ? "  (keys: a c m e w sort, q ends)\033[K" : "");
+    printf("%s%-8s  %-24s  %7s  %5s  %6s  %6s  %9s  %9s  %10s  %8s  %6s  %6s  %6s%s\n", full ? "\033[7m" : "", "ID",
+            "WORKFLOW", "PID", "PORT", "UP", "CPU %", "MEMORY", "EXEC/S", "NODES/S", "DONE", "ERRORS", "QUEUE", "DROPS",
+            full ? "\033[K\033[0m" : "");
     size_t most = full ? (size_t)HZ_MAX(rows - 3, 1) : watch->count;
     for (size_t i = 0; i < watch->count && i < most; i++)
         print_row(&watch->list[i], full);
@@ -218,14 +223,16 @@ static int run(const struct hz_args *args)
     const char *sort = hz_args_value(args, "--sort");
     for (int i = 0; sort && i <= SORTS; i++) {
         if (i == SORTS)
-            return hz_cli_error(HZ_EXIT_USAGE, "--sort is \"%s\", expected age, cpu, memory, executions or workflow", sort);
+            return hz_cli_error(
+                    HZ_EXIT_USAGE, "--sort is \"%s\", expected age, cpu, memory, executions or workflow", sort);
         sort_order = i;
         if (strcmp(sort_names[i], sort) == 0)
             break;
     }
     bool all = hz_args_has(args, "--all"), json = hz_args_has(args, "--json");
     if (!all && !read_instance(hz_args_data(args), instance))
-        return hz_cli_error(HZ_EXIT_FAILED, "%s is no data directory of `horizon serve`; --data names another, --all shows the workers of all",
+        return hz_cli_error(HZ_EXIT_FAILED,
+                "%s is no data directory of `horizon serve`; --data names another, --all shows the workers of all",
                 hz_args_data(args));
     int code = json || hz_args_has(args, "--once") || !isatty(STDOUT_FILENO) ? once(&watch, all ? NULL : instance, json)
                                                                              : live(&watch, all ? NULL : instance);
@@ -233,9 +240,15 @@ static int run(const struct hz_args *args)
     return code;
 }
 
-const struct hz_command hz_command_top = {.name = "top", .words = "[--once] [--json] [--sort KEY] [--all] [--data DIR]",
+const struct hz_command hz_command_top = {.name = "top",
+        .words = "[--once] [--json] [--sort KEY] [--all] [--data DIR]",
         .summary = "Shows the workers and what they do, live",
-        .text = "Reads the workers' shared memory itself and asks nobody. Keys: a c m e w sort by age, CPU, memory, executions, workflow; q ends.",
-        .options = {{"--once", 0, NULL, "print the table once and end"}, {"--json", 0, NULL, "for programs: one line of JSON, once"},
-                {"--sort", 0, "KEY", "age, cpu, memory, executions or workflow"}, {"--all", 0, NULL, "workers of every data directory"}, HZ_OPTION_DATA},
-        .least = 0, .most = 0, .run = run};
+        .text = "Reads the workers' shared memory itself and asks nobody. Keys: a c m e w sort by age, CPU, memory, "
+                "executions, workflow; q ends.",
+        .options = {{"--once", 0, NULL, "print the table once and end"},
+                {"--json", 0, NULL, "for programs: one line of JSON, once"},
+                {"--sort", 0, "KEY", "age, cpu, memory, executions or workflow"},
+                {"--all", 0, NULL, "workers of every data directory"}, HZ_OPTION_DATA},
+        .least = 0,
+        .most = 0,
+        .run = run};

@@ -9,7 +9,6 @@
 #include <string.h>
 #include <unistd.h>
 
-
 struct looking {
     struct hz_watched *list;
     size_t count, capacity;
@@ -26,8 +25,8 @@ static size_t read_small(const char *path, char *text, size_t size)
     return n < 0 ? 0 : (size_t)n;
 }
 
-/* Memory and CPU time as the kernel counts them; false if the process is gone or is no worker. Fields as in proc(5): 3 state,
- * 14 and 15 CPU time in ticks, 24 resident pages. */
+/* Memory and CPU time as the kernel counts them; false if the process is gone or is no worker. Fields as in proc(5): 3
+ * state, 14 and 15 CPU time in ticks, 24 resident pages. */
 static bool ask_kernel(struct hz_watched *one)
 {
     char path[64], text[1024], *rest = NULL;
@@ -39,7 +38,8 @@ static bool ask_kernel(struct hz_watched *one)
     if (!end || !strstr(text, "horizon"))
         return false;
     unsigned field = 3;
-    for (char *word = strtok_r(end + 1, " ", &rest); word && field < HZ_COUNT_OF(fields); word = strtok_r(NULL, " ", &rest))
+    for (char *word = strtok_r(end + 1, " ", &rest); word && field < HZ_COUNT_OF(fields);
+            word = strtok_r(NULL, " ", &rest))
         fields[field++] = word[0] == 'Z' ? UINT64_MAX : strtoull(word, NULL, 10);
     if (field < HZ_COUNT_OF(fields) || fields[3] == UINT64_MAX)
         return false;
@@ -139,7 +139,8 @@ int hz_watch_look(struct hz_watch *watch, const char *instance)
             continue;
         double seconds = (double)(one->seen_ns - before->seen_ns) / 1e9;
         one->cpu_percent = rate(one->cpu_ns, before->cpu_ns, seconds) / 1e7;
-        one->executions_per_s = rate(one->stats.v[HZ_STAT_executions_finished], before->stats.v[HZ_STAT_executions_finished], seconds);
+        one->executions_per_s =
+                rate(one->stats.v[HZ_STAT_executions_finished], before->stats.v[HZ_STAT_executions_finished], seconds);
         one->node_runs_per_s = rate(one->stats.v[HZ_STAT_node_runs], before->stats.v[HZ_STAT_node_runs], seconds);
     }
     if (looking.count)

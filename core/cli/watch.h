@@ -1,6 +1,6 @@
 /*
- * watch.h - figures of living workers, read from their segments without asking anybody: what `top` shows. The segments are
- * mapped read-only and nothing in them is believed beyond being shown. One thread.
+ * watch.h - figures of living workers, read from their segments without asking anybody: what `top` shows. The segments
+ * are mapped read-only and nothing in them is believed beyond being shown. One thread.
  */
 #ifndef HZ_CORE_CLI_WATCH_H
 #define HZ_CORE_CLI_WATCH_H
@@ -11,8 +11,8 @@ struct hz_watched {
     char id[HZ_UUID_TEXT], workflow_id[128];
     uint32_t pid, port, lanes;
     int64_t created_wall_ms;
-    struct hz_stats stats;  /* lanes added up */
-    uint64_t rss_bytes;     /* the kernel's word, else the worker's */
+    struct hz_stats stats;                                 /* lanes added up */
+    uint64_t rss_bytes;                                    /* the kernel's word, else the worker's */
     double cpu_percent, executions_per_s, node_runs_per_s; /* since the last look; 0 at the first */
     uint64_t seen_ns, cpu_ns;
 };

@@ -1,5 +1,6 @@
 /*
- * form.c - walks a multipart/form-data body with the library's own parser. The body is complete in memory; nothing is kept.
+ * form.c - walks a multipart/form-data body with the library's own parser. The body is complete in memory; nothing is
+ * kept.
  */
 #include "internal.h"
 

@@ -1,6 +1,6 @@
 /*
- * gate.c - keeps web pages of strangers away from a server on loopback: the Host list stops DNS rebinding, the Origin list
- * stops requests that a browser sends for another site. It knows no users and no passwords.
+ * gate.c - keeps web pages of strangers away from a server on loopback: the Host list stops DNS rebinding, the Origin
+ * list stops requests that a browser sends for another site. It knows no users and no passwords.
  */
 #include "gate.h"
 
@@ -121,8 +121,8 @@ bool hz_gate_host(const struct hz_gate *gate, const char *host, bool wide)
         if (is_name(host, len, gate->hosts[i]))
             return true;
     static const char below[] = ".localhost";
-    return wide && (is_loopback_v4(host, len) ||
-                           (len > sizeof below - 1 && strncasecmp(host + len - (sizeof below - 1), below, sizeof below - 1) == 0));
+    return wide && (is_loopback_v4(host, len) || (len > sizeof below - 1 && strncasecmp(host + len - (sizeof below - 1),
+                                                                                    below, sizeof below - 1) == 0));
 }
 
 enum hz_gate_origin hz_gate_origin(const struct hz_gate *gate, const char *origin, const char *host)

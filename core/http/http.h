@@ -1,6 +1,6 @@
 /*
- * http.h - front door of the HTTP folder: one libmicrohttpd daemon per shard, driven by the shard's loop; a router; bytes in,
- * bytes out. It knows no subject: operations are registered from above as routes.
+ * http.h - front door of the HTTP folder: one libmicrohttpd daemon per shard, driven by the shard's loop; a router;
+ * bytes in, bytes out. It knows no subject: operations are registered from above as routes.
  */
 #ifndef HZ_CORE_HTTP_HTTP_H
 #define HZ_CORE_HTTP_HTTP_H
@@ -9,8 +9,8 @@
 
 struct hz_http_request; /* one request on its shard */
 
-/* A handler answers now or later, on the same shard, with exactly one hz_http_respond*(), or learns by hz_http_on_gone() that it
- * need not any more. The whole body is there when it is called. */
+/* A handler answers now or later, on the same shard, with exactly one hz_http_respond*(), or learns by
+ * hz_http_on_gone() that it need not any more. The whole body is there when it is called. */
 typedef void hz_http_handler_fn(struct hz_http_request *request, void *arg);
 /* pattern: "/api/v1/workers/:id"; method: "GET" or "*". Before the shards run. */
 int hz_http_route(const char *method, const char *pattern, hz_http_handler_fn *fn, void *arg);
@@ -20,17 +20,18 @@ int hz_http_route_open(const char *method, const char *pattern, hz_http_handler_
 void hz_http_fallback(hz_http_handler_fn *fn, void *arg);
 
 struct hz_http_options {
-    const char *host; uint32_t port;  /* port 0: any; *ret_port of the first shard is used by the others */
-    const char *socket_path;          /* Unix socket, 0600, first shard only; NULL none */
-    const char *allowed_hosts, *allowed_origin; /* further ones, may be NULL */
+    const char *host;
+    uint32_t port;                               /* port 0: any; *ret_port of the first shard is used by the others */
+    const char *socket_path;                     /* Unix socket, 0600, first shard only; NULL none */
+    const char *allowed_hosts, *allowed_origin;  /* further ones, may be NULL */
     uint32_t header_timeout_ms, idle_timeout_ms; /* 0: 10 s, 30 s */
 };
 /* Binds (first without, then with SO_REUSEPORT) so that a busy port is an error. Main thread. */
 /* May be called again after hz_http_fini(). */
 HZ_MUST_CHECK int hz_http_bind(const struct hz_http_options *options, uint32_t *ret_port);
 HZ_MUST_CHECK int hz_http_begin(struct hz_shard *shard);
-/* Closes every connection of the shard; for requests without an answer their clients have gone (on_gone runs, a late answer is
- * dropped). Shard's thread. */
+/* Closes every connection of the shard; for requests without an answer their clients have gone (on_gone runs, a late
+ * answer is dropped). Shard's thread. */
 void hz_http_end(struct hz_shard *shard);
 /* Closes what hz_http_bind() opened and forgets the routes. Main thread, after the last hz_http_end(). */
 void hz_http_fini(void);
@@ -38,31 +39,34 @@ void hz_http_fini(void);
 void hz_http_add(struct hz_shard *shard, int fd, const void *addr, unsigned addr_len, uint32_t port);
 
 const char *hz_http_method(const struct hz_http_request *request);
-const char *hz_http_path(const struct hz_http_request *request);            /* decoded, without query */
-const char *hz_http_param(const struct hz_http_request *request, const char *name);  /* of the pattern */
+const char *hz_http_path(const struct hz_http_request *request);                    /* decoded, without query */
+const char *hz_http_param(const struct hz_http_request *request, const char *name); /* of the pattern */
 const char *hz_http_query(const struct hz_http_request *request, const char *name);
 const char *hz_http_header(const struct hz_http_request *request, const char *name);
 const void *hz_http_body(const struct hz_http_request *request, size_t *ret_len);
-uint32_t hz_http_local_port(const struct hz_http_request *request);         /* 0: the server's own */
-bool hz_http_over_socket(const struct hz_http_request *request);            /* Unix socket: peer's uid was checked */
-/* The client left before it was answered: fn runs once on the shard, the request is gone when it returns and must not be
- * answered. Without fn a late answer is taken and dropped. */
+uint32_t hz_http_local_port(const struct hz_http_request *request); /* 0: the server's own */
+bool hz_http_over_socket(const struct hz_http_request *request);    /* Unix socket: peer's uid was checked */
+/* The client left before it was answered: fn runs once on the shard, the request is gone when it returns and must not
+ * be answered. Without fn a late answer is taken and dropped. */
 void hz_http_on_gone(struct hz_http_request *request, void (*fn)(void *arg), void *arg);
-const char *hz_http_raw_query(const struct hz_http_request *request);       /* as sent, without '?', "" if none */
+const char *hz_http_raw_query(const struct hz_http_request *request); /* as sent, without '?', "" if none */
 /* Each header in the order sent. name and value: NUL-terminated, valid during the call. */
 typedef void hz_http_header_fn(void *arg, const char *name, const char *value);
 void hz_http_each_header(const struct hz_http_request *request, hz_http_header_fn *fn, void *arg);
-/* Walks a multipart/form-data body. A part may come in pieces (offset > 0). fn returns false to stop. file: NULL for a field.
- * 0, or HZ_EFORMAT if the body is no such form. */
-typedef bool hz_http_part_fn(void *arg, const char *name, const char *file, const char *type, const char *data, uint64_t offset, size_t len);
+/* Walks a multipart/form-data body. A part may come in pieces (offset > 0). fn returns false to stop. file: NULL for a
+ * field. 0, or HZ_EFORMAT if the body is no such form. */
+typedef bool hz_http_part_fn(
+        void *arg, const char *name, const char *file, const char *type, const char *data, uint64_t offset, size_t len);
 HZ_MUST_CHECK int hz_http_multipart(const struct hz_http_request *request, hz_http_part_fn *fn, void *arg);
 
 struct hz_http_response {
     uint32_t status;
     const char *type;
-    const void *body; size_t len;
-    const char *headers; size_t headers_len; /* "Name: value\n" lines or NULL */
-    bool webhook; /* the headers of a flow's answer: readable by every page; those of the flow win over ours */
+    const void *body;
+    size_t len;
+    const char *headers;
+    size_t headers_len; /* "Name: value\n" lines or NULL */
+    bool webhook;       /* the headers of a flow's answer: readable by every page; those of the flow win over ours */
 };
 void hz_http_respond(struct hz_http_request *request, const struct hz_http_response *response);
 /* RFC 9457 problem document {type, title, status, detail}; detail is copied and escaped. */

@@ -1,6 +1,7 @@
 /*
- * internal.h - what the files of this folder share and nobody else includes: the server of a shard, its connections, its
- * requests. All of it belongs to the shard's thread; `hz_http_shared` is written by the main thread before the shards run.
+ * internal.h - what the files of this folder share and nobody else includes: the server of a shard, its connections,
+ * its requests. All of it belongs to the shard's thread; `hz_http_shared` is written by the main thread before the
+ * shards run.
  */
 #ifndef HZ_CORE_HTTP_INTERNAL_H
 #define HZ_CORE_HTTP_INTERNAL_H
@@ -11,14 +12,14 @@
 
 #include <microhttpd.h>
 
-#define HZ_HTTP_BODY_MAX (UINT64_C(16) << 20)     /* of a route */
+#define HZ_HTTP_BODY_MAX    (UINT64_C(16) << 20)  /* of a route */
 #define HZ_HTTP_WEBHOOK_MAX (UINT64_C(64) << 20)  /* of the fallback */
-#define HZ_HTTP_BODIES_MAX (UINT64_C(256) << 20)  /* all bodies held by one shard */
-#define HZ_HTTP_HEADER_MS 10000u
-#define HZ_HTTP_IDLE_MS 30000u
-#define HZ_HTTP_BODY_MS 300000u
+#define HZ_HTTP_BODIES_MAX  (UINT64_C(256) << 20) /* all bodies held by one shard */
+#define HZ_HTTP_HEADER_MS   10000u
+#define HZ_HTTP_IDLE_MS     30000u
+#define HZ_HTTP_BODY_MS     300000u
 #define HZ_HTTP_EMPTY_TURNS 12u
-#define HZ_HTTP_LISTENERS 3u /* IPv4, IPv6, Unix */
+#define HZ_HTTP_LISTENERS   3u /* IPv4, IPv6, Unix */
 
 struct hz_http_listener {
     struct hz_http_server *server;
@@ -41,10 +42,14 @@ struct hz_http_server { /* one per shard */
     struct hz_http_request *lost; /* client gone, answer still to come */
     uint32_t conn_count, conn_limit;
     uint64_t body_bytes, turn;
-    bool wanted;    /* run the library at the next loop turn; the idle handle is active then */
-    bool running;   /* inside MHD_run */
+    bool wanted;  /* run the library at the next loop turn; the idle handle is active then */
+    bool running; /* inside MHD_run */
     bool listening, accept_failed, ending;
-    struct { uint32_t port; int fd; bool over_socket; } adding; /* valid during MHD_add_connection */
+    struct {
+        uint32_t port;
+        int fd;
+        bool over_socket;
+    } adding; /* valid during MHD_add_connection */
 };
 
 struct hz_http_conn {
@@ -63,8 +68,8 @@ enum hz_http_state {
     HZ_HTTP_PENDING,  /* with its handler */
     HZ_HTTP_ANSWERED, /* response made, not yet queued */
     HZ_HTTP_QUEUED,
-    HZ_HTTP_FAILED,   /* close the connection without a response */
-    HZ_HTTP_LOST      /* client gone while pending, handler still owes an answer */
+    HZ_HTTP_FAILED, /* close the connection without a response */
+    HZ_HTTP_LOST    /* client gone while pending, handler still owes an answer */
 };
 
 struct hz_http_pair {
@@ -90,7 +95,7 @@ struct hz_http_request {
     char method[16];
     char *body;
     size_t body_len, body_capacity;
-    uint64_t body_seen; /* also what was thrown away */
+    uint64_t body_seen;         /* also what was thrown away */
     struct hz_http_pair *query; /* decoded; of routes only */
     size_t query_count;
     char *query_text;
@@ -112,7 +117,7 @@ struct hz_http_shared {
 extern struct hz_http_shared hz_http_shared;
 
 /* server.c */
-void hz_server_kick(struct hz_http_server *server); /* work in hand: run MHD at the shard's next turn */
+void hz_server_kick(struct hz_http_server *server);              /* work in hand: run MHD at the shard's next turn */
 struct hz_http_conn *hz_server_conn(struct MHD_Connection *mhd); /* NULL: there was no memory for it */
 /* listen.c: sockets bound and listening, non-blocking. v6 may stay -1. */
 HZ_MUST_CHECK int hz_listen_tcp(const char *host, uint32_t port, uint32_t shards, int *ret_fds, uint32_t *ret_port);
@@ -121,11 +126,11 @@ HZ_MUST_CHECK int hz_unix_listen(const char *path, int *ret_fd);
 bool hz_unix_peer_allowed(int fd); /* uid is ours and the process is no child of this manager; logs a refusal */
 /* request.c: callbacks of libmicrohttpd and the life of a request */
 void *hz_request_begin(struct hz_http_conn *conn, struct MHD_Connection *mhd, const char *uri);
-enum MHD_Result hz_request_handle(void *cls, struct MHD_Connection *mhd, const char *url, const char *method, const char *version,
-        const char *data, size_t *data_len, void **context);
+enum MHD_Result hz_request_handle(void *cls, struct MHD_Connection *mhd, const char *url, const char *method,
+        const char *version, const char *data, size_t *data_len, void **context);
 void hz_request_completed(struct hz_http_request *request);
 void hz_request_abandon(struct hz_http_request *request); /* the client has gone */
-void hz_request_orphan(struct hz_http_request *request); /* LOST, and the server ends */
+void hz_request_orphan(struct hz_http_request *request);  /* LOST, and the server ends */
 void hz_request_free(struct hz_http_request *request);
 /* respond.c */
 HZ_MUST_CHECK bool hz_respond_build(struct hz_http_request *request, const struct hz_http_response *response);

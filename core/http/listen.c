@@ -1,8 +1,9 @@
 /*
- * listen.c - the listening TCP sockets, one for each shard and address family, made by the main thread before the shards run.
+ * listen.c - the listening TCP sockets, one for each shard and address family, made by the main thread before the
+ * shards run.
  *
- * The first socket is bound without SO_REUSEPORT, so that a port somebody else uses is an error even if that somebody allows
- * sharing; then it gets the option, and the others join it. The port is never free in between.
+ * The first socket is bound without SO_REUSEPORT, so that a port somebody else uses is an error even if that somebody
+ * allows sharing; then it gets the option, and the others join it. The port is never free in between.
  */
 #include "internal.h"
 
@@ -77,7 +78,8 @@ static int open_all(union address *address, uint32_t shards, int *fds, uint32_t 
 
 int hz_listen_tcp(const char *host, uint32_t port, uint32_t shards, int *ret_fds, uint32_t *ret_port)
 {
-    union address v4 = {.v4 = {.sin_family = AF_INET}}, v6 = {.v6 = {.sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT}};
+    union address v4 = {.v4 = {.sin_family = AF_INET}},
+                  v6 = {.v6 = {.sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT}};
     bool both = strcmp(host, "localhost") == 0 || strcmp(host, "127.0.0.1") == 0;
     bool only_v6 = strcmp(host, "::1") == 0;
     bool any_port = port == 0;

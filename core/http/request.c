@@ -1,10 +1,11 @@
 /*
- * request.c - one request from its first line to the moment its answer is queued or its client has gone. Shard's thread.
+ * request.c - one request from its first line to the moment its answer is queued or its client has gone. Shard's
+ * thread.
  *
- * A request that waits for its answer is asked about at each run of the library: the callback returns "go on" without having
- * queued a response, and is called again at the next run. That is cheaper than suspending and resuming the connection as long as
- * the answer comes soon; after HZ_HTTP_EMPTY_TURNS runs without it the connection is suspended, so that a waiting request costs
- * nothing.
+ * A request that waits for its answer is asked about at each run of the library: the callback returns "go on" without
+ * having queued a response, and is called again at the next run. That is cheaper than suspending and resuming the
+ * connection as long as the answer comes soon; after HZ_HTTP_EMPTY_TURNS runs without it the connection is suspended,
+ * so that a waiting request costs nothing.
  */
 #include "internal.h"
 
@@ -82,7 +83,8 @@ void hz_request_completed(struct hz_http_request *request)
 {
     HZ_CHECK_OBJ(request, HZ_HTTP_REQUEST_MAGIC);
     if (request->conn) /* the next request on this connection may be long in coming, its headers may not */
-        request->conn->deadline_ns = hz_base_now_ns() + (uint64_t)(hz_http_shared.idle_ms + hz_http_shared.header_ms) * 1000000u;
+        request->conn->deadline_ns =
+                hz_base_now_ns() + (uint64_t)(hz_http_shared.idle_ms + hz_http_shared.header_ms) * 1000000u;
     hz_request_free(request);
 }
 
@@ -98,7 +100,8 @@ void hz_request_abandon(struct hz_http_request *request)
             hz_request_free(request);
         return;
     }
-    /* From here on the library knows nothing of the request: its callback gets an empty context and closes the connection. */
+    /* From here on the library knows nothing of the request: its callback gets an empty context and closes the
+     * connection. */
     if (request->suspended)
         MHD_resume_connection(request->mhd);
     request->suspended = false;
@@ -169,7 +172,8 @@ static bool wrong_method(struct hz_http_request *request)
     if (!check_origin(request))
         return false;
     if (strcmp(request->method, "OPTIONS") == 0) {
-        snprintf(headers, sizeof headers, "Allow: %s\nAccess-Control-Allow-Methods: %s\nAccess-Control-Allow-Headers: Content-Type\n",
+        snprintf(headers, sizeof headers,
+                "Allow: %s\nAccess-Control-Allow-Methods: %s\nAccess-Control-Allow-Headers: Content-Type\n",
                 request->match.allow, request->match.allow);
         return answer_headers(request, 204, headers);
     }
@@ -182,7 +186,8 @@ static bool find_handler(struct hz_http_request *request)
 {
     enum hz_router_result result = HZ_ROUTE_UNKNOWN;
     if (request->conn->port == 0)
-        result = hz_router_find(&hz_http_shared.router, request->method, request->raw_path, request->scratch, &request->match);
+        result = hz_router_find(
+                &hz_http_shared.router, request->method, request->raw_path, request->scratch, &request->match);
     if (result == HZ_ROUTE_METHOD)
         return wrong_method(request);
     if (result == HZ_ROUTE_FOUND)
@@ -202,7 +207,8 @@ static bool check_length(struct hz_http_request *request)
 {
     const char *text = header_of(request, "Content-Length");
     if (text && strtoull(text, NULL, 10) > body_limit(request))
-        return refuse(request, 413, request->webhook ? "a request body may have 64 MiB" : "a request body may have 16 MiB");
+        return refuse(
+                request, 413, request->webhook ? "a request body may have 64 MiB" : "a request body may have 16 MiB");
     return true;
 }
 
@@ -243,7 +249,8 @@ static bool admit(struct hz_http_request *request, const char *method)
         return refuse(request, 400, "the path is not UTF-8 text");
     if (!check_host(request) || !find_handler(request) || !check_length(request))
         return false;
-    return request->webhook || !*request->raw_query || parse_query(request) ? true : refuse(request, 503, "out of memory");
+    return request->webhook || !*request->raw_query || parse_query(request) ? true
+                                                                            : refuse(request, 503, "out of memory");
 }
 
 /* ---- body ---- */
@@ -260,7 +267,9 @@ static void take_body(struct hz_http_request *request, const char *data, size_t 
     }
     if (needed > request->body_capacity) {
         size_t capacity = HZ_MAX(needed, request->body_capacity * 2);
-        char *body = server->body_bytes + capacity - request->body_capacity > HZ_HTTP_BODIES_MAX ? NULL : realloc(request->body, capacity);
+        char *body = server->body_bytes + capacity - request->body_capacity > HZ_HTTP_BODIES_MAX
+                             ? NULL
+                             : realloc(request->body, capacity);
         if (!body) {
             request->refuse_status = 503;
             return;
@@ -312,8 +321,8 @@ static enum MHD_Result queue(struct hz_http_request *request)
     return MHD_queue_response(request->mhd, request->status, request->response);
 }
 
-enum MHD_Result hz_request_handle(void *cls, struct MHD_Connection *mhd, const char *url, const char *method, const char *version,
-        const char *data, size_t *data_len, void **context)
+enum MHD_Result hz_request_handle(void *cls, struct MHD_Connection *mhd, const char *url, const char *method,
+        const char *version, const char *data, size_t *data_len, void **context)
 {
     (void)cls;
     (void)url;

@@ -1,6 +1,6 @@
 /*
- * respond.c - answers: headers of ours and the caller's, problem documents, and handing the answer over to the connection that
- * may be suspended, or gone. Shard's thread.
+ * respond.c - answers: headers of ours and the caller's, problem documents, and handing the answer over to the
+ * connection that may be suspended, or gone. Shard's thread.
  */
 #include "internal.h"
 
@@ -21,7 +21,8 @@ const char *hz_http_reason(uint32_t status)
 /* Headers that follow from the message itself and are not the caller's to say. */
 static bool is_reserved(const char *name)
 {
-    static const char *const names[] = {"Content-Length", "Transfer-Encoding", "Connection", "Keep-Alive", "Upgrade", "Trailer", "TE", "Date"};
+    static const char *const names[] = {
+            "Content-Length", "Transfer-Encoding", "Connection", "Keep-Alive", "Upgrade", "Trailer", "TE", "Date"};
     for (size_t i = 0; i < HZ_COUNT_OF(names); i++)
         if (strcasecmp(name, names[i]) == 0)
             return true;
@@ -44,7 +45,8 @@ static void add_lines(struct MHD_Response *response, const char *lines, size_t l
             if (colon && colon > line) {
                 char *value = colon + 1 + strspn(colon + 1, " \t");
                 *colon = 0;
-                if (!is_reserved(line) && (strcasecmp(line, "Content-Type") != 0 || !MHD_get_response_header(response, line)) && *value)
+                if (!is_reserved(line) &&
+                        (strcasecmp(line, "Content-Type") != 0 || !MHD_get_response_header(response, line)) && *value)
                     MHD_add_response_header(response, line, value);
             }
             if (line != stack)
@@ -64,9 +66,11 @@ static void add_own(struct hz_http_request *request, struct MHD_Response *respon
 {
     if (webhook) {
         add_default(response, "Access-Control-Allow-Origin", "*");
-        add_default(response, "Content-Security-Policy", "default-src 'self'; frame-ancestors 'self'; object-src 'none'");
+        add_default(
+                response, "Content-Security-Policy", "default-src 'self'; frame-ancestors 'self'; object-src 'none'");
     } else {
-        const char *origin = request->cors ? MHD_lookup_connection_value(request->mhd, MHD_HEADER_KIND, "Origin") : NULL;
+        const char *origin =
+                request->cors ? MHD_lookup_connection_value(request->mhd, MHD_HEADER_KIND, "Origin") : NULL;
         if (request->match.open)
             MHD_add_response_header(response, "Access-Control-Allow-Origin", "*");
         else {
@@ -76,7 +80,8 @@ static void add_own(struct hz_http_request *request, struct MHD_Response *respon
         }
         add_default(response, "Cache-Control", "no-store");
         MHD_add_response_header(response, "Content-Security-Policy",
-                "default-src 'self'; connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; object-src 'none'; form-action 'self'");
+                "default-src 'self'; connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; object-src 'none'; "
+                "form-action 'self'");
         MHD_add_response_header(response, "Referrer-Policy", "no-referrer");
     }
     add_default(response, "X-Content-Type-Options", "nosniff");
@@ -127,7 +132,8 @@ static char *problem_text(uint32_t status, const char *detail, size_t *ret_len)
     char *text = malloc(most);
     if (!text)
         return NULL;
-    int head = snprintf(text, most, "{\"type\":\"about:blank\",\"title\":\"%s\",\"status\":%u,\"detail\":\"", hz_http_reason(status), (unsigned)status);
+    int head = snprintf(text, most, "{\"type\":\"about:blank\",\"title\":\"%s\",\"status\":%u,\"detail\":\"",
+            hz_http_reason(status), (unsigned)status);
     if (head < 0 || head > 200) {
         free(text);
         return NULL;

@@ -77,8 +77,8 @@ static struct hz_router_node *child_of(struct hz_router_node *node, const char *
     return child;
 }
 
-int hz_router_add(struct hz_router *router, const char *method, const char *pattern, hz_http_handler_fn *fn, void *arg,
-        bool open)
+int hz_router_add(
+        struct hz_router *router, const char *method, const char *pattern, hz_http_handler_fn *fn, void *arg, bool open)
 {
     if (pattern[0] != '/')
         return hz_err_set(HZ_EFORMAT, "route %s: expected a slash first", pattern);
@@ -106,8 +106,8 @@ int hz_router_add(struct hz_router *router, const char *method, const char *patt
 }
 
 /* The node of segments[at..count), literals before parameters; fills the parameters on the way back. */
-static const struct hz_router_node *walk(const struct hz_router_node *node, const struct segment *segments, unsigned at, unsigned count,
-        struct hz_router_match *match)
+static const struct hz_router_node *walk(const struct hz_router_node *node, const struct segment *segments, unsigned at,
+        unsigned count, struct hz_router_match *match)
 {
     if (at == count)
         return node->routes ? node : NULL;
@@ -149,8 +149,8 @@ static void fill_allow(const struct hz_router_node *node, char allow[HZ_ROUTER_A
     }
 }
 
-enum hz_router_result hz_router_find(const struct hz_router *router, const char *method, const char *path, char *scratch,
-        struct hz_router_match *ret_match)
+enum hz_router_result hz_router_find(const struct hz_router *router, const char *method, const char *path,
+        char *scratch, struct hz_router_match *ret_match)
 {
     struct segment segments[HZ_ROUTER_SEGMENTS];
     unsigned count = 0;

@@ -1,10 +1,11 @@
 /*
- * server.c - one libmicrohttpd daemon per shard, on the shard's loop: listeners, connections, deadlines, and when the library
- * runs. What a request is and how it is answered is in request.c and respond.c.
+ * server.c - one libmicrohttpd daemon per shard, on the shard's loop: listeners, connections, deadlines, and when the
+ * library runs. What a request is and how it is answered is in request.c and respond.c.
  *
- * The daemon has no listening socket: connections are accepted here and handed over, those of the API, of the worker ports and
- * of the Unix socket alike. Its epoll descriptor is polled by the loop. While the library says that it has work (time-out 0)
- * it runs once each loop turn, so that the handlers of waiting requests are asked again between two looks at the workers' rings.
+ * The daemon has no listening socket: connections are accepted here and handed over, those of the API, of the worker
+ * ports and of the Unix socket alike. Its epoll descriptor is polled by the loop. While the library says that it has
+ * work (time-out 0) it runs once each loop turn, so that the handlers of waiting requests are asked again between two
+ * looks at the workers' rings.
  */
 #include "internal.h"
 
@@ -21,8 +22,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* The library clears a connection's whole pool between two requests, so its size is a cost of each request; headers of more than
- * about half of it are refused (431). */
+/* The library clears a connection's whole pool between two requests, so its size is a cost of each request; headers of
+ * more than about half of it are refused (431). */
 enum { POOL_BYTES = 16384, ACCEPTS_PER_EVENT = 16, SWEEP_MS = 1000, CONNECTIONS_MAX = 8192, CONNECTIONS_MIN = 64 };
 
 struct hz_http_shared hz_http_shared;
@@ -138,8 +139,8 @@ static bool take_turn(void *arg)
     return server->wanted;
 }
 
-/* The turn function of somebody else may have answered after ours was asked in this loop turn: the idle handle sees to it that
- * the loop does not sleep before the next one. */
+/* The turn function of somebody else may have answered after ours was asked in this loop turn: the idle handle sees to
+ * it that the loop does not sleep before the next one. */
 void hz_server_kick(struct hz_http_server *server)
 {
     if (!server->running && !server->ending)
@@ -181,10 +182,12 @@ static void refuse(int fd, const char *text)
     close(fd);
 }
 
-static void add(struct hz_http_server *server, int fd, const void *addr, unsigned addr_len, uint32_t port, bool over_socket)
+static void add(
+        struct hz_http_server *server, int fd, const void *addr, unsigned addr_len, uint32_t port, bool over_socket)
 {
     if (server->conn_count >= server->conn_limit || server->ending) {
-        refuse(fd, "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+        refuse(fd,
+                "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
         return;
     }
     struct sockaddr_storage address;
@@ -285,7 +288,8 @@ static void conn_closed(struct hz_http_server *server, void **context)
     *context = NULL;
 }
 
-static void on_connection(void *cls, struct MHD_Connection *mhd, void **context, enum MHD_ConnectionNotificationCode code)
+static void on_connection(
+        void *cls, struct MHD_Connection *mhd, void **context, enum MHD_ConnectionNotificationCode code)
 {
     (void)mhd;
     if (code == MHD_CONNECTION_NOTIFY_STARTED)
@@ -415,11 +419,13 @@ static int open_listeners(struct hz_http_server *server)
 
 static struct MHD_Daemon *start_daemon(struct hz_http_server *server)
 {
-    return MHD_start_daemon(MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0, NULL, NULL,
-            hz_request_handle, server, MHD_OPTION_EXTERNAL_LOGGER, on_message, NULL, MHD_OPTION_NOTIFY_CONNECTION, on_connection, server,
-            MHD_OPTION_URI_LOG_CALLBACK, on_uri, server, MHD_OPTION_NOTIFY_COMPLETED, on_completed, server,
-            MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes, NULL, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)POOL_BYTES, MHD_OPTION_CONNECTION_LIMIT, (unsigned)server->conn_limit,
-            MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)HZ_MAX(hz_http_shared.idle_ms / 1000u, 1u), MHD_OPTION_END);
+    return MHD_start_daemon(MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0,
+            NULL, NULL, hz_request_handle, server, MHD_OPTION_EXTERNAL_LOGGER, on_message, NULL,
+            MHD_OPTION_NOTIFY_CONNECTION, on_connection, server, MHD_OPTION_URI_LOG_CALLBACK, on_uri, server,
+            MHD_OPTION_NOTIFY_COMPLETED, on_completed, server, MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes, NULL,
+            MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)POOL_BYTES, MHD_OPTION_CONNECTION_LIMIT,
+            (unsigned)server->conn_limit, MHD_OPTION_CONNECTION_TIMEOUT,
+            (unsigned)HZ_MAX(hz_http_shared.idle_ms / 1000u, 1u), MHD_OPTION_END);
 }
 
 static void free_server(struct hz_http_server *server)

@@ -1,6 +1,6 @@
 /*
- * unix.c - the Unix socket in the data directory, which the commands use: who may open it is decided by the file's mode and
- * by the kernel's word about the peer, not by anything the peer says.
+ * unix.c - the Unix socket in the data directory, which the commands use: who may open it is decided by the file's mode
+ * and by the kernel's word about the peer, not by anything the peer says.
  */
 #include "internal.h"
 
@@ -17,7 +17,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-/* Paths longer than a socket address (108 bytes) are reached through the folder's descriptor. *ret_dir: -1 or to be closed. */
+/* Paths longer than a socket address (108 bytes) are reached through the folder's descriptor. *ret_dir: -1 or to be
+ * closed. */
 static int address_of(const char *path, struct sockaddr_un *ret_address, int *ret_dir)
 {
     memset(ret_address, 0, sizeof *ret_address);

@@ -1,6 +1,6 @@
 /*
- * url.c - percent-decoding and UTF-8 validity. Names and paths that are not text are refused here, once, so that everybody
- * behind may put them into JSON as they are.
+ * url.c - percent-decoding and UTF-8 validity. Names and paths that are not text are refused here, once, so that
+ * everybody behind may put them into JSON as they are.
  */
 #include "url.h"
 

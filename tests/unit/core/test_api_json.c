@@ -44,7 +44,8 @@ HZ_TEST(api_json, texts_are_escaped_and_repaired)
     HZ_ASSERT_STR_EQ(json.data, "\"a\\\"\\\\\\n\\u0001\x7f\\u0000z\"");
     hz_json_fini(&json);
     hz_json_text(&json, "\xc3\xb1 \xff \xe2\x82 \xed\xa0\x80");
-    HZ_ASSERT_STR_EQ(json.data, "\"\xc3\xb1 \xef\xbf\xbd \xef\xbf\xbd\xef\xbf\xbd \xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\"");
+    HZ_ASSERT_STR_EQ(
+            json.data, "\"\xc3\xb1 \xef\xbf\xbd \xef\xbf\xbd\xef\xbf\xbd \xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\"");
 }
 
 HZ_TEST(api_json, a_string_of_bytes_is_always_text)
@@ -118,8 +119,10 @@ HZ_TEST(api_json, a_worker_without_stats_leaves_out_what_is_not_known)
 {
     struct hz_worker_info info = worker(1, "hola", 0);
     hz_json_worker(&json, &info, HZ_WORKER_OBJECT);
-    HZ_ASSERT_STR_HAS(json.data, "{\"id\":\"00000001-0000-4000-8000-000000000000\",\"workflowId\":\"hola\",\"processId\":101,\"port\":3001,"
-                                 "\"status\":\"running\",\"startTime\":\"1970-01-01T00:00:00.000Z\",\"lastActivity\":\"1970-01-01T00:00:00.000Z\"");
+    HZ_ASSERT_STR_HAS(json.data,
+            "{\"id\":\"00000001-0000-4000-8000-000000000000\",\"workflowId\":\"hola\",\"processId\":101,\"port\":3001,"
+            "\"status\":\"running\",\"startTime\":\"1970-01-01T00:00:00.000Z\",\"lastActivity\":\"1970-01-01T00:00:00."
+            "000Z\"");
     HZ_ASSERT_STR_HAS_NOT(json.data, "memoryUsage");
     HZ_ASSERT_STR_HAS_NOT(json.data, "cpuUsage");
     HZ_ASSERT_STR_HAS_NOT(json.data, "executionId");
@@ -137,8 +140,9 @@ HZ_TEST(api_json, memory_is_a_number_in_the_list_and_an_object_elsewhere)
     snprintf(info.version, sizeof info.version, "1.2.3");
     snprintf(info.execution_text, sizeof info.execution_text, "e");
     hz_json_worker(&json, &info, HZ_WORKER_LISTED);
-    HZ_ASSERT_STR_HAS(json.data, "\"memoryUsage\":5000,\"memory\":{\"rss\":5000,\"heapUsed\":10,\"heapTotal\":20,\"external\":0},"
-                                 "\"cpuUsage\":{\"user\":7,\"system\":0}");
+    HZ_ASSERT_STR_HAS(json.data,
+            "\"memoryUsage\":5000,\"memory\":{\"rss\":5000,\"heapUsed\":10,\"heapTotal\":20,\"external\":0},"
+            "\"cpuUsage\":{\"user\":7,\"system\":0}");
     HZ_ASSERT_STR_HAS(json.data, "\"executionId\":\"e\",\"version\":\"1.2.3\"");
     hz_json_fini(&json);
     hz_json_worker(&json, &info, HZ_WORKER_OBJECT);
@@ -159,10 +163,11 @@ HZ_TEST(api_json, a_list_ends_with_next)
 HZ_TEST(api_json, an_empty_dashboard_has_all_its_keys)
 {
     hz_json_dashboard(&json, NULL, 0, 0);
-    HZ_ASSERT_STR_EQ(json.data, "{\"overview\":{\"totalActive\":0,\"running\":0,\"errors\":0,\"starting\":0},"
-                                "\"recentActivity\":{\"workersStartedToday\":0,\"recentWorkers\":[]},"
-                                "\"performance\":{\"totalMemoryUsage\":0,\"averageMemoryPerWorker\":0,\"highMemoryWorkers\":[]},"
-                                "\"workflows\":{\"distribution\":{}}}");
+    HZ_ASSERT_STR_EQ(json.data,
+            "{\"overview\":{\"totalActive\":0,\"running\":0,\"errors\":0,\"starting\":0},"
+            "\"recentActivity\":{\"workersStartedToday\":0,\"recentWorkers\":[]},"
+            "\"performance\":{\"totalMemoryUsage\":0,\"averageMemoryPerWorker\":0,\"highMemoryWorkers\":[]},"
+            "\"workflows\":{\"distribution\":{}}}");
 }
 
 HZ_TEST(api_json, the_dashboard_counts_groups_and_sorts)
@@ -171,10 +176,14 @@ HZ_TEST(api_json, the_dashboard_counts_groups_and_sorts)
     const int64_t day = 86400000, now = 100 * day;
     static struct hz_worker_info infos[COUNT];
     for (unsigned i = 0; i < COUNT; i++) {
-        infos[i] = worker(i, i % 3 == 0 ? "tres" : "otro", now - day + (int64_t)(i / 2)); /* the first two: exactly a day, not less */
+        infos[i] = worker(i, i % 3 == 0 ? "tres" : "otro",
+                now - day + (int64_t)(i / 2)); /* the first two: exactly a day, not less */
         infos[i].has_stats = i % 2 == 0;
         infos[i].rss_bytes = i == 4 ? 104857601 : 104857600;
-        infos[i].status = i == 0 ? HZ_WORKER_STARTING : i == 1 ? HZ_WORKER_ERROR : i == 2 ? HZ_WORKER_STOPPING : HZ_WORKER_RUNNING;
+        infos[i].status = i == 0   ? HZ_WORKER_STARTING
+                          : i == 1 ? HZ_WORKER_ERROR
+                          : i == 2 ? HZ_WORKER_STOPPING
+                                   : HZ_WORKER_RUNNING;
     }
     hz_json_dashboard(&json, infos, COUNT, now);
     json_t *root = parsed();
@@ -188,9 +197,11 @@ HZ_TEST(api_json, the_dashboard_counts_groups_and_sorts)
     const json_t *newest = json_object_get(recent, "recentWorkers");
     HZ_ASSERT_EQ(json_array_size(newest), 10);
     for (unsigned i = 0; i < 10; i++)
-        HZ_ASSERT_STR_EQ(json_string_value(json_object_get(json_array_get(newest, i), "id")), infos[COUNT - 1 - i].id_text);
+        HZ_ASSERT_STR_EQ(
+                json_string_value(json_object_get(json_array_get(newest, i), "id")), infos[COUNT - 1 - i].id_text);
     HZ_ASSERT_EQ(json_integer_value(json_object_get(performance, "totalMemoryUsage")), 15 * INT64_C(104857600) + 1);
-    HZ_ASSERT_DBL_EQ(json_number_value(json_object_get(performance, "averageMemoryPerWorker")), (15.0 * 104857600 + 1) / COUNT);
+    HZ_ASSERT_DBL_EQ(
+            json_number_value(json_object_get(performance, "averageMemoryPerWorker")), (15.0 * 104857600 + 1) / COUNT);
     HZ_ASSERT_EQ(json_array_size(json_object_get(performance, "highMemoryWorkers")), 1);
     const json_t *spread = json_object_get(json_object_get(root, "workflows"), "distribution");
     HZ_ASSERT_EQ(json_object_size(spread), 2);

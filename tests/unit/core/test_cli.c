@@ -18,8 +18,14 @@ static int never(const struct hz_args *args)
     return 0;
 }
 
-static const struct hz_command sample = {.name = "sample", .words = "WORD [--data DIR]", .summary = "Nothing", .options = {HZ_OPTION_DATA, HZ_OPTION_JSON,
-        {"--lines", 'n', "N", "how many"}, {"--follow", 'f', NULL, "go on"}}, .least = 1, .most = 2, .run = never};
+static const struct hz_command sample = {.name = "sample",
+        .words = "WORD [--data DIR]",
+        .summary = "Nothing",
+        .options = {HZ_OPTION_DATA, HZ_OPTION_JSON, {"--lines", 'n', "N", "how many"},
+                {"--follow", 'f', NULL, "go on"}},
+        .least = 1,
+        .most = 2,
+        .run = never};
 static struct hz_args args;
 
 /* Standard error is kept out of the test's own. The words live in `kept`. */
@@ -169,6 +175,7 @@ HZ_TEST(cli, no_server_is_told_apart_from_a_broken_one)
     HZ_ASSERT_NULL(hz_client_try(hz_test_dir(), &alone));
     HZ_ASSERT_TRUE(alone);
     alone = false;
-    HZ_ASSERT_NULL(hz_client_try(hz_test_path("%s/%0200d", hz_test_dir(), 7), &alone)); /* longer than a socket address */
+    HZ_ASSERT_NULL(
+            hz_client_try(hz_test_path("%s/%0200d", hz_test_dir(), 7), &alone)); /* longer than a socket address */
     HZ_ASSERT_TRUE(alone);
 }

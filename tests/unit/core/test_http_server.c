@@ -1,6 +1,6 @@
 /*
- * test_http_server.c - the server over real sockets: two shards in this process, curl and raw sockets as clients. The first
- * tests pin what the server takes from the library for granted.
+ * test_http_server.c - the server over real sockets: two shards in this process, curl and raw sockets as clients. The
+ * first tests pin what the server takes from the library for granted.
  */
 #include "core/http/internal.h"
 #include "tests/harness.h"
@@ -39,7 +39,8 @@ static void on_now(struct hz_http_request *request, void *arg)
     (void)arg;
     const char *q = hz_http_query(request, "q"), *id = hz_http_param(request, "id");
     char text[256];
-    snprintf(text, sizeof text, "%s %s id=%s q=%s", hz_http_method(request), hz_http_path(request), id ? id : "-", q ? q : "-");
+    snprintf(text, sizeof text, "%s %s id=%s q=%s", hz_http_method(request), hz_http_path(request), id ? id : "-",
+            q ? q : "-");
     answer_text(request, 200, text);
 }
 
@@ -94,11 +95,17 @@ static void on_later(struct hz_http_request *request, void *arg)
 static void on_flow(struct hz_http_request *request, void *arg)
 {
     (void)arg;
-    static const char headers[] = "X-Flow: yes\nAccess-Control-Allow-Origin: https://a.example\nContent-Length: 5\nbad line\nX-Empty:\n";
+    static const char headers[] =
+            "X-Flow: yes\nAccess-Control-Allow-Origin: https://a.example\nContent-Length: 5\nbad line\nX-Empty:\n";
     char text[128];
     int len = snprintf(text, sizeof text, "port %u %s", hz_http_local_port(request), hz_http_raw_query(request));
-    hz_http_respond(request, &(struct hz_http_response){.status = 201, .type = "text/plain", .body = text, .len = (size_t)len,
-            .headers = headers, .headers_len = sizeof headers - 1, .webhook = true});
+    hz_http_respond(request, &(struct hz_http_response){.status = 201,
+                                     .type = "text/plain",
+                                     .body = text,
+                                     .len = (size_t)len,
+                                     .headers = headers,
+                                     .headers_len = sizeof headers - 1,
+                                     .webhook = true});
 }
 
 static void on_public(struct hz_http_request *request, void *arg)
@@ -117,12 +124,13 @@ struct parts {
     char text[1024];
 };
 
-static bool on_part(void *arg, const char *name, const char *file, const char *type, const char *data, uint64_t offset, size_t len)
+static bool on_part(
+        void *arg, const char *name, const char *file, const char *type, const char *data, uint64_t offset, size_t len)
 {
     struct parts *parts = arg;
     size_t used = strlen(parts->text);
-    snprintf(parts->text + used, sizeof parts->text - used, "[%s|%s|%s|%u|%.*s]", name, file ? file : "-", type ? type : "-", (unsigned)offset,
-            (int)len, data);
+    snprintf(parts->text + used, sizeof parts->text - used, "[%s|%s|%s|%u|%.*s]", name, file ? file : "-",
+            type ? type : "-", (unsigned)offset, (int)len, data);
     return true;
 }
 
@@ -156,8 +164,12 @@ static const char *socket_path(void)
 
 static void start_server(void)
 {
-    struct hz_http_options options = {.host = "127.0.0.1", .port = 0, .socket_path = socket_path(), .allowed_origin = "https://app.example",
-            .header_timeout_ms = HEADER_MS, .idle_timeout_ms = 3000};
+    struct hz_http_options options = {.host = "127.0.0.1",
+            .port = 0,
+            .socket_path = socket_path(),
+            .allowed_origin = "https://app.example",
+            .header_timeout_ms = HEADER_MS,
+            .idle_timeout_ms = 3000};
     union {
         const char *given;
         void *wanted;
@@ -245,7 +257,8 @@ static const char *ask(const char *request, const char *part)
 static const char *get(const char *path, const char *more_headers)
 {
     char text[1024];
-    snprintf(text, sizeof text, "GET %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n%s\r\n", path, more_headers);
+    snprintf(
+            text, sizeof text, "GET %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n%s\r\n", path, more_headers);
     return ask(text, NULL);
 }
 
@@ -255,8 +268,8 @@ struct pin {
     bool answer;
 };
 
-static enum MHD_Result pinned(void *cls, struct MHD_Connection *mhd, const char *url, const char *method, const char *version,
-        const char *data, size_t *len, void **context)
+static enum MHD_Result pinned(void *cls, struct MHD_Connection *mhd, const char *url, const char *method,
+        const char *version, const char *data, size_t *len, void **context)
 {
     (void)url, (void)method, (void)version, (void)data, (void)len;
     struct pin *pin = cls;
@@ -279,8 +292,8 @@ HZ_TEST(http_server, the_library_asks_an_unanswered_request_again_at_each_run_an
     int pair[2];
     struct sockaddr_in address = {.sin_family = AF_INET};
     HZ_ASSERT_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair), 0);
-    struct MHD_Daemon *daemon = MHD_start_daemon(MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, pinned,
-            &pin, MHD_OPTION_END);
+    struct MHD_Daemon *daemon = MHD_start_daemon(MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET | MHD_ALLOW_SUSPEND_RESUME, 0,
+            NULL, NULL, pinned, &pin, MHD_OPTION_END);
     HZ_ASSERT_NOT_NULL(daemon);
     HZ_ASSERT_EQ(MHD_add_connection(daemon, pair[0], (const struct sockaddr *)&address, sizeof address), MHD_YES);
     say(pair[1], "GET / HTTP/1.1\r\nHost: x\r\n\r\n");
@@ -326,8 +339,10 @@ HZ_TEST(http_server, pipelined_requests_are_answered_in_order)
 {
     ask("GET /later?ms=60 HTTP/1.1\r\nHost: localhost\r\n\r\nGET /now/2 HTTP/1.1\r\nHost: localhost\r\n\r\n"
         "POST /echo HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n\r\nthird"
-        "GET /now/4 HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", NULL);
-    const char *first = strstr(reply, "later"), *second = strstr(reply, "id=2"), *third = strstr(reply, "third"), *fourth = strstr(reply, "id=4");
+        "GET /now/4 HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
+            NULL);
+    const char *first = strstr(reply, "later"), *second = strstr(reply, "id=2"), *third = strstr(reply, "third"),
+               *fourth = strstr(reply, "id=4");
     HZ_ASSERT_TRUE(first && second && third && fourth);
     HZ_ASSERT_TRUE(first < second && second < third && third < fourth);
 }
@@ -344,7 +359,8 @@ HZ_TEST(http_server, unknown_methods_and_paths_have_their_status)
     get("/%ff", "");
     HZ_ASSERT_STR_HAS(reply, "HTTP/1.1 400");
     get("/problem", "");
-    HZ_ASSERT_STR_HAS(reply, "{\"type\":\"about:blank\",\"title\":\"Not Found\",\"status\":404,\"detail\":\"no \\\"such\\\"\\u000a worker\"}");
+    HZ_ASSERT_STR_HAS(reply, "{\"type\":\"about:blank\",\"title\":\"Not Found\",\"status\":404,\"detail\":\"no "
+                             "\\\"such\\\"\\u000a worker\"}");
     ask("HEAD /now/1 HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", NULL);
     HZ_ASSERT_STR_HAS(reply, "HTTP/1.1 200");
     HZ_ASSERT_STR_HAS_NOT(reply, "id=1");
@@ -403,7 +419,8 @@ HZ_TEST(http_server, a_preflight_is_answered_for_an_allowed_origin)
     HZ_ASSERT_STR_HAS(reply, "HTTP/1.1 204");
     HZ_ASSERT_STR_HAS(reply, "Access-Control-Allow-Methods: POST");
     HZ_ASSERT_STR_HAS(reply, "Access-Control-Allow-Origin: https://app.example\r\n");
-    ask("OPTIONS /echo HTTP/1.1\r\nHost: localhost\r\nOrigin: https://attacker.example\r\nConnection: close\r\n\r\n", NULL);
+    ask("OPTIONS /echo HTTP/1.1\r\nHost: localhost\r\nOrigin: https://attacker.example\r\nConnection: close\r\n\r\n",
+            NULL);
     HZ_ASSERT_STR_HAS(reply, "HTTP/1.1 403");
 }
 
@@ -431,8 +448,11 @@ static char *big_file(size_t len)
 
 static int curl_post(struct hz_child *child, const char *path, const char *more)
 {
-    return hz_child_run(child, HZ_ARGV("curl", "-sS", "-m", "30", "-o", hz_test_path("%s/answer", hz_test_dir()), "-w", "%{http_code}", "-H", more,
-            "--data-binary", hz_test_path("@%s/big", hz_test_dir()), hz_test_path("http://127.0.0.1:%u%s", port, path)), NULL, 40000);
+    return hz_child_run(child,
+            HZ_ARGV("curl", "-sS", "-m", "30", "-o", hz_test_path("%s/answer", hz_test_dir()), "-w", "%{http_code}",
+                    "-H", more, "--data-binary", hz_test_path("@%s/big", hz_test_dir()),
+                    hz_test_path("http://127.0.0.1:%u%s", port, path)),
+            NULL, 40000);
 }
 
 HZ_TEST(http_server, a_large_body_arrives_whole)
@@ -478,7 +498,8 @@ HZ_TEST(http_server, headers_that_come_too_slowly_end_the_connection)
     say(fd, "GET /now/1 HTTP/1.1\r\n");
     while (!closed && hz_test_now_ms() - start < 8000) { /* a header line each 100 ms: never idle, never complete */
         struct pollfd poll_fd = {.fd = fd, .events = POLLIN};
-        closed = send(fd, "X: y\r\n", 6, MSG_NOSIGNAL) < 0 || (poll(&poll_fd, 1, 100) > 0 && recv(fd, reply, sizeof reply, 0) <= 0);
+        closed = send(fd, "X: y\r\n", 6, MSG_NOSIGNAL) < 0 ||
+                 (poll(&poll_fd, 1, 100) > 0 && recv(fd, reply, sizeof reply, 0) <= 0);
     }
     close(fd);
     HZ_ASSERT_TRUE(closed);
@@ -535,7 +556,8 @@ HZ_TEST(http_server, many_connections_wait_at_once_and_all_are_answered)
     static int fds[MANY];
     for (int i = 0; i < MANY; i++) {
         fds[i] = dial();
-        say(fds[i], i % 2 ? "GET /later?ms=100 HTTP/1.1\r\nHost: localhost\r\n\r\n" : "GET /later?ms=1 HTTP/1.1\r\nHost: localhost\r\n\r\n");
+        say(fds[i], i % 2 ? "GET /later?ms=100 HTTP/1.1\r\nHost: localhost\r\n\r\n"
+                          : "GET /later?ms=1 HTTP/1.1\r\nHost: localhost\r\n\r\n");
     }
     for (int i = 0; i < MANY; i++) {
         HZ_ASSERT_TRUE(hear(fds[i], "later", 10000));
@@ -568,8 +590,10 @@ HZ_TEST(http_server, the_unix_socket_is_for_its_owner_and_needs_no_host)
 HZ_TEST(http_server, a_child_of_the_manager_is_refused_at_the_unix_socket)
 {
     struct hz_child child;
-    int code = hz_child_run(&child, HZ_ARGV("curl", "-sS", "-m", "10", "-o", "/dev/null", "-w", "%{http_code}", "--unix-socket", socket_path(),
-            "http://localhost/public"), NULL, 20000);
+    int code = hz_child_run(&child,
+            HZ_ARGV("curl", "-sS", "-m", "10", "-o", "/dev/null", "-w", "%{http_code}", "--unix-socket", socket_path(),
+                    "http://localhost/public"),
+            NULL, 20000);
     HZ_ASSERT_TRUE(code != 0 || strcmp(child.out, "403") == 0);
     HZ_ASSERT_STR_HAS_NOT(child.out, "200");
     hz_child_fini(&child);
@@ -615,16 +639,22 @@ HZ_TEST(http_server, a_worker_port_serves_the_fallback_only_and_has_its_own_host
 
 HZ_TEST(http_server, multipart_forms_are_walked)
 {
-    static const char form[] = "--xx\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\none\r\n"
-                               "--xx\r\nContent-Disposition: form-data; name=\"f\"; filename=\"t.txt\"\r\nContent-Type: text/css\r\n\r\n"
-                               "body\r\n--xx--\r\n";
+    static const char form[] =
+            "--xx\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\none\r\n"
+            "--xx\r\nContent-Disposition: form-data; name=\"f\"; filename=\"t.txt\"\r\nContent-Type: text/css\r\n\r\n"
+            "body\r\n--xx--\r\n";
     char text[1024];
-    snprintf(text, sizeof text, "POST /form HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: multipart/form-data; boundary=xx\r\n"
-            "Content-Length: %zu\r\n\r\n%s", sizeof form - 1, form);
+    snprintf(text, sizeof text,
+            "POST /form HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: multipart/form-data; "
+            "boundary=xx\r\n"
+            "Content-Length: %zu\r\n\r\n%s",
+            sizeof form - 1, form);
     ask(text, NULL);
     HZ_ASSERT_STR_HAS(reply, "[a|-|-|0|one]");
     HZ_ASSERT_STR_HAS(reply, "[f|t.txt|text/css|0|body]");
-    ask("POST /form HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: multipart/form-data\r\nContent-Length: 4\r\n\r\nabcd", NULL);
+    ask("POST /form HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: "
+        "multipart/form-data\r\nContent-Length: 4\r\n\r\nabcd",
+            NULL);
     HZ_ASSERT_STR_HAS(reply, "HTTP/1.1 400");
 }
 

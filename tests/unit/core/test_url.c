@@ -16,7 +16,8 @@ HZ_TEST(url, escapes_become_bytes)
     HZ_ASSERT_EQ(decode("a%20b%2fc%2Fd", false), 7);
     HZ_ASSERT_STR_EQ(out, "a b/c/d");
     HZ_ASSERT_EQ(decode("ma%C3%B1ana", false), 7);
-    HZ_ASSERT_STR_EQ(out, "ma\xc3\xb1" "ana");
+    HZ_ASSERT_STR_EQ(out, "ma\xc3\xb1"
+                          "ana");
 }
 
 HZ_TEST(url, a_plus_is_a_blank_only_where_asked)
@@ -40,10 +41,10 @@ HZ_TEST(url, a_broken_escape_stands_for_itself)
 HZ_TEST(url, nul_and_bad_utf8_are_refused)
 {
     HZ_ASSERT_EQ(decode("a%00b", false), -1);
-    HZ_ASSERT_EQ(decode("%c0%80", false), -1);     /* overlong NUL */
-    HZ_ASSERT_EQ(decode("%ed%a0%80", false), -1);  /* surrogate */
+    HZ_ASSERT_EQ(decode("%c0%80", false), -1);       /* overlong NUL */
+    HZ_ASSERT_EQ(decode("%ed%a0%80", false), -1);    /* surrogate */
     HZ_ASSERT_EQ(decode("%f4%90%80%80", false), -1); /* above U+10FFFF */
-    HZ_ASSERT_EQ(decode("%e2%82", false), -1);     /* cut */
+    HZ_ASSERT_EQ(decode("%e2%82", false), -1);       /* cut */
     HZ_ASSERT_EQ(decode("%80", false), -1);
 }
 

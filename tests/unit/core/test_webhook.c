@@ -135,7 +135,8 @@ HZ_SETUP(webhook)
 {
     static const char type[] = "text/plain", body[] = "hola";
     memset(&seen, 0, sizeof seen);
-    seen.reply = (struct hz_http_reply){.status = 200, .type = type, .type_len = sizeof type - 1, .body = body, .body_len = sizeof body - 1};
+    seen.reply = (struct hz_http_reply){
+            .status = 200, .type = type, .type_len = sizeof type - 1, .body = body, .body_len = sizeof body - 1};
     atomic_store(&asked, 0);
     atomic_store(&gone, 0);
 }
@@ -156,7 +157,8 @@ static int dial(const char *request, size_t len)
 static void ask(const char *first, const char *headers, const char *body, size_t len)
 {
     char request[8192];
-    int head = snprintf(request, sizeof request, "%s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: %zu\r\n%s\r\n", first, len,
+    int head = snprintf(request, sizeof request,
+            "%s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: %zu\r\n%s\r\n", first, len,
             headers);
     memcpy(request + head, body, len);
     int fd = dial(request, (size_t)head + len);
@@ -227,18 +229,26 @@ HZ_TEST(webhook, files_of_a_multipart_form_come_in_base64)
 {
     POST("Content-Type: multipart/form-data; boundary=xx\r\n",
             "--xx\r\nContent-Disposition: form-data; name=\"a[b]\"\r\n\r\nuno\r\n"
-            "--xx\r\nContent-Disposition: form-data; name=\"f\"; filename=\"t.bin\"\r\nContent-Type: image/png\r\n\r\n\xff\x00\xfe\r\n--xx--\r\n");
+            "--xx\r\nContent-Disposition: form-data; name=\"f\"; filename=\"t.bin\"\r\nContent-Type: "
+            "image/png\r\n\r\n\xff\x00\xfe\r\n--xx--\r\n");
     HZ_ASSERT_STR_HAS(seen.meta, "\"body\":{\"a\":{\"b\":\"uno\"}}");
-    HZ_ASSERT_STR_HAS(seen.meta, "\"files\":{\"f\":{\"name\":\"t.bin\",\"size\":3,\"mimetype\":\"image/png\",\"data\":\"/wD+\"}}");
+    HZ_ASSERT_STR_HAS(seen.meta,
+            "\"files\":{\"f\":{\"name\":\"t.bin\",\"size\":3,\"mimetype\":\"image/png\",\"data\":\"/wD+\"}}");
     POST("Content-Type: multipart/form-data; boundary=xx\r\n", "--xx\r\nContent-Dispos");
     HZ_ASSERT_STR_HAS(reply, "HTTP/1.1 400");
 }
 
 HZ_TEST(webhook, the_answer_of_the_flow_comes_as_it_is)
 {
-    static const char headers[] = "X-A: b\nAccess-Control-Allow-Origin: https://a.example\n", type[] = "application/json", body[] = "{\"x\":1}";
-    seen.reply = (struct hz_http_reply){.status = 201, .type = type, .type_len = sizeof type - 1, .body = body, .body_len = sizeof body - 1,
-            .headers = headers, .headers_len = sizeof headers - 1};
+    static const char headers[] = "X-A: b\nAccess-Control-Allow-Origin: https://a.example\n",
+                      type[] = "application/json", body[] = "{\"x\":1}";
+    seen.reply = (struct hz_http_reply){.status = 201,
+            .type = type,
+            .type_len = sizeof type - 1,
+            .body = body,
+            .body_len = sizeof body - 1,
+            .headers = headers,
+            .headers_len = sizeof headers - 1};
     POST("", "x");
     HZ_ASSERT_STR_HAS(reply, "HTTP/1.1 201 Created");
     HZ_ASSERT_STR_HAS(reply, "Content-Type: application/json; charset=utf-8\r\n");
