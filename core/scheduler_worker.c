@@ -12,6 +12,7 @@
 
 #include "core/flow/plan.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -255,7 +256,7 @@ static void settle(struct hz_worker *w, struct hz_execution *e, const struct hz_
         end_lost(e, HZ_EXEC_FAILED, text, death);
     } else if (death->crashed && death->execution == e->number) {
         end_lost(e, HZ_EXEC_CRASHED, death->text, death);
-    } else if (w->fatal[0] || (!w->ready && w->purpose == HZ_PURPOSE_SINGLE)) {
+    } else if (w->fatal[0] || (!w->ready && w->purpose == HZ_PURPOSE_SINGLE && death->signal != SIGKILL && death->intent == HZ_INTENT_NONE)) {
         end_lost(e, HZ_EXEC_FAILED, death->text, death);
     } else if (e->workflow->on_interrupt != HZ_INTERRUPT_FAIL && death->intent != HZ_INTENT_SERVER_END && hz_dispatch_again(e)) {
         return;
