@@ -262,8 +262,9 @@ void hz_executor_log(struct hz_call *call, const struct hz_plan_log *log)
     struct hz_scope scope = scope_of(call);
     struct hz_buffer text = {0};
     if (hz_program_text(call->execution->worker->program, log->tree, &scope, &text) >= 0 && !text.failed)
-        hz_report_line(call->owner, call->execution->number, call->site->index,
-                levels[log->type < HZ_COUNT_OF(levels) ? log->type : 0], false, text.data ? text.data : "", text.len);
+        hz_report_linef(call->owner, call->execution->number, call->site->index,
+                levels[log->type < HZ_COUNT_OF(levels) ? log->type : 0], "%.*s", (int)HZ_MIN(text.len, (size_t)1 << 20),
+                text.data ? text.data : "");
     hz_buffer_fini(&text);
 }
 

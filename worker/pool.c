@@ -26,6 +26,7 @@
 #define STEAL_MAX 8u
 #define SPIN_TURNS 200u      /* pauses before a thread without work sleeps */
 #define STATS_NS 1000000000u
+#define STOP_PAUSES 1000u /* of 0.2 ms, for threads that are inside a node when the worker ends */
 
 int hz_pool_init(struct hz_worker *worker)
 {
@@ -275,7 +276,9 @@ static void *lane_main(void *arg)
     }
     (void)hz_thread_drain(thread);
     (void)hz_report_flush(thread);
+    struct hz_worker *worker = thread->worker;
     end_thread(thread);
+    (void)atomic_fetch_add(&worker->lanes_gone, 1); /* from here on the main thread may touch what was ours */
     return NULL;
 }
 
@@ -396,6 +399,19 @@ void hz_pool_run_blocking(struct hz_call *call)
 
 /* ---- end ---- */
 
+/* Nobody but the main thread is inside a node any more. */
+static bool all_out(struct hz_worker *worker)
+{
+    uint32_t started = 0;
+    for (uint32_t i = 1; i < worker->thread_count; i++)
+        started += worker->threads[i]->started;
+    struct hz_pool *pool = &worker->pool;
+    pthread_mutex_lock(&pool->lock);
+    bool out = pool->blocking_count == pool->blocking_idle + pool->blocking_gone;
+    pthread_mutex_unlock(&pool->lock);
+    return out && atomic_load(&worker->lanes_gone) == started;
+}
+
 bool hz_pool_stop(struct hz_worker *worker, bool wait)
 {
     atomic_store(&worker->threads_stop, true);
@@ -405,11 +421,14 @@ bool hz_pool_stop(struct hz_worker *worker, bool wait)
     struct hz_pool *pool = &worker->pool;
     pthread_mutex_lock(&pool->lock);
     pool->ending = true;
-    uint32_t inside = pool->blocking_count - pool->blocking_idle - pool->blocking_gone;
     pthread_cond_broadcast(&pool->work);
     pthread_mutex_unlock(&pool->lock);
+    for (unsigned i = 0; i < STOP_PAUSES && !all_out(worker) && !wait; i++) {
+        struct timespec pause = {.tv_nsec = 200000};
+        nanosleep(&pause, NULL);
+    }
     if (!wait)
-        return inside == 0;
+        return all_out(worker);
     for (uint32_t i = 1; i < worker->thread_count; i++)
         if (worker->threads[i]->started)
             (void)pthread_join(worker->threads[i]->pthread, NULL);

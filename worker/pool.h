@@ -27,8 +27,8 @@ struct hz_pool {
 HZ_MUST_CHECK int hz_pool_init(struct hz_worker *worker);
 /* Starts the lane threads 1 .. thread_count - 1. 0 or -errno. */
 HZ_MUST_CHECK int hz_pool_start(struct hz_worker *worker);
-/* Main thread: ends and joins the lane threads, and those blocking threads that come back; the others are left alone
- * (false: somebody is still inside a node). */
+/* Main thread: asks all threads to end. wait: joins them, however long it takes. Else it waits 0.2 s at most; false: somebody
+ * is still inside a node, so what nodes use must be left alone. */
 bool hz_pool_stop(struct hz_worker *worker, bool wait);
 void hz_pool_fini(struct hz_worker *worker);
 

@@ -155,6 +155,9 @@ void hz_report_linef(struct hz_thread *thread, uint64_t execution, uint32_t node
             len = sizeof(few) - 1;
         }
     }
+    for (size_t i = 0; i < len; i++) /* one record is one line */
+        if (text[i] == '\n' || text[i] == '\r')
+            text[i] = ' ';
     hz_report_line(thread, execution, node, level, false, text, len);
     if (text != few)
         free(text);

@@ -257,21 +257,28 @@ static void check_signal(struct hz_worker *worker)
     hz_worker_end(worker, 0);
 }
 
-/* What nodes hold outside this process, and what waits for answers, in good order; the pool has stopped. */
+static void be(struct hz_thread *thread)
+{
+    hz_thread_self = thread;
+    hz_memory_self = &thread->memory;
+}
+
+/* What nodes hold outside this process, and what waits for answers, in good order. All other threads are out: the main one
+ * stands in for them. */
 static void close_nodes(struct hz_worker *worker)
 {
     struct hz_thread *main_thread = worker->threads[0];
     (void)hz_thread_drain(main_thread); /* posts made so far */
-    hz_ask_stop(main_thread);
-    for (struct hz_execution *e = worker->all; e; e = e->all_next) {
-        if (!e->begun || (e->thread != main_thread && !worker->in_process && worker->thread_count > 1))
-            continue; /* another thread may still be inside it */
-        for (struct hz_call *call = e->calls, *next; call; call = next) {
-            next = call->next;
+    for (uint32_t i = 0; i < worker->thread_count; i++) {
+        be(worker->threads[i]);
+        hz_ask_stop(worker->threads[i]);
+        (void)hz_report_flush(worker->threads[i]);
+    }
+    be(main_thread);
+    for (struct hz_execution *e = worker->all; e; e = e->all_next)
+        for (struct hz_call *call = e->calls; call; call = call->next)
             if (call->hooks && !call->blocking)
                 hz_executor_post_hooks(call);
-        }
-    }
     (void)hz_thread_drain(main_thread);
     for (uint32_t i = 0; i < worker->site_count; i++) {
         struct hz_site *site = &worker->sites[i];
@@ -403,8 +410,8 @@ int hz_worker_run(struct hz_worker *worker)
         if (!atomic_load_explicit(&worker->ending, memory_order_relaxed))
             sleep_in_loop(worker, clean);
     }
-    (void)hz_pool_stop(worker, worker->in_process);
-    close_nodes(worker);
+    if (hz_pool_stop(worker, worker->in_process))
+        close_nodes(worker);
     hz_report_stats(thread, true);
     while (!hz_report_flush(thread)) {
         struct timespec pause = {.tv_nsec = 200000};
@@ -429,13 +436,11 @@ static void end_all_executions(struct hz_worker *worker)
     for (struct hz_execution *e = worker->all, *next; e; e = next) {
         next = e->all_next;
         struct hz_thread *owner = e->begun ? e->thread : worker->threads[0];
-        hz_thread_self = owner;
-        hz_memory_self = &owner->memory;
+        be(owner);
         e->thread = owner;
         hz_executor_discard(e);
     }
-    hz_thread_self = worker->threads[0];
-    hz_memory_self = &worker->threads[0]->memory;
+    be(worker->threads[0]);
     worker->all = NULL;
     for (uint32_t i = 0; i < worker->thread_count; i++)
         while (worker->threads[i]->ready_first) { /* the lists hold references of their own */

@@ -70,7 +70,7 @@ struct hz_worker {
     uint32_t thread_count;
     struct hz_pool pool;
     _Atomic bool ending, threads_stop;
-    _Atomic uint32_t waiting_events;
+    _Atomic uint32_t waiting_events, lanes_gone;
     int exit_code;
 
     /* executions: by number, and in a list; main thread */
