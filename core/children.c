@@ -54,7 +54,7 @@ static struct {
     int32_t candidates[CANDIDATES];
     unsigned count, looks;
     enum { REST, FLIP, RUN_OUT, END } step; /* of the search that is under way */
-    bool open;
+    bool open, again;
     atomic_bool asked; /* a search is on its way: set by exchange by whoever posts it, cleared by the main thread */
     _Atomic uint64_t strangers;
 } children = {.lock = PTHREAD_MUTEX_INITIALIZER};
@@ -197,6 +197,8 @@ static void end_strangers(void)
     children.count = left;
 }
 
+static void search(void);
+
 static void look(struct hz_timer *timer)
 {
     (void)timer;
@@ -206,11 +208,14 @@ static void look(struct hz_timer *timer)
         hz_timer_after(hz_shard_timers(children.shard), &children.timer, AGAIN_MS, look);
     else
         children.step = REST;
+    if (children.step == REST && children.again)
+        search();
 }
 
-/* Step one. A search under way is left alone: the next reason to search sees what it did not. */
+/* Step one. A reason to search that comes while one is under way is a reason to search again after it. */
 static void search(void)
 {
+    children.again = children.step != REST;
     if (!children.open || children.step != REST)
         return;
     children.count = 0;
@@ -265,6 +270,7 @@ int hz_children_init(struct hz_shard *main_shard)
     children.shard = main_shard;
     children.count = children.looks = 0;
     children.step = REST;
+    children.again = false;
     if (prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0))
         return hz_err_set(-errno, "cannot adopt the orphans of workers");
     int code = uv_signal_init(hz_shard_loop(main_shard), &children.watch);

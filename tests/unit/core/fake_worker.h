@@ -9,12 +9,14 @@
 #include "shm/shm.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -359,11 +361,75 @@ static void fake_main(int socket_fd)
     }
 }
 
+/* ---- a zygote of the same kind; what it does is the name of the nodes' folder ---- */
+
+static void fake_reply(uint64_t request, int32_t pid)
+{
+    struct hz_spawn_reply reply = {.magic = HZ_SPAWN_MAGIC, .version = HZ_LAYOUT_VERSION, .request = request, .pid = pid};
+    (void)!send(3, &reply, sizeof reply, 0);
+}
+
+/* Takes a request and its descriptors, makes a child of our parent, and answers as the mode says. */
+static void fake_zygote_turn(const char *mode)
+{
+    struct hz_spawn_request request;
+    char control[256];
+    struct iovec part = {&request, sizeof request};
+    struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
+    if (recvmsg(3, &message, MSG_CMSG_CLOEXEC) != (ssize_t)sizeof request)
+        _exit(0);
+    int fds[3];
+    memcpy(fds, CMSG_DATA(CMSG_FIRSTHDR(&message)), sizeof fds);
+    if (strstr(mode, "dies"))
+        _exit(1);
+    if (strstr(mode, "mute"))
+        pause();
+    if (strstr(mode, "mixes"))
+        fake_reply(request.request + 7, 1);
+    if (strstr(mode, "lies")) {
+        fake_reply(request.request, strstr(mode, "init") ? 1 : 3999999);
+    } else {
+        pid_t pid = (pid_t)syscall(SYS_clone, CLONE_PARENT, 0, 0, 0, 0);
+        if (pid == 0) {
+            int pair[2];
+            if (socketpair(AF_UNIX, SOCK_SEQPACKET, 0, pair))
+                _exit(94);
+            struct iovec again = {&request, sizeof request};
+            struct msghdr forward = {.msg_iov = &again, .msg_iovlen = 1, .msg_control = control, .msg_controllen = message.msg_controllen};
+            memcpy(CMSG_DATA(CMSG_FIRSTHDR(&forward)), fds, sizeof fds);
+            (void)!sendmsg(pair[0], &forward, 0);
+            fake_main(pair[1]);
+        }
+        if (strstr(mode, "orphans"))
+            _exit(1); /* the child is there, nobody heard its pid */
+        fake_reply(request.request, pid > 0 ? pid : -errno);
+    }
+    for (int i = 0; i < 3; i++)
+        close(fds[i]);
+}
+
+static void fake_zygote(const char *mode)
+{
+    struct hz_spawn_hello hello = {.magic = HZ_SPAWN_MAGIC, .version = HZ_LAYOUT_VERSION, .pid = (uint32_t)getpid(), .nodes = 0};
+    (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (strstr(mode, "unborn"))
+        _exit(1);
+    if (strstr(mode, "foreign"))
+        hello.version++;
+    (void)!send(3, &hello, sizeof hello, 0);
+    for (;;)
+        fake_zygote_turn(mode);
+}
+
 __attribute__((constructor(65535))) static void fake_start(int argc, char **argv)
 {
-    for (int i = 1; i < argc; i++)
+    const char *nodes = argc > 1 ? argv[argc - 1] : "";
+    for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--worker") == 0)
             fake_main(3);
+        if (strcmp(argv[i], "--zygote") == 0)
+            fake_zygote(nodes);
+    }
 }
 
 #endif
