@@ -141,7 +141,13 @@ HZ_TEST(pool, a_manager_that_does_not_read_loses_nothing)
     rig.deaf = true;
     for (int i = 0; i < 40; i++)
         rig_execute(&rig, "1");
-    usleep(200000);
+    uint64_t fill = 0;
+    for (int same = 0; same < 10;) { /* until nothing moves any more: ring and backlog are full, the lanes wait */
+        uint64_t now = hz_ring_fill(rig.results[0].ring) + hz_ring_fill(rig.results[1].ring);
+        same = now == fill && now > 0 ? same + 1 : 0;
+        fill = now;
+        usleep(HZ_TEST_TSAN ? 100000 : 20000);
+    }
     rig.deaf = false;
     for (int i = 0; i < 40; i++)
         HZ_ASSERT_EQ(rig_finished(&rig)->state, HZ_EXEC_SUCCESS);
