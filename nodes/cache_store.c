@@ -78,7 +78,7 @@ static bool grow(struct cache_store *store)
     if (store->count < store->bucket_count)
         return true;
     size_t count = store->bucket_count ? store->bucket_count * 2 : 64;
-    struct cache_entry **buckets = calloc(count, sizeof *buckets);
+    struct cache_entry **buckets = calloc(count, sizeof(void *));
     if (!buckets)
         return store->bucket_count > 0; /* longer chains are better than none */
     for (struct cache_entry *entry = store->newest; entry; entry = entry->older) {

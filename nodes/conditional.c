@@ -40,9 +40,10 @@ static const char *output_name(hz_call *call, const hz_value *item, size_t index
 
 static int conditional_run(hz_call *call)
 {
-    const hz_value *conditions = param_json(call, "conditions", NULL);
+    hz_str reason;
+    const hz_value *conditions = param_json(call, "conditions", &reason);
     if (hz_type_of(conditions) != HZ_ARRAY) {
-        hz_str reason = hz_param_error(call, "conditions");
+        reason = hz_param_error(call, "conditions");
         if (reason.len)
             return hz_fail(call, "%.*s", (int)(reason.len < 4096 ? reason.len : 4096), reason.data);
         return hz_fail(call, "Las condiciones deben ser un listado (Array)");

@@ -414,7 +414,7 @@ static bool open_multi(const struct curl_api *api)
         return false;
     api->curl_multi_setopt(client.multi, CURLMOPT_SOCKETFUNCTION, set_socket);
     api->curl_multi_setopt(client.multi, CURLMOPT_TIMERFUNCTION, set_timer);
-    api->curl_multi_setopt(client.multi, CURLMOPT_MAXCONNECTS, 16l); /* kept open for the next request */
+    api->curl_multi_setopt(client.multi, CURLMOPT_MAXCONNECTS, 16L); /* kept open for the next request */
     return true;
 }
 
@@ -429,10 +429,10 @@ static bool prepare(struct http_job *job)
     SET(CURLOPT_URL, job->url);
     SET(CURLOPT_PRIVATE, job);
     SET(CURLOPT_ERRORBUFFER, job->detail);
-    SET(CURLOPT_NOSIGNAL, 1l);
+    SET(CURLOPT_NOSIGNAL, 1L);
     SET(CURLOPT_PROTOCOLS_STR, "http,https");
     SET(CURLOPT_REDIR_PROTOCOLS_STR, "http,https");
-    SET(CURLOPT_FOLLOWLOCATION, job->keep_redirects ? 0l : 1l);
+    SET(CURLOPT_FOLLOWLOCATION, job->keep_redirects ? 0L : 1L);
     SET(CURLOPT_MAXREDIRS, HTTP_JOB_REDIRECTS);
     SET(CURLOPT_TIMEOUT_MS, HTTP_JOB_TIMEOUT_MS);
     SET(CURLOPT_ACCEPT_ENCODING, "");
@@ -449,7 +449,7 @@ static bool prepare(struct http_job *job)
         SET(CURLOPT_POSTFIELDS, job->send);
     }
     if (strcmp(job->method, "HEAD") == 0)
-        SET(CURLOPT_NOBODY, 1l);
+        SET(CURLOPT_NOBODY, 1L);
     else if (strcmp(job->method, job->send ? "POST" : "GET") != 0)
         SET(CURLOPT_CUSTOMREQUEST, job->method);
 #undef SET

@@ -12,9 +12,9 @@
 #include <horizon/node.h>
 
 #define HTTP_JOB_BODY_MAX   (64u << 20) /* bytes of an answer; the bound of one message between processes */
-#define HTTP_JOB_TIMEOUT_MS 30000l
+#define HTTP_JOB_TIMEOUT_MS 30000L
 #define HTTP_JOB_HEADERS    256u
-#define HTTP_JOB_REDIRECTS  21l
+#define HTTP_JOB_REDIRECTS  21L
 
 struct http_header {
     char *name, *value; /* name in lower case */

@@ -24,7 +24,8 @@ static int emit_element(hz_call *call, const hz_value *list, size_t index)
 
 static int load(hz_call *call)
 {
-    const hz_value *list = param_json(call, "valor", NULL);
+    hz_str unused;
+    const hz_value *list = param_json(call, "valor", &unused);
     if (hz_type_of(list) != HZ_ARRAY)
         return hz_fail(call, "El valor de la iteración debe ser un listado (Array)");
     return emit_element(call, list, 0);

@@ -55,25 +55,21 @@ static inline double value_number(const hz_value *value, double fallback)
     return *end ? fallback : number;
 }
 
-/* A parameter that should be JSON: a text that parses is parsed, everything else comes as it is. *ret_error (may be
- * NULL) says why a text did not parse; its .len is 0 otherwise. */
+/* A parameter that should be JSON: a text that parses is parsed, everything else comes as it is. *ret_error says why a
+ * text did not parse; its .len is 0 otherwise. */
 static inline const hz_value *param_json(hz_call *call, const char *key, hz_str *ret_error)
 {
     const hz_value *value = hz_param(call, key);
-    hz_str error = {"", 0};
-    if (hz_type_of(value) == HZ_STRING) {
-        hz_str text = hz_as_str(value);
-        const hz_value *parsed = hz_parse(call, text.data, text.len, &error);
-        if (parsed) {
-            value = parsed;
-            error.len = 0;
-        } else if (!error.len) {
-            error = (hz_str){"not JSON", 8};
-        }
-    }
-    if (ret_error)
-        *ret_error = error;
-    return value;
+    *ret_error = (hz_str){"", 0};
+    if (hz_type_of(value) != HZ_STRING)
+        return value;
+    hz_str text = hz_as_str(value);
+    const hz_value *parsed = hz_parse(call, text.data, text.len, ret_error);
+    if (parsed)
+        *ret_error = (hz_str){"", 0};
+    else if (!ret_error->len)
+        *ret_error = (hz_str){"not JSON", 8};
+    return parsed ? parsed : value;
 }
 
 /* Adds `name`: text to an object, or nothing if the text is absent. */

@@ -96,7 +96,7 @@ static int validator_run(hz_call *call)
         return fail_schema(call, reason);
     const hz_value *messages = NULL;
     if (hz_param_bool(call, "customErrorMessages", true)) {
-        messages = param_json(call, "globalErrorMessages", NULL);
+        messages = param_json(call, "globalErrorMessages", &reason);
         if (hz_type_of(messages) != HZ_OBJECT || hz_length(messages) == 0)
             messages = NULL;
     }

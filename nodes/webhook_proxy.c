@@ -35,6 +35,8 @@ static void add(struct builder *to, const char *data, size_t len)
         to->data = grown;
         to->capacity = capacity;
     }
+    if (!to->data || !len)
+        return;
     memcpy(to->data + to->len, data, len);
     to->len += len;
     to->data[to->len] = 0;

@@ -13,7 +13,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define REQUEST_MAX 65536
+#define REQUEST_MAX ((size_t)65536)
 
 static void say(int fd, const char *text)
 {
@@ -56,6 +56,16 @@ static void echo(int fd, const char *request, const char *body)
     free(out);
 }
 
+/* Is the path `prefix` and a number? */
+static bool number_after(const char *path, const char *prefix, int *ret_number)
+{
+    size_t len = strlen(prefix);
+    if (strncmp(path, prefix, len) != 0)
+        return false;
+    *ret_number = (int)strtol(path + len, NULL, 10);
+    return true;
+}
+
 static void answer(int fd, const char *request, const char *body)
 {
     const char *path = strchr(request, ' ');
@@ -69,10 +79,10 @@ static void answer(int fd, const char *request, const char *body)
         reply(fd, "200 OK", "Content-Type: text/plain\r\n", "hola");
     } else if (strncmp(path, "/echo", 5) == 0) {
         echo(fd, request, body);
-    } else if (sscanf(path, "/status/%d", &number) == 1) {
+    } else if (number_after(path, "/status/", &number)) {
         snprintf(text, sizeof text, "%d Status", number);
         reply(fd, text, "", number == 204 ? "" : "no");
-    } else if (sscanf(path, "/redirect/%d", &number) == 1) {
+    } else if (number_after(path, "/redirect/", &number)) {
         snprintf(text, sizeof text, "Location: /redirect/%d\r\n", number - 1);
         reply(fd, "302 Found", number > 0 ? text : "Location: /json\r\n", "");
     } else if (strncmp(path, "/see-other ", 11) == 0) {
@@ -84,7 +94,7 @@ static void answer(int fd, const char *request, const char *body)
     } else if (strncmp(path, "/hang ", 6) == 0) {
         char byte;
         (void)!read(fd, &byte, 1);
-    } else if (sscanf(path, "/big/%d", &number) == 1) {
+    } else if (number_after(path, "/big/", &number)) {
         char *piece = must_alloc((1u << 20) + 1);
         memset(piece, 'x', 1u << 20);
         piece[1u << 20] = 0;
@@ -111,7 +121,7 @@ static void *serve(void *arg)
         len += (size_t)n;
         end = strstr(request, "\r\n\r\n");
         const char *length = strcasestr(request, "\r\ncontent-length:");
-        wanted = end ? (size_t)(end - request) + 4 + (length ? (size_t)atol(length + 17) : 0) : 0;
+        wanted = end ? (size_t)(end - request) + 4 + (length ? strtoul(length + 17, NULL, 10) : 0) : 0;
     }
     if (end)
         answer(fd, request, end + 4);

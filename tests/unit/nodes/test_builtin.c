@@ -15,6 +15,14 @@ struct wanted {
 
 #define LINES(...) ((const char *const[]){__VA_ARGS__, NULL})
 
+/* whole lines, because neighbouring literals in a list look like a missing comma */
+#define CONTENT_TYPES                                                                                                  \
+    "responseContentType options \"application/json\" h = \"application/json\" \"text/html\" \"text/plain\" "          \
+    "\"application/xml\""
+#define STATUS_CODES                                                                                                   \
+    "status options 200 = 100 101 200 201 202 204 206 300 301 302 304 307 308 400 401 403 404 405 409 410 429 500 "    \
+    "501 503 504"
+
 static const struct wanted nodes[] = {
         {"workflow_init", "Iniciador|Triggers||init|4",
                 LINES("typeExec options \"local\" = \"local\" \"global\"", "schema code *",
@@ -30,17 +38,11 @@ static const struct wanted nodes[] = {
                         "proxyUrl string \"\" h", "proxyPreserveHeaders switch true h", "enableCors switch false h",
                         "corsOrigin string \"*\" h", "corsMethods string \"GET,POST,PUT,DELETE,OPTIONS\" h",
                         "corsHeaders string \"Content-Type,Authorization\" h", "customResponse switch false h",
-                        "responseStatusCode number 200 h",
-                        "responseContentType options \"application/json\" h = \"application/json\" \"text/html\" "
-                        "\"text/plain\" \"application/xml\"",
+                        "responseStatusCode number 200 h", (CONTENT_TYPES),
                         "responseBody code \"{\\n  \\\"success\\\": true\\n}\" h")},
         {"http_response", "Response|Input/Output|input|response,error|4",
-                LINES("contentType options \"application/json\" = *",
-                        "status options 200 = 100 101 200 201 202 204 206 300 301 302 304 307 308 400 401 403 404 405 "
-                        "409 "
-                        "410 429 500 501 503 504",
-                        "isFile switch false", "nameFile string \"\" h", "response code \"{\\n}\"",
-                        "header code \"{\\n}\"")},
+                LINES("contentType options \"application/json\" = *", (STATUS_CODES), "isFile switch false",
+                        "nameFile string \"\" h", "response code \"{\\n}\"", "header code \"{\\n}\"")},
         {"http_request", "Request|Input/Output|input|response,error|4",
                 LINES("type options \"get\" = \"get\" \"post\" \"put\" \"delete\"", "url string \"\"",
                         "contentType string \"application/json\"", "headers code \"{\\n}\"", "body code \"{\\n}\"")},
@@ -62,7 +64,7 @@ static const struct wanted nodes[] = {
                 LINES("key string \"\"", "stdTTL number 600", "checkperiod number 120")},
 };
 
-#define EACH(w)                                                                                                        \
+#define EACH                                                                                                           \
     for (const struct wanted *w = nodes; w < nodes + sizeof nodes / sizeof nodes[0]; w++)                              \
         for (struct node_host *host = node_host_open(w->type); host; node_host_close(&host))
 
@@ -77,7 +79,7 @@ static void join(char *to, size_t size, const char *const *names)
 
 HZ_TEST(builtin, names_groups_connectors_and_flags)
 {
-    EACH(w)
+    EACH
     {
         const struct hz_node_desc *d = node_host_desc(host);
         char inputs[256], outputs[256], info[1024];
@@ -92,7 +94,7 @@ HZ_TEST(builtin, names_groups_connectors_and_flags)
 
 HZ_TEST(builtin, have_description_glyph_colour_and_licence)
 {
-    EACH(w)
+    EACH
     {
         const struct hz_node_desc *d = node_host_desc(host);
         HZ_ASSERT_TRUE(d->desc && d->desc[0] && d->author && d->license);
@@ -148,25 +150,25 @@ static void describe(const struct hz_property *p, const char *line, char *to, si
 
 HZ_TEST(builtin, every_property_has_its_type_default_and_options)
 {
-    EACH(w)
+    EACH
     {
         const struct hz_property *p = node_host_desc(host)->properties;
         for (const char *const *line = w->properties; *line; line++, p++) {
             char text[1024];
             HZ_ASSERT_TRUE(p && p->key);
+            if (!p)
+                return;
             describe(p, *line, text, sizeof text);
             HZ_ASSERT_STR_EQ(text, *line);
         }
-        HZ_ASSERT_NULL(p->key);
+        HZ_ASSERT_TRUE(p && !p->key);
     }
 }
 
 HZ_TEST(builtin, code_properties_name_their_language)
 {
-    EACH(w)
-    for (const struct hz_property *p = node_host_desc(host)->properties; p->key; p++)
-        if (strcmp(p->type, "code") == 0)
-            HZ_ASSERT_STR_HAS(p->extra, "\"lang\":\"");
+    EACH for (const struct hz_property *p = node_host_desc(host)->properties; p->key;
+              p++) if (strcmp(p->type, "code") == 0) HZ_ASSERT_STR_HAS(p->extra, "\"lang\":\"");
 }
 
 HZ_TEST(builtin, the_media_types_are_many_and_none_is_twice)
