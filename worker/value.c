@@ -56,7 +56,7 @@ static bool stack_push(struct value_stack *stack, json_t *container)
 {
     if (stack->count == stack->capacity) {
         bool heap = stack->items != stack->first;
-        json_t **grown = realloc(heap ? stack->items : NULL, stack->capacity * 2 * sizeof *grown);
+        json_t **grown = realloc(heap ? stack->items : NULL, stack->capacity * 2 * sizeof(void *));
         if (!grown)
             return false;
         if (!heap)
@@ -245,7 +245,7 @@ enum hz_type hz_value_type(const hz_value *value)
     case JSON_NULL:
         return HZ_NULL;
     }
-    HZ_ASSERT(!"jansson's types are all listed");
+    HZ_ASSERT(false); /* all of jansson's types are listed */
     return HZ_UNDEFINED;
 }
 

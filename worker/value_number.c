@@ -87,6 +87,7 @@ static bool number_try_above(double v, int precision, struct decimal *ret)
         return false;
     (void)snprintf(text, sizeof text, "%.*e", precision - 1, v);
     char *e = strchr(text, 'e');
+    HZ_ASSERT(e && e > text);
     char *last = e - 1;
     if (*last == '9') /* a carry would make a number of fewer digits, which was tried before */
         return false;
@@ -131,7 +132,7 @@ size_t hz_value_format_number(double v, char buf[32])
         return (size_t)(stpcpy(to, "Infinity") - buf);
     if (!(v > 0))
         return (size_t)(stpcpy(buf, "0") - buf);
-    struct decimal d;
+    struct decimal d = {.count = 0};
     number_decimal(v, &d);
     size_t count = (size_t)d.count;
     if (d.point > 21 || d.point < -5) {

@@ -36,7 +36,8 @@ static size_t parse_depth(const char *text, size_t len)
         } else if (literal) {
             i += c == '\\'; /* whatever is escaped ends no literal */
         } else if (c == '[' || c == '{') {
-            deepest = HZ_MAX(deepest, ++depth);
+            depth++;
+            deepest = HZ_MAX(deepest, depth);
         } else if ((c == ']' || c == '}') && depth > 0) {
             depth--;
         }

@@ -2,6 +2,7 @@
  * schema_host.c - see schema_host.h. What a call makes is remembered in a list and released at its end.
  */
 #include "schema_host.h"
+#include "tests/unit/memory.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -17,8 +18,7 @@ struct hz_call {
 
 static void *own(hz_call *call, const hz_value *value, size_t size)
 {
-    struct owned *owned = malloc(sizeof *owned + size);
-    HZ_ASSERT_NOT_NULL(owned);
+    struct owned *owned = must_alloc(sizeof *owned + size);
     owned->next = call->first;
     owned->value = value;
     call->first = owned;
@@ -138,8 +138,8 @@ const struct hz_host *hz_host_table = &table;
 
 hz_call *schema_host_begin(void)
 {
-    hz_call *call = calloc(1, sizeof *call);
-    HZ_ASSERT_NOT_NULL(call);
+    hz_call *call = must_alloc(sizeof *call);
+    call->first = NULL;
     return call;
 }
 

@@ -1,5 +1,6 @@
 /* The JavaScript engine behind expressions: language, helper functions, limits, and what must be out of reach. */
 #include "tests/harness.h"
+#include "tests/unit/memory.h"
 #include "worker/js.h"
 
 #include <errno.h>
@@ -84,8 +85,8 @@ static int thread_count(void)
     FILE *file = fopen("/proc/self/status", "re");
     HZ_ASSERT_NOT_NULL(file);
     while (fgets(line, sizeof line, file)) {
-        if (sscanf(line, "Threads: %d", &count) == 1)
-            break;
+        if (strncmp(line, "Threads:", 8) == 0)
+            count = (int)strtol(line + 8, NULL, 10);
     }
     (void)fclose(file);
     return count;
@@ -326,8 +327,8 @@ HZ_TEST(js, errors_say_what_the_engine_says)
     CHECK_ROWS(rows, "{}");
     char long_error[4096] = "(() => { throw 'x' + '";
     for (int i = 0; i < 600; i++)
-        strcat(long_error, "\xc3\xa9");
-    strcat(long_error, "' })()");
+        must_append(long_error, sizeof long_error, "\xc3\xa9");
+    must_append(long_error, sizeof long_error, "' })()");
     const char *error = eval(long_error, NULL);
     HZ_ASSERT_LE(strlen(error), 1025);
     HZ_ASSERT_GE(strlen(error), 1020);

@@ -1,6 +1,7 @@
 /* Values: making, sharing, reading, order of keys, comparing, and what happens when memory runs out or a value is deep.
  */
 #include "tests/harness.h"
+#include "tests/unit/memory.h"
 #include "worker/value.h"
 
 #include "shm/err.h"
@@ -96,11 +97,13 @@ HZ_TEST(value, to_number_follows_javascript)
         const char *text;
         double number;
     } rows[] = {{"null", 0}, {"true", 1}, {"false", 0}, {"\"\"", 0}, {"\"  12.5 \\n\"", 12.5}, {"\"0x1F\"", 31},
-            {"\"0b101\"", 5}, {"\"0o17\"", 15}, {"\"-0x1\"", NAN}, {"\"1e3\"", 1000}, {"\".5\"", 0.5}, {"\"5.\"", 5},
-            {"\".\"", NAN}, {"\"1e\"", NAN}, {"\"+7\"", 7}, {"\"--7\"", NAN}, {"\"12px\"", NAN}, {"\"1_000\"", NAN},
-            {"\"-Infinity\"", -INFINITY}, {"\"infinity\"", NAN}, {"\"nan\"", NAN}, {"\"\\ufeff\\u00a03\\u2029\"", 3},
-            {"\"0x\"", NAN}, {"[]", 0}, {"[7]", 7}, {"[\"8\"]", 8}, {"[[[9]]]", 9}, {"[true]", NAN}, {"[null]", 0},
-            {"[1,2]", NAN}, {"{}", NAN}, {"\"1 2\"", NAN}, {"\"1\\u0000\"", NAN}};
+            {"\"0b101\"", 5}, {"\"0o17\"", 15}, {"\"-0x1\"", (double)NAN}, {"\"1e3\"", 1000}, {"\".5\"", 0.5},
+            {"\"5.\"", 5}, {"\".\"", (double)NAN}, {"\"1e\"", (double)NAN}, {"\"+7\"", 7}, {"\"--7\"", (double)NAN},
+            {"\"12px\"", (double)NAN}, {"\"1_000\"", (double)NAN}, {"\"-Infinity\"", -(double)INFINITY},
+            {"\"infinity\"", (double)NAN}, {"\"nan\"", (double)NAN}, {"\"\\ufeff\\u00a03\\u2029\"", 3},
+            {"\"0x\"", (double)NAN}, {"[]", 0}, {"[7]", 7}, {"[\"8\"]", 8}, {"[[[9]]]", 9}, {"[true]", (double)NAN},
+            {"[null]", 0}, {"[1,2]", (double)NAN}, {"{}", (double)NAN}, {"\"1 2\"", (double)NAN},
+            {"\"1\\u0000\"", (double)NAN}};
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         hz_value *value = parsed(rows[i].text);
         HZ_ASSERT_DBL_EQ(hz_value_to_number(value), rows[i].number);
@@ -185,6 +188,7 @@ HZ_TEST(value, a_copy_is_changed_alone)
     HZ_ASSERT_EQ(hz_value_copy(infinite), infinite);
 }
 
+/* ret_keys: 256 bytes */
 static void walk(const hz_value *object, char *ret_keys)
 {
     void *cursor = NULL;
@@ -193,8 +197,8 @@ static void walk(const hz_value *object, char *ret_keys)
     *ret_keys = '\0';
     while (hz_value_next(object, &cursor, &key, &value)) {
         HZ_ASSERT_EQ(value, hz_value_get(object, key.data, key.len));
-        strcat(ret_keys, key.data);
-        strcat(ret_keys, " ");
+        must_append(ret_keys, 256, key.data);
+        must_append(ret_keys, 256, " ");
     }
 }
 
@@ -224,7 +228,7 @@ HZ_TEST(value, walks_nest_and_may_be_left)
     for (size_t i = 0; i < 6; i++)
         others[i] = parsed("{\"9\":1,\"8\":2}");
     while (hz_value_next(outer, &cursor, &key, NULL)) {
-        strcat(keys, key.data);
+        must_append(keys, sizeof keys, key.data);
         for (size_t i = 0; i < 6; i++) { /* more walks than are remembered, each left after one step */
             void *left = NULL;
             HZ_ASSERT_TRUE(hz_value_next(others[i], &left, &key, NULL));
@@ -339,7 +343,7 @@ static hz_value *common; /* written before the threads start, read by them */
 
 static void *share(void *arg)
 {
-    char keys[64];
+    char keys[256];
     for (int i = 0; i < 20000; i++) {
         const hz_value *mine = hz_value_ref(common), *inner = hz_value_ref(hz_value_get(mine, "list", 4));
         hz_value *holder = hz_value_object();

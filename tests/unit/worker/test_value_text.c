@@ -1,5 +1,6 @@
 /* Values from text and to text: JSON.parse and JSON.stringify by their rules, and numbers by Number::toString's. */
 #include "tests/harness.h"
+#include "tests/unit/memory.h"
 #include "worker/value.h"
 
 #include "shm/base.h"
@@ -89,8 +90,7 @@ HZ_TEST(value_text, wrong_text_is_refused_with_a_place)
 static char *nested(size_t levels, const char *open, const char *core, const char *close)
 {
     size_t each = strlen(open) + strlen(close);
-    char *text = malloc(levels * each + strlen(core) + 1), *to = text;
-    HZ_ASSERT_NOT_NULL(text);
+    char *text = must_alloc(levels * each + strlen(core) + 1), *to = text;
     for (size_t i = 0; i < levels; i++)
         to = stpcpy(to, open);
     to = stpcpy(to, core);
