@@ -6,6 +6,8 @@ import time
 import hz
 
 PLACE = os.path.join(hz.BUILD, "tests", "badnodes")
+# Faults that ThreadSanitizer's allocator does not notice.
+UNSEEN = {"thread": {"double_free", "heap_overrun", "call_overrun"}}.get(hz.SANITIZE, set())
 FINAL = {"success", "failed", "cancelled", "timed_out", "crashed", "interrupted"}
 
 
@@ -94,6 +96,9 @@ class Running(hz.Case):
 
     def judge(self, kind, texts, record):
         text = str(record.get("error"))
+        if record["workflowId"].removeprefix("bad_") in UNSEEN:
+            self.assertIn(record["state"], FINAL)
+            return
         if kind == "failed":
             self.assertEqual(record["state"], "failed", record)
         elif kind == "crashed":
