@@ -223,6 +223,19 @@ static void leave_numbers(struct hz_execution *e)
 
 /* ---- birth and end ---- */
 
+/* RFC 9562 version 4. The manager never forks without exec, so no two processes draw from one pool. */
+static struct hz_uuid fresh_id(struct hz_desk *desk)
+{
+    if (desk->ids_left == 0) {
+        hz_base_random(desk->ids, sizeof desk->ids);
+        desk->ids_left = HZ_COUNT_OF(desk->ids);
+    }
+    struct hz_uuid id = desk->ids[--desk->ids_left];
+    id.bytes[6] = (uint8_t)((id.bytes[6] & 0x0f) | 0x40);
+    id.bytes[8] = (uint8_t)((id.bytes[8] & 0x3f) | 0x80);
+    return id;
+}
+
 int hz_execution_new(struct hz_desk *desk, struct hz_workflow *workflow, const struct hz_uuid *id, uint64_t number, struct hz_worker *worker,
         bool forced, struct hz_execution **ret_execution)
 {
@@ -238,7 +251,7 @@ int hz_execution_new(struct hz_desk *desk, struct hz_workflow *workflow, const s
     }
     e->magic = HZ_EXECUTION_MAGIC;
     e->desk = desk;
-    e->id = id ? *id : hz_uuid_new();
+    e->id = id ? *id : fresh_id(desk);
     e->number = number ? number : ((uint64_t)(hz_shard_index(desk->shard) & 0xff) << 48) + ++desk->next_number;
     e->state = HZ_EXEC_QUEUED;
     e->attempt = 1;

@@ -22,6 +22,8 @@ struct hz_desk { /* the scheduler's share of one shard */
     struct cds_list_head singles; /* executions that wait for a worker of their own */
     struct cds_list_head idle;    /* live ones in no other list: waiting for the commit */
     unsigned single_live, single_starting;
+    struct hz_uuid ids[64]; /* drawn in one go: a system call for each execution would be 4 % of a webhook */
+    unsigned ids_left;
     unsigned commits; /* on their way to the store with a callback to us */
     struct hz_ticket **tickets;
     size_t ticket_count;

@@ -10,6 +10,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 static bool quiet;
@@ -57,6 +58,32 @@ static void write_all(int fd, const char *text, size_t len)
     }
 }
 
+/* text: writable, with room for one byte behind. */
+static void put(bool error, char *text, size_t len)
+{
+    hz_lines_clean(text, len);
+    if (quiet) {
+        text[len] = 0;
+        hz_log_write(error ? HZ_LOG_ERROR : HZ_LOG_INFO, "%s", text);
+    } else {
+        text[len] = '\n';
+        write_all(error ? STDERR_FILENO : STDOUT_FILENO, text, len + 1);
+    }
+}
+
+void hz_lines_text(bool error, const char *text, size_t len)
+{
+    char small[1024], *copy = len < sizeof small ? small : malloc(len + 1);
+    if (!copy) {
+        copy = small;
+        len = sizeof small - 1;
+    }
+    memcpy(copy, text, len);
+    put(error, copy, len);
+    if (copy != small)
+        free(copy);
+}
+
 void hz_lines_print(bool error, const char *format, ...)
 {
     char small[1024], *text = small;
@@ -76,14 +103,7 @@ void hz_lines_print(bool error, const char *format, ...)
         }
     }
     va_end(again);
-    hz_lines_clean(text, len);
-    if (quiet) {
-        text[len] = 0;
-        hz_log_write(error ? HZ_LOG_ERROR : HZ_LOG_INFO, "%s", text);
-    } else {
-        text[len] = '\n';
-        write_all(error ? STDERR_FILENO : STDOUT_FILENO, text, len + 1);
-    }
+    put(error, text, len);
     if (text != small)
         free(text);
 }

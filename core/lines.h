@@ -11,6 +11,8 @@
 void hz_lines_quiet(bool quiet);
 /* One line, without its line feed; error: standard error. Control characters become blanks, but colours are kept. One system call. */
 void hz_lines_print(bool error, const char *format, ...) HZ_PRINTF(2, 3);
+/* The same for a text that is there already. */
+void hz_lines_text(bool error, const char *text, size_t len);
 /* Makes `len` bytes printable in place: control characters become blanks; escape sequences that only set colours stay. */
 void hz_lines_clean(char *text, size_t len);
 

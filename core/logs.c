@@ -237,7 +237,7 @@ void hz_logs_say(const struct hz_worker_info *info, int64_t wall_ms, int level, 
     for (int i = 0; i < logs.listener_count; i++)
         logs.listeners[i].fn(logs.listeners[i].arg, info, level, console, text, len);
     if (logs.listener_count == 0)
-        hz_lines_print(level >= HZ_LOG_ERROR && !console, "%.*s", (int)HZ_MIN(len, (size_t)1 << 20), text);
+        hz_lines_text(level >= HZ_LOG_ERROR && !console, text, HZ_MIN(len, (size_t)1 << 20));
     free(marked);
 }
 
