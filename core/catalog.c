@@ -9,6 +9,7 @@
 #include "catalog.h"
 
 #include "config.h"
+#include "edges.h"
 #include "probe.h"
 #include "shm/err.h"
 #include "shm/log.h"
@@ -146,10 +147,12 @@ int hz_catalog_refresh(const struct hz_config *config)
     log_refused(made->refused);
     pthread_mutex_lock(&catalog.lock);
     made->version = ++catalog.versions;
+    HZ_EDGE_OUT(made);
     struct catalog *old = rcu_xchg_pointer(&catalog.current, made);
     pthread_mutex_unlock(&catalog.lock);
     if (old)
         urcu_memb_synchronize_rcu();
+    HZ_EDGE_IN(old);
     free_catalog(old);
     return 0;
 }
@@ -165,8 +168,11 @@ static json_t *take_part(enum part part)
     json_t *json = NULL;
     urcu_memb_read_lock();
     struct catalog *now = rcu_dereference(catalog.current);
-    if (now)
+    if (now) {
+        HZ_EDGE_IN(now); /* the publication before our look */
         json = json_incref(part == TYPES ? now->types : part == PUBLIC ? now->public : now->refused);
+        HZ_EDGE_OUT(now); /* our look before the end of the grace period */
+    }
     urcu_memb_read_unlock();
     return json;
 }
