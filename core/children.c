@@ -260,7 +260,11 @@ static void on_sigchld(uv_signal_t *watch, int number)
     pthread_mutex_lock(&children.lock);
     bool ours = known(info.si_pid);
     pthread_mutex_unlock(&children.lock);
-    if (!ours)
+    if (ours)
+        return;
+    /* Or its shard reaped it, and took it off the table, between the two looks: then it is no child of ours any more. */
+    pid_t pid = info.si_pid;
+    if (waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT | __WALL) == 0 && info.si_pid == pid)
         search();
 }
 
