@@ -16,7 +16,7 @@ set(libraries_shm ck)
 set(libraries_core/flow jansson)
 set(libraries_worker jansson ck uv seccomp javascript)
 set(libraries_core jansson ck uv urcu microhttpd sqlite sodium curl) # curl: cli/client.c alone, by dlopen
-set(libraries_nodes curl uv jansson)
+set(libraries_nodes curl sodium)
 set(libraries_plugins/include "")
 set(libraries_plugins "")
 set(folders shm core/flow worker core nodes plugins/include plugins)

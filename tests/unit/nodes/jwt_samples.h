@@ -2,6 +2,9 @@
  * jwt_samples.h - tokens made with another implementation (hashlib and hmac of Python) for the secret "secreto", and
  * one with a key of 200 bytes "k".
  */
+#ifndef HZ_TESTS_JWT_SAMPLES_H
+#define HZ_TESTS_JWT_SAMPLES_H
+
 #define JWT_HS256                                                                                                      \
     "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiJhbmEiLCJleHAiOjQxMDI0NDQ4MDAsIm5iZiI6MX0.A9YgKTlnGN7"             \
     "la05hBxKdJUFbJhp6tPx6jq0w6XaxHLY"
@@ -28,3 +31,5 @@
     "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCIsImNyaXQiOlsieCJdfQ.eyJzdWIiOiJhbmEiLCJleHAiOjQxMDI0NDQ4MDAsIm5iZ"             \
     "iI6MX0.3ocOyLmfdWYWOb97c7r7wBUpZbp3-KlmMmBdIciPs2w"
 #define JWT_LIST "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.WzFd.Fb4_fQ_TsD_0VjOKGVzVwVIPc74Phd-FYh5Q_Kus7Ss"
+
+#endif
