@@ -21,6 +21,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <ucontext.h>
@@ -188,9 +189,14 @@ static void on_fault(int number, siginfo_t *info, void *context)
     static _Atomic uint32_t taken;
     if (atomic_exchange(&taken, 1) == 0) { /* the first one is the cause; the rest are consequences */
         atomic_store(&hz_crash_dying, 1);
+        const struct timespec moment = {.tv_nsec = 1000000};
+        if (!own_cell) /* a lane that had looked at hz_crash_dying just before finishes its stores first */
+            (void)nanosleep(&moment, NULL);
         struct hz_crash_cell *cell = own_cell ? own_cell : borrowed_cell();
         if (cell)
             write_evidence(cell, number, info, context);
+        if (!own_cell)
+            (void)borrowed_cell(); /* noted once more, for a lane that was kept from running all that time */
     }
     /* The handler was reset when it was entered; the signal is blocked until we return, then ends the process. */
     (void)raise(number);

@@ -8,6 +8,8 @@
 #include "rig.h"
 #include "worker/host.h"
 
+#include <math.h>
+
 static const struct hz_host *nodes_host;
 #define hz_host_table nodes_host
 #define HZ_NAMES(...) ((const char *const[]){__VA_ARGS__, NULL})
