@@ -11,6 +11,8 @@
  */
 #include "shard.h"
 
+#include "edges.h"
+
 #include "shm/err.h"
 #include "shm/log.h"
 
@@ -63,6 +65,7 @@ void hz_shard_run_mail(struct hz_shard *shard)
     cds_wfcq_init(&head, &tail);
     if (__cds_wfcq_splice_blocking(&head, &tail, &shard->head, &shard->tail) == CDS_WFCQ_RET_SRC_EMPTY)
         return;
+    HZ_EDGE_IN(&shard->head);
     for (struct cds_wfcq_node *node; (node = __cds_wfcq_dequeue_blocking(&head, &tail)) != NULL;) {
         struct hz_mail *mail = HZ_CONTAINER_OF(node, struct hz_mail, node);
         mail->run(mail);
@@ -312,6 +315,7 @@ void hz_shard_post(struct hz_shard *to, struct hz_mail *mail)
 {
     HZ_CHECK_OBJ(to, HZ_SHARD_MAGIC);
     cds_wfcq_node_init(&mail->node);
+    HZ_EDGE_OUT(&to->head); /* enqueue before splice */
     if (!cds_wfcq_enqueue(&to->head, &to->tail, &mail->node))
         uv_async_send(&to->wake);
 }
