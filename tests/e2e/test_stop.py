@@ -1,4 +1,6 @@
 """Stop always stops, in a stated time, and says how; restart; the end of the server under load."""
+import os
+import signal
 import threading
 import time
 
@@ -61,18 +63,23 @@ class Stop(hz.Case):
         self.assertTrue(all(how in ("flag", "grace", "kill") for how in hows), hows)
 
     def test_a_second_stop_joins_the_first(self):
-        server = hz.Server(self.place, flows={"b": hz.looping_flow("b", 10 ** 9)})
+        """A worker that stands still: only the kill after the grace ends it, and all who asked hear the same."""
+        server = hz.Server(self.place, flows={"b": hz.looping_flow("b", 10 ** 9)}, env={"HORIZON_STOP_GRACE": "1500"})
         server.execute("b", wait=False)
-        worker = hz.wait_for(server.workers, what="its worker")[0]
+        worker = hz.wait_for(lambda: [w for w in server.workers() if w["processId"] > 0], what="its worker")[0]
+        os.kill(worker["processId"], signal.SIGSTOP)
         answers = []
         threads = [threading.Thread(target=lambda: answers.append(
             server.call("POST", f"/workers/{worker['id']}/stop", timeout=30))) for _ in range(4)]
+        started = time.monotonic()
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
         self.assertEqual([a.status for a in answers], [200] * 4)
         self.assertEqual(len({a.text for a in answers}), 1, answers)
+        self.assertEqual(answers[0].json["how"], "kill")
+        self.assertLess(time.monotonic() - started, 1.7 + 0.5 * hz.SLOW)
 
     def test_a_stopped_execution_is_cancelled_and_says_by_whom(self):
         server = hz.Server(self.place, flows={"b": hz.looping_flow("b", 10 ** 9)})

@@ -1,6 +1,7 @@
 """Troubles caused on purpose: what one sees, what `doctor` says, and that nothing worse follows."""
 import os
 import resource
+import shutil
 import subprocess
 import threading
 
@@ -67,7 +68,9 @@ class NoRights(hz.Case):
         open_data = self.place.path("open")
         os.mkdir(open_data)
         os.chown(open_data, 65534, 65534)
-        result = self.place.run("run", HELLO, program=horizon, wrapper=nobody, env={"HOME": open_data})
+        flow = os.path.join(open_data, "flow.json")  # the source tree may be nobody's business
+        shutil.copyfile(HELLO, flow)
+        result = self.place.run("run", flow, program=horizon, wrapper=nobody, env={"HOME": open_data})
         self.clean_exit(result)
         self.assertEqual(result.console, ['{"saludo":"Hola, Horizon"}'])
 
