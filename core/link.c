@@ -36,14 +36,14 @@ static int open_streams(struct hz_link *link, size_t backlog)
 }
 
 int hz_link_open(struct hz_link *ret_link, const char *instance, const struct hz_uuid *worker_id, const struct hz_geometry *geometry,
-        size_t backlog, int *ret_fd)
+        size_t backlog, int ret_far[HZ_LINK_FDS])
 {
     struct hz_link *link = ret_link;
-    int fd = -1;
+    int far[HZ_LINK_FDS] = {-1, -1, -1};
     memset(link, 0, sizeof *link);
     link->magic = HZ_LINK_MAGIC;
     link->guard = link->worker_bell = link->manager_bell = -1;
-    int err = hz_segment_create(&link->segment, instance, worker_id, geometry, &fd);
+    int err = hz_segment_create(&link->segment, instance, worker_id, geometry, &far[0]);
     if (err) {
         link->magic = 0;
         return err;
@@ -52,19 +52,21 @@ int hz_link_open(struct hz_link *ret_link, const char *instance, const struct hz
     if (link->guard < 0)
         err = link->guard;
     if (!err) {
-        link->worker_bell = hz_doorbell_open();
-        link->manager_bell = hz_doorbell_open();
-        if (link->worker_bell < 0 || link->manager_bell < 0)
-            err = hz_err_set(HZ_MIN(link->worker_bell, link->manager_bell), "cannot make a doorbell");
+        err = hz_doorbell_pair(&far[1], &link->worker_bell);
+        if (!err)
+            err = hz_doorbell_pair(&link->manager_bell, &far[2]);
+        if (err)
+            err = hz_err_set(err, "cannot make a doorbell");
     }
     if (!err)
         err = open_streams(link, backlog);
     if (err) {
-        close(fd);
+        for (unsigned i = 0; i < HZ_LINK_FDS; i++)
+            close_fd(&far[i]);
         hz_link_close(link);
         return err;
     }
-    *ret_fd = fd;
+    memcpy(ret_far, far, sizeof far);
     return 0;
 }
 

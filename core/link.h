@@ -7,6 +7,7 @@
 
 #include "shm/shm.h"
 
+#define HZ_LINK_FDS 3
 #define HZ_LINK_RECORDS 64u              /* a visit takes at most so many records ... */
 #define HZ_LINK_BYTES ((size_t)256 << 10) /* ... and so many bytes, then the next link has its turn */
 
@@ -15,7 +16,7 @@ struct hz_link {
 #define HZ_LINK_MAGIC 0x11e4c0deu
     struct hz_segment segment;
     int guard;                     /* slot of the SIGBUS guard, -1 none */
-    int worker_bell, manager_bell; /* eventfds; -1 closed */
+    int worker_bell, manager_bell; /* our ends of two pipes: we ring the one and wait for the other; -1 closed */
     struct hz_doorbell bell;       /* ours */
     struct hz_stream_out commands;
     struct hz_stream_in *streams;  /* per lane: results, metrics */
@@ -25,10 +26,12 @@ struct hz_link {
     uint64_t records, visits;
 };
 
-/* Makes segment and doorbells. *ret_fd: the segment's descriptor, for the spawn request; the caller closes it. backlog: bytes that
- * may wait for room in the command ring. Errors: those of hz_segment_create(), HZ_ELIMIT (guard), -EMFILE. Leaves nothing behind. */
+/* Makes segment and doorbells. ret_far: what the spawn request carries to the worker, in its order (segment, the bell it waits for,
+ * the bell it rings); the caller closes them. No open file of these is one that the manager reads or writes: flags that the worker
+ * sets change nothing here. backlog: bytes that may wait for room in the command ring. Errors: those of hz_segment_create(),
+ * HZ_ELIMIT (guard), -EMFILE. Leaves nothing behind, and ret_far untouched. */
 HZ_MUST_CHECK int hz_link_open(struct hz_link *ret_link, const char *instance, const struct hz_uuid *worker_id,
-        const struct hz_geometry *geometry, size_t backlog, int *ret_fd);
+        const struct hz_geometry *geometry, size_t backlog, int ret_far[HZ_LINK_FDS]);
 /* Forgets the guard, unmaps, removes the name, closes the doorbells. Safe on a zeroed link. */
 void hz_link_close(struct hz_link *link);
 

@@ -108,8 +108,7 @@ static void on_spawned(void *arg, int32_t pid, const char *error)
     struct hz_worker *w = arg;
     HZ_CHECK_OBJ(w, HZ_WORKER_MAGIC);
     w->spawning = false;
-    close(w->segment_fd); /* the worker has its own; it must not be reachable for longer than needed */
-    w->segment_fd = -1;
+    hz_worker_close_far(w); /* the worker has its own: the segment must not be reachable for longer than needed */
     if (pid <= 0) {
         hz_worker_stillborn(w, error, pid == HZ_ECLOSED);
         return;
@@ -124,6 +123,8 @@ static void on_spawned(void *arg, int32_t pid, const char *error)
     }
     atomic_store_explicit(&w->link.segment.header->worker_pid, (uint32_t)pid, memory_order_relaxed);
     hz_worker_publish(w);
+    if (w->workflow)
+        hz_worker_poll_expect(w);
     if (w->kill_when_known)
         hz_reaper_kill(w);
     else if (w->early_ready)
@@ -141,7 +142,7 @@ static struct hz_worker *make(struct hz_yard *yard, enum hz_worker_purpose purpo
     w->magic = HZ_WORKER_MAGIC;
     w->yard = yard;
     w->purpose = purpose;
-    w->segment_fd = w->pidfd = w->port_fd = w->statm_fd = -1;
+    w->far_fds[0] = w->far_fds[1] = w->far_fds[2] = w->pidfd = w->port_fd = w->statm_fd = -1;
     w->created_ns = w->last_activity_ns = hz_base_now_ns();
     CDS_INIT_LIST_HEAD(&w->executions);
     w->info.id = hz_uuid_new();
@@ -149,7 +150,7 @@ static struct hz_worker *make(struct hz_yard *yard, enum hz_worker_purpose purpo
     w->info.shard = hz_shard_index(yard->shard);
     w->info.threads = geometry->lanes;
     w->info.status = HZ_WORKER_STARTING;
-    if (hz_link_open(&w->link, yard->config->instance, &w->info.id, geometry, yard->config->queue_bytes, &w->segment_fd)) {
+    if (hz_link_open(&w->link, yard->config->instance, &w->info.id, geometry, yard->config->queue_bytes, w->far_fds)) {
         free(w);
         return NULL;
     }
@@ -181,10 +182,9 @@ static int ask_process(struct hz_worker *w, enum hz_zygote_kind kind)
         request.flags |= HZ_SPAWN_SANDBOX_REQUIRE;
     if (w->purpose == HZ_PURPOSE_SPARE)
         request.flags |= HZ_SPAWN_SPARE;
-    int fds[3] = {w->segment_fd, w->link.worker_bell, w->link.manager_bell};
     int err = hz_worker_poll_attach(w);
     if (!err)
-        err = hz_spawner_ask(kind, &request, fds, on_spawned, w);
+        err = hz_spawner_ask(kind, &request, w->far_fds, on_spawned, w);
     if (!err)
         w->spawning = true;
     return err;
@@ -219,6 +219,7 @@ static int christen(struct hz_worker *w, const struct hz_worker_options *options
     hz_timer_after(hz_shard_timers(w->yard->shard), &w->start_timer, w->yard->config->start_timeout_ms, on_start_timeout);
     hz_worker_publish(w);
     hz_supervisor_emit(HZ_EVENT_WORKER_CREATED, &w->info, NULL);
+    hz_worker_poll_expect(w);
     hz_sampler_wake(w->yard);
     return 0;
 }

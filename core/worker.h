@@ -50,6 +50,7 @@ struct hz_yard { /* what the workers of one shard share */
     /* polling */
     struct cds_list_head hot, dirty, blocked;
     unsigned spin, blocked_ms;
+    uint64_t eager_ns; /* a worker just got its first work: until then the loop does not sleep */
     struct hz_timer blocked_timer;
     /* spares */
     struct cds_list_head spares; /* warm ones */
@@ -94,7 +95,8 @@ struct hz_worker {
     struct hz_uuid execution;     /* activation or execution it serves */
     struct hz_link link;
     /* process */
-    int segment_fd, pidfd;        /* -1 */
+    int far_fds[HZ_LINK_FDS];     /* the worker's ends, until its process has them; -1 */
+    int pidfd;                    /* -1 */
     bool spawning, kill_when_known, reaped;
     uv_poll_t *exit_poll, *bell_poll, *port_poll;
     int port_fd;
@@ -161,6 +163,7 @@ void hz_worker_ask(struct hz_worker *w, const char *route, const char *data, siz
 extern struct hz_worker_sink hz_worker_sink;      /* worker_end.c */
 void hz_worker_leave(struct hz_worker *w);        /* out of the shard's tables */
 void hz_worker_set_status(struct hz_worker *w, enum hz_worker_status status);
+void hz_worker_close_far(struct hz_worker *w);    /* far_fds */
 void hz_worker_release(struct hz_worker *w);      /* descriptors, timers, segment, port */
 void hz_worker_tell_waiters(struct hz_worker *w, const char *error, bool stopped, enum hz_stop_how how);
 void hz_worker_stillborn(struct hz_worker *w, const char *error, bool spawn_lost); /* there never was a process */
@@ -173,6 +176,7 @@ int hz_reaper_attach(struct hz_worker *w, int32_t pid);                        /
 void hz_reaper_detach(struct hz_worker *w);
 void hz_reaper_kill(struct hz_worker *w);
 int hz_worker_poll_attach(struct hz_worker *w);   /* worker_poll.c: doorbell into the loop */
+void hz_worker_poll_expect(struct hz_worker *w);  /* its first work is on its way: look without sleeping, a quarter of a millisecond at most */
 void hz_worker_poll_detach(struct hz_worker *w);
 void hz_worker_poll_drain(struct hz_worker *w);   /* everything a dead worker left */
 int hz_worker_poll_begin(struct hz_yard *yard);

@@ -42,6 +42,15 @@ void hz_worker_tell_waiters(struct hz_worker *w, const char *error, bool stopped
     }
 }
 
+void hz_worker_close_far(struct hz_worker *w)
+{
+    for (unsigned i = 0; i < HZ_LINK_FDS; i++) {
+        if (w->far_fds[i] >= 0)
+            close(w->far_fds[i]);
+        w->far_fds[i] = -1;
+    }
+}
+
 void hz_worker_release(struct hz_worker *w)
 {
     struct hz_timers *timers = hz_shard_timers(w->yard->shard);
@@ -52,9 +61,7 @@ void hz_worker_release(struct hz_worker *w)
     hz_worker_port_detach(w);
     hz_sampler_detach(w);
     hz_reaper_detach(w);
-    if (w->segment_fd >= 0)
-        close(w->segment_fd);
-    w->segment_fd = -1;
+    hz_worker_close_far(w);
     hz_link_close(&w->link);
 }
 

@@ -13,6 +13,8 @@
 
 #define SPIN_MOST 200u
 #define SPIN_LEAST 8u
+#define EAGER_NS 250000u /* a spare answers in 100 us, and waking this CPU would cost 50 more */
+#define EAGER_LINKS 2u  /* with more in hand the CPU is better left to them */
 #define BLOCKED_MOST_MS 16u
 #define DRAIN_VISITS 65536u /* of a dead worker's rings: 64 records each, far beyond what rings hold; a bound, not a plan */
 
@@ -36,8 +38,11 @@ static void on_bell(uv_poll_t *poll, int status, int events)
 {
     struct hz_worker *w = poll->data;
     (void)status;
-    (void)events;
     HZ_CHECK_OBJ(w, HZ_WORKER_MAGIC);
+    /* Nobody holds the other end: the process ended, of which the reaper will hear, or it does not want to ring any more. It would
+     * be "readable" for ever. */
+    if ((events & UV_DISCONNECT) != 0)
+        uv_poll_stop(poll);
     hz_link_awake(&w->link);
     make_hot(w);
 }
@@ -45,6 +50,16 @@ static void on_bell(uv_poll_t *poll, int status, int events)
 static void free_handle(uv_handle_t *handle)
 {
     free(handle);
+}
+
+void hz_worker_poll_expect(struct hz_worker *w)
+{
+    if (w->buried || !w->bell_poll)
+        return;
+    if (!w->hot)
+        hz_doorbell_awake(&w->link.bell, false); /* it need not ring: we look */
+    make_hot(w);
+    w->yard->eager_ns = hz_base_now_ns() + EAGER_NS;
 }
 
 int hz_worker_poll_attach(struct hz_worker *w)
@@ -56,7 +71,7 @@ int hz_worker_poll_attach(struct hz_worker *w)
     }
     w->bell_poll = poll;
     poll->data = w;
-    uv_poll_start(poll, UV_READABLE, on_bell);
+    uv_poll_start(poll, UV_READABLE | UV_DISCONNECT, on_bell);
     if (!hz_link_sleep(&w->link))
         make_hot(w);
     return 0;
@@ -178,6 +193,20 @@ static bool spin(struct hz_yard *yard)
     return false;
 }
 
+static bool eager(struct hz_yard *yard)
+{
+    unsigned count = 0;
+    struct cds_list_head *node;
+    if (yard->eager_ns == 0)
+        return false;
+    cds_list_for_each(node, &yard->hot)
+        count++;
+    if (count <= EAGER_LINKS && hz_base_now_ns() < yard->eager_ns)
+        return true;
+    yard->eager_ns = 0;
+    return false;
+}
+
 static bool turn(void *arg)
 {
     struct hz_yard *yard = hz_shard_get(arg, HZ_SHARD_SUPERVISOR);
@@ -189,6 +218,8 @@ static bool turn(void *arg)
     unsigned taken = visit_hot(yard);
     flush_dirty(yard);
     if (taken > 0 || spin(yard))
+        return true;
+    if (eager(yard))
         return true;
     struct hz_worker *w, *next;
     cds_list_for_each_entry_safe(w, next, &yard->hot, hot_node)

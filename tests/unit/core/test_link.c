@@ -2,13 +2,14 @@
 #include "core/link.h"
 #include "tests/harness.h"
 
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 static struct hz_link link_;
 static struct hz_segment worker;
-static int segment_fd;
+static int far[HZ_LINK_FDS]; /* segment, the worker's bell, the manager's */
 static struct hz_stream_out results, metrics;
 static struct hz_stream_in commands;
 static uint32_t lanes = 1;
@@ -35,10 +36,10 @@ static void open_link(size_t backlog)
 {
     struct hz_uuid id = hz_uuid_new();
     struct hz_geometry geometry = hz_segment_geometry(lanes);
-    HZ_ASSERT_OK(hz_link_open(&link_, "0f0f0f0f", &id, &geometry, backlog, &segment_fd));
-    HZ_ASSERT_OK(hz_segment_attach(&worker, segment_fd, &geometry));
-    hz_stream_out_init(&results, &worker.lanes[0].results, &worker.header->manager_sleep, link_.manager_bell, 0);
-    hz_stream_out_init(&metrics, &worker.lanes[0].metrics, &worker.header->manager_sleep, link_.manager_bell, 0);
+    HZ_ASSERT_OK(hz_link_open(&link_, "0f0f0f0f", &id, &geometry, backlog, far));
+    HZ_ASSERT_OK(hz_segment_attach(&worker, far[0], &geometry));
+    hz_stream_out_init(&results, &worker.lanes[0].results, &worker.header->manager_sleep, far[2], 0);
+    hz_stream_out_init(&metrics, &worker.lanes[0].metrics, &worker.header->manager_sleep, far[2], 0);
     HZ_ASSERT_OK(hz_stream_in_init(&commands, &worker.commands, 'C', false));
 }
 
@@ -48,7 +49,8 @@ static void close_all(void)
     hz_stream_out_fini(&results);
     hz_stream_out_fini(&metrics);
     hz_segment_detach(&worker);
-    close(segment_fd);
+    for (unsigned i = 0; i < HZ_LINK_FDS; i++)
+        close(far[i]);
     hz_link_close(&link_);
 }
 
@@ -193,7 +195,7 @@ HZ_TEST(link, a_segment_made_shorter_is_survived_and_poisons)
 {
     for (int i = 0; i < 20; i++)
         say_ready();
-    HZ_ASSERT_EQ(ftruncate(segment_fd, 0), 0);
+    HZ_ASSERT_EQ(ftruncate(far[0], 0), 0);
     memset(taken, 0, sizeof taken);
     (void)hz_link_visit(&link_, take, NULL);
     HZ_ASSERT_TRUE(link_.poisoned);
@@ -218,6 +220,26 @@ HZ_TEST(link, sleeps_only_when_nothing_came_and_is_rung)
     HZ_ASSERT_EQ(read(link_.manager_bell, &sink, sizeof sink), -1);
 }
 
+/* What the other end does to its own open files, which it inherits, changes nothing for ours. */
+HZ_TEST(link, no_flag_or_byte_of_the_other_end_makes_us_wait)
+{
+    char junk[8192] = {0};
+    struct hz_ringer ringer;
+    hz_ringer_attach(&ringer, &worker.header->worker_sleep, link_.worker_bell);
+    while (write(far[2], junk, sizeof junk) > 0) {
+    }
+    for (unsigned i = 1; i < HZ_LINK_FDS; i++)
+        HZ_ASSERT_EQ(fcntl(far[i], F_SETFL, 0), 0);
+    alarm(20); /* ends the test program if one of these waits */
+    for (unsigned i = 0; i < 100000; i++) {
+        (void)hz_link_sleep(&link_);
+        atomic_store_explicit(&worker.header->worker_sleep.epoch, 2 * i + 1, memory_order_relaxed);
+        hz_ringer_ring(&ringer); /* nobody reads: the pipe is full soon */
+        hz_link_awake(&link_);   /* full at first, then empty */
+    }
+    alarm(0);
+}
+
 HZ_TEST(link, every_lane_has_its_turn)
 {
     close_all();
@@ -229,7 +251,7 @@ HZ_TEST(link, every_lane_has_its_turn)
     memset(by_lane, 0, sizeof by_lane);
     for (uint32_t i = 0; i < 4; i++) {
         ready.nodes = i;
-        hz_stream_out_init(&out[i], &worker.lanes[i].results, &worker.header->manager_sleep, link_.manager_bell, 0);
+        hz_stream_out_init(&out[i], &worker.lanes[i].results, &worker.header->manager_sleep, far[2], 0);
         for (int k = 0; k < 100; k++)
             HZ_ASSERT_OK(hz_stream_send(&out[i], HZ_MSG_READY, &part, 1, true));
     }
