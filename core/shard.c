@@ -6,6 +6,8 @@
  *             queue empty wakes the loop: the exchange of the tail in enqueue and in splice are totally ordered, so of the
  *             mails between two splices exactly the first one finds it empty and sends the wake-up that the later splice
  *             answers. A mail's contents are visible to the receiver by the queue's own ordering.
+ *             Mail of a shard to itself wakes nobody: the thread is awake, and notes in `own_mail` (its alone) that it has to
+ *             splice before it polls. Mail of others behind it needs no wake-up either, as that splice takes all.
  *   slots, turns, timers   the owner's thread only.
  *   begun, ended           counted under `lock`; the main thread waits on `changed`.
  */
@@ -37,7 +39,7 @@ struct hz_shard {
         void *arg;
     } turns[TURNS];
     unsigned turn_count;
-    bool hurried, quit;
+    bool hurried, quit, own_mail;
     void *slots[HZ_SHARD_SLOTS];
     pthread_t thread;
     _Alignas(HZ_CACHE_LINE) struct cds_wfcq_head head;
@@ -87,8 +89,13 @@ static void on_prepare(uv_prepare_t *prepare)
 {
     struct hz_shard *shard = prepare->data;
     bool more = false;
+    if (shard->own_mail) {
+        shard->own_mail = false;
+        hz_shard_run_mail(shard);
+    }
     for (unsigned i = 0; i < shard->turn_count; i++)
         more |= shard->turns[i].fn(shard->turns[i].arg);
+    more |= shard->own_mail; /* once more round, without sleep */
     if (more == shard->hurried)
         return;
     shard->hurried = more;
@@ -316,7 +323,10 @@ void hz_shard_post(struct hz_shard *to, struct hz_mail *mail)
     HZ_CHECK_OBJ(to, HZ_SHARD_MAGIC);
     cds_wfcq_node_init(&mail->node);
     HZ_EDGE_OUT(&to->head); /* enqueue before splice */
-    if (!cds_wfcq_enqueue(&to->head, &to->tail, &mail->node))
+    bool first = !cds_wfcq_enqueue(&to->head, &to->tail, &mail->node);
+    if (to == self)
+        to->own_mail = true; /* the loop's next prepare takes it */
+    else if (first)
         uv_async_send(&to->wake);
 }
 

@@ -7,6 +7,7 @@
 #include "loader.h"
 #include "js.h"
 #include "sandbox.h"
+#include "warm.h"
 #include "worker.h"
 
 #include <errno.h>
@@ -222,5 +223,7 @@ void hz_child_main(const struct hz_spawn_request *request, const int fds[3], con
         r = enter_sandbox(&worker);
     if (r != 0)
         hz_worker_fatal(&worker, "%s", hz_err_last());
+    else if ((request->flags & HZ_SPAWN_SPARE) != 0)
+        hz_warm_up(&worker);
     _exit(hz_worker_run(&worker));
 }
