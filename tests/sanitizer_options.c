@@ -23,7 +23,7 @@ EXPORT int __lsan_is_turned_off(void);
 const char *__asan_default_options(void)
 {
     return "detect_leaks=1:detect_stack_use_after_return=1:strict_string_checks=1:allocator_may_return_null=1:exitcode=99:"
-           "quarantine_size_mb=32";
+           "quarantine_size_mb=8";
 }
 
 const char *__ubsan_default_options(void)
