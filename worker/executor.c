@@ -370,6 +370,7 @@ void hz_executor_make_ready(struct hz_execution *execution)
     else
         thread->ready_first = execution;
     thread->ready_last = execution;
+    hz_thread_count_ready(thread, 1);
 }
 
 /* What ends an execution between two node runs; 0: nothing. */

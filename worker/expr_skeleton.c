@@ -135,6 +135,7 @@ static void skeleton_fini(struct hz_skeleton *skeleton)
         skeleton_fini(&skeleton->children[i]);
     free(skeleton->children);
     free(skeleton->key);
+    hz_value_thaw(skeleton->value);
     hz_value_unref(skeleton->value);
 }
 
@@ -214,6 +215,13 @@ static void unwrap(const struct hz_plan *plan, const struct hz_plan_tree *tree, 
     }
 }
 
+static void freeze_constants(struct hz_skeleton *skeleton)
+{
+    hz_value_freeze(skeleton->value);
+    for (uint32_t i = 0; i < skeleton->count; i++)
+        freeze_constants(&skeleton->children[i]);
+}
+
 struct hz_skeleton *hz_skeleton_new(const struct hz_plan *plan, const struct hz_plan_tree *tree)
 {
     struct making making = {.parts = tree->b, .used = calloc(tree->b + 1u, 1)};
@@ -240,6 +248,7 @@ struct hz_skeleton *hz_skeleton_new(const struct hz_plan *plan, const struct hz_
     free(making.used);
     if (!making.failed) {
         unwrap(plan, tree, skeleton);
+        freeze_constants(skeleton);
         return skeleton;
     }
     hz_skeleton_free(skeleton);

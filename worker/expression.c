@@ -34,6 +34,7 @@ int hz_program_new(const struct hz_plan *plan, struct hz_program **ret_program)
                 hz_program_free(&program);
                 return code;
             }
+            hz_value_freeze(program->consts[i]);
         } else if (tree->kind == HZ_TREE_TEMPLATE && (tree->flags & HZ_TPL_VALUE) && (tree->flags & HZ_TPL_JSON)) {
             program->skeletons[i] = hz_skeleton_new(plan, tree);
         }
@@ -51,8 +52,10 @@ void hz_program_free(struct hz_program **program)
     HZ_CHECK_OBJ(gone, HZ_PROGRAM_MAGIC);
     *program = NULL;
     for (uint32_t i = 0; i < gone->plan->tree_count; i++) {
-        if (gone->consts)
+        if (gone->consts) {
+            hz_value_thaw(gone->consts[i]);
             hz_value_unref(gone->consts[i]);
+        }
         if (gone->skeletons)
             hz_skeleton_free(gone->skeletons[i]);
     }

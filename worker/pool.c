@@ -173,6 +173,23 @@ static struct hz_execution *pop_ready(struct hz_thread *thread)
     return execution;
 }
 
+/* Executions that are not begun come in between those that go on, but only where fewest are going on: a begun one stays, so
+ * whoever takes more than its share keeps it from lanes that have nothing to do. The least loaded lane always may, and one
+ * that sleeps was woken when the execution was queued. */
+static bool may_begin(struct hz_thread *thread)
+{
+    if (!thread->ready_first)
+        return true;
+    if (!thread->unfinished)
+        return false;
+    struct hz_worker *worker = thread->worker;
+    uint32_t own = atomic_load_explicit(&thread->ready_count, memory_order_relaxed);
+    for (uint32_t i = 0; i < worker->thread_count; i++)
+        if (atomic_load_explicit(&worker->threads[i]->ready_count, memory_order_relaxed) < own)
+            return false;
+    return true;
+}
+
 bool hz_pool_turn(struct hz_thread *thread, uint64_t budget_ns)
 {
     struct hz_worker *worker = thread->worker;
@@ -184,10 +201,9 @@ bool hz_pool_turn(struct hz_thread *thread, uint64_t budget_ns)
         if (hz_alarm_next(&thread->alarms) <= thread->now_ns)
             did = hz_alarm_run(&thread->alarms, thread, thread->now_ns) > 0 || did;
         struct hz_execution *execution;
-        /* Executions that are not begun come in between those that go on. */
-        if ((!thread->ready_first || thread->unfinished) && !atomic_load_explicit(&worker->ending, memory_order_relaxed)) {
+        if (may_begin(thread) && !atomic_load_explicit(&worker->ending, memory_order_relaxed)) {
             execution = take_own(thread);
-            if (!execution && !thread->ready_first && worker->thread_count > 1)
+            if (!execution && worker->thread_count > 1)
                 execution = steal(thread);
             if (execution) {
                 hz_executor_begin(thread, execution);
@@ -203,6 +219,7 @@ bool hz_pool_turn(struct hz_thread *thread, uint64_t budget_ns)
                 thread->unfinished = true;
             }
             hz_execution_unref(execution); /* the ready list's */
+            hz_thread_count_ready(thread, -1);
             did = true;
         }
         if (!did)

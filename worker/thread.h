@@ -71,7 +71,15 @@ struct hz_thread {
     _Alignas(HZ_CACHE_LINE) pthread_mutex_t queue_lock;
     struct hz_execution *queue_first, *queue_last; /* not begun; may be taken by others */
     _Atomic uint32_t queued;
+    _Atomic uint32_t ready_count; /* length of the ready list and the one that runs; the owner stores, the others look */
 };
+
+/* Owner only. A hint for others: relaxed is enough. */
+static inline void hz_thread_count_ready(struct hz_thread *thread, int change)
+{
+    uint32_t count = atomic_load_explicit(&thread->ready_count, memory_order_relaxed);
+    atomic_store_explicit(&thread->ready_count, count + (uint32_t)change, memory_order_relaxed);
+}
 
 /* The calling thread; NULL outside a worker's threads. */
 extern _Thread_local struct hz_thread *hz_thread_self;

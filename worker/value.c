@@ -51,6 +51,12 @@ const hz_value *hz_value_ref(const hz_value *value)
     return value;
 }
 
+static bool is_static_real(const json_t *json)
+{
+    return json == &hz_value_static_nan.json || json == &hz_value_static_infinity.json ||
+           json == &hz_value_static_minus_infinity.json;
+}
+
 /* false: no memory to remember it; jansson's own recursion takes it then. */
 static bool stack_push(struct value_stack *stack, json_t *container)
 {
@@ -70,6 +76,8 @@ static bool stack_push(struct value_stack *stack, json_t *container)
 
 static void stack_push_child(struct value_stack *stack, json_t *child)
 {
+    if (__atomic_load_n(&child->refcount, __ATOMIC_RELAXED) == (size_t)-1)
+        return; /* not counted: it stays */
     if ((json_is_object(child) && json_object_size(child)) || (json_is_array(child) && json_array_size(child))) {
         if (stack_push(stack, child))
             (void)hz_value_take(child);
@@ -122,6 +130,29 @@ void hz_value_unref(const hz_value *value)
         value_delete_container(json);
     else
         json_delete(json);
+}
+
+/* Recursion is bounded by HZ_VALUE_DEPTH: what is frozen was parsed. */
+static void set_counts(json_t *json, size_t from, size_t to)
+{
+    if (!json || json_is_null(json) || json_is_boolean(json) || is_static_real(json) || json->refcount == to ||
+            (from == (size_t)-1 && json->refcount != from))
+        return;
+    json->refcount = to;
+    for (void *i = json_object_iter(json); i; i = json_object_iter_next(json, i))
+        set_counts(json_object_iter_value(i), from, to);
+    for (size_t i = 0, n = json_array_size(json); i < n; i++)
+        set_counts(json_array_get(json, i), from, to);
+}
+
+void hz_value_freeze(const hz_value *value)
+{
+    set_counts(hz_value_json(value), 1, (size_t)-1);
+}
+
+void hz_value_thaw(const hz_value *value)
+{
+    set_counts(hz_value_json(value), (size_t)-1, 1);
 }
 
 hz_value *hz_value_undefined(void)
@@ -256,7 +287,7 @@ double hz_value_num(const hz_value *value)
         return (double)json_integer_value(json);
     if (!json_is_real(json))
         return (double)NAN;
-    if (__atomic_load_n(&json->refcount, __ATOMIC_RELAXED) == (size_t)-1) /* only our own three reals are immortal */
+    if (is_static_real(json))
         return HZ_CONTAINER_OF(hz_value_json(value), struct hz_value_static, json)->number;
     return json_real_value(json);
 }

@@ -29,6 +29,11 @@ json_t *hz_value_json(const hz_value *value);
 
 const hz_value *hz_value_ref(const hz_value *value); /* NULL-safe; returns its argument */
 void hz_value_unref(const hz_value *value);          /* NULL-safe */
+/* For constants that all threads use: counting references to one value from two processors costs more than most nodes do.
+ * freeze: the caller holds the only reference to the tree and no other thread knows it; from here on references to it or
+ * into it are not counted. thaw: nobody else holds any any more (or the tree was never frozen): counted again, from one. NULL-safe. O(tree). */
+void hz_value_freeze(const hz_value *value);
+void hz_value_thaw(const hz_value *value);
 
 /* New references; NULL: out of memory. */
 hz_value *hz_value_undefined(void);

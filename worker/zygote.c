@@ -82,7 +82,6 @@ static int preload(const char *kind, const char *nodes)
     }
     hz_crash_prepare();
     tzset();
-    (void)mallopt(M_ARENA_MAX, 1); /* what most workers want */
     struct hz_sandbox_options plain = {.caps = net ? (uint32_t)HZ_CAP_NET : 0}, plugins = {.caps = plain.caps, .plugins = true},
             bare = {0};
     /* What cannot be prepared here is tried again, and reported, by each worker. */

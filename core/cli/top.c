@@ -27,6 +27,7 @@ static struct termios saved;
 static volatile sig_atomic_t interrupted;
 
 static int sort_order; /* for qsort's function, one thread */
+static bool show_threads;
 
 static int descending(double a, double b)
 {
@@ -67,20 +68,28 @@ static bool read_instance(const char *data_dir, char instance[9])
     return n == 8;
 }
 
+static json_t *stats_json(const struct hz_stats *stats)
+{
+    json_t *object = json_object();
+    for (int s = 0; s < HZ_STAT_COUNT; s++)
+        json_object_set_new(object, hz_stats_info((enum hz_stat)s)->name, json_integer((json_int_t)stats->v[s]));
+    return object;
+}
+
 static json_t *to_json(const struct hz_watch *watch)
 {
     json_t *list = json_array();
     for (size_t i = 0; i < watch->count; i++) {
         const struct hz_watched *w = &watch->list[i];
-        json_t *stats = json_object();
-        for (int s = 0; s < HZ_STAT_COUNT; s++)
-            json_object_set_new(stats, hz_stats_info((enum hz_stat)s)->name, json_integer((json_int_t)w->stats.v[s]));
+        json_t *by_thread = json_array();
+        for (uint32_t lane = 0; lane < w->lanes; lane++)
+            json_array_append_new(by_thread, stats_json(&w->by_lane[lane]));
         json_array_append_new(
-                list, json_pack("{s:s,s:s,s:I,s:I,s:I,s:I,s:I,s:f,s:f,s:f,s:o}", "id", w->id, "workflowId",
+                list, json_pack("{s:s,s:s,s:I,s:I,s:I,s:I,s:I,s:f,s:f,s:f,s:o,s:o}", "id", w->id, "workflowId",
                               w->workflow_id, "processId", (json_int_t)w->pid, "port", (json_int_t)w->port, "threads",
                               (json_int_t)w->lanes, "createdMs", (json_int_t)w->created_wall_ms, "rssBytes",
                               (json_int_t)w->rss_bytes, "cpuPercent", w->cpu_percent, "executionsPerSecond",
-                              w->executions_per_s, "nodeRunsPerSecond", w->node_runs_per_s, "stats", stats));
+                              w->executions_per_s, "nodeRunsPerSecond", w->node_runs_per_s, "stats", stats_json(&w->stats), "byThread", by_thread));
     }
     return json_pack("{s:I,s:o}", "timeMs", (json_int_t)hz_base_wall_ms(), "workers", list);
 }
@@ -97,6 +106,15 @@ static void print_row(const struct hz_watched *w, bool full)
             w->node_runs_per_s, (unsigned long long)w->stats.v[HZ_STAT_executions_finished],
             (unsigned long long)w->stats.v[HZ_STAT_node_errors], (unsigned long long)w->stats.v[HZ_STAT_queue_depth],
             (unsigned long long)drops, full ? "\033[K" : "");
+}
+
+static void print_thread(const struct hz_stats *stats, uint32_t index, bool full)
+{
+    printf("  thread %-2u  done %llu  stolen %llu  node runs %llu  errors %llu  queue %llu  waits for the ring %llu%s\n", (unsigned)index,
+            (unsigned long long)stats->v[HZ_STAT_executions_finished], (unsigned long long)stats->v[HZ_STAT_steals],
+            (unsigned long long)stats->v[HZ_STAT_node_runs], (unsigned long long)stats->v[HZ_STAT_node_errors],
+            (unsigned long long)stats->v[HZ_STAT_queue_depth], (unsigned long long)stats->v[HZ_STAT_result_ring_waits],
+            full ? "\033[K" : "");
 }
 
 /* rows: lines of the terminal, 0: all there is and no escape sequences. */
@@ -117,13 +135,16 @@ static void show(struct hz_watch *watch, int rows)
     if (full)
         printf("\033[H");
     printf("%zu workers  %.1f %% of a CPU  %s  %.0f executions/s  by %s%s\n", watch->count, cpu, total, executions,
-            sort_names[sort_order], full ? "  (keys: a c m e w sort, q ends)\033[K" : "");
+            sort_names[sort_order], full ? "  (keys: a c m e w sort, t threads, q ends)\033[K" : "");
     printf("%s%-8s  %-24s  %7s  %5s  %6s  %6s  %9s  %9s  %10s  %8s  %6s  %6s  %6s%s\n", full ? "\033[7m" : "", "ID",
             "WORKFLOW", "PID", "PORT", "UP", "CPU %", "MEMORY", "EXEC/S", "NODES/S", "DONE", "ERRORS", "QUEUE", "DROPS",
             full ? "\033[K\033[0m" : "");
     size_t most = full ? (size_t)HZ_MAX(rows - 3, 1) : watch->count;
-    for (size_t i = 0; i < watch->count && i < most; i++)
+    for (size_t i = 0, row = 0; i < watch->count && row < most; i++, row++) {
         print_row(&watch->list[i], full);
+        for (uint32_t lane = 0; show_threads && lane < watch->list[i].lanes && (!full || ++row < most); lane++)
+            print_thread(&watch->list[i].by_lane[lane], lane, full);
+    }
     if (full)
         printf("\033[J");
     fflush(stdout);
@@ -170,6 +191,8 @@ static bool take_keys(void)
         return true;
     if (read(STDIN_FILENO, &key, 1) != 1 || key == 'q')
         return false;
+    if (key == 't')
+        show_threads = !show_threads;
     for (int i = 0; i < SORTS; i++)
         if (sort_keys[i] == key)
             sort_order = i;
@@ -229,6 +252,7 @@ static int run(const struct hz_args *args)
         if (strcmp(sort_names[i], sort) == 0)
             break;
     }
+    show_threads = hz_args_has(args, "--threads");
     bool all = hz_args_has(args, "--all"), json = hz_args_has(args, "--json");
     if (!all && !read_instance(hz_args_data(args), instance))
         return hz_cli_error(HZ_EXIT_FAILED,
@@ -241,13 +265,14 @@ static int run(const struct hz_args *args)
 }
 
 const struct hz_command hz_command_top = {.name = "top",
-        .words = "[--once] [--json] [--sort KEY] [--all] [--data DIR]",
+        .words = "[--once] [--json] [--sort KEY] [--threads] [--all] [--data DIR]",
         .summary = "Shows the workers and what they do, live",
         .text = "Reads the workers' shared memory itself and asks nobody. Keys: a c m e w sort by age, CPU, memory, "
-                "executions, workflow; q ends.",
+                "executions, workflow; t shows each worker's threads; q ends.",
         .options = {{"--once", 0, NULL, "print the table once and end"},
                 {"--json", 0, NULL, "for programs: one line of JSON, once"},
                 {"--sort", 0, "KEY", "age, cpu, memory, executions or workflow"},
+                {"--threads", 0, NULL, "a line for each thread of a worker below its own"},
                 {"--all", 0, NULL, "workers of every data directory"}, HZ_OPTION_DATA},
         .least = 0,
         .most = 0,

@@ -60,9 +60,8 @@ static void copy_segment(const struct hz_segment *segment, int slot, struct hz_w
     one->created_wall_ms = header->created_wall_ms;
     one->lanes = HZ_MIN(segment->geometry.lanes, HZ_MAX_LANES);
     for (uint32_t i = 0; i < one->lanes; i++) {
-        struct hz_stats lane;
-        if (hz_stats_read(segment->lanes[i].stats, &lane))
-            hz_stats_add(&one->stats, &lane);
+        if (hz_stats_read(segment->lanes[i].stats, &one->by_lane[i]))
+            hz_stats_add(&one->stats, &one->by_lane[i]);
     }
     if (hz_guard_poisoned(slot))
         one->workflow_id[0] = 0;

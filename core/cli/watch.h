@@ -12,6 +12,7 @@ struct hz_watched {
     uint32_t pid, port, lanes;
     int64_t created_wall_ms;
     struct hz_stats stats;                                 /* lanes added up */
+    struct hz_stats by_lane[HZ_MAX_LANES];
     uint64_t rss_bytes;                                    /* the kernel's word, else the worker's */
     double cpu_percent, executions_per_s, node_runs_per_s; /* since the last look; 0 at the first */
     uint64_t seen_ns, cpu_ns;
