@@ -59,6 +59,8 @@ typedef void hz_worker_line_fn(void *arg, const struct hz_worker_info *info, int
 int hz_supervisor_listen_lines(hz_worker_line_fn *fn, void *arg);
 /* Connections accepted on a worker's port, on that worker's shard: fn owns fd. Set before the shards run. */
 typedef void hz_accept_fn(struct hz_shard *shard, int fd, const void *addr, unsigned addr_len, uint32_t port, const struct hz_uuid *worker);
-void hz_supervisor_on_accept(hz_accept_fn *fn);
+/* The worker has given up its port: its connections must not keep it. The same shard, before the end is told to anybody. */
+typedef void hz_port_free_fn(struct hz_shard *shard, uint32_t port);
+void hz_supervisor_on_accept(hz_accept_fn *fn, hz_port_free_fn *free_fn);
 
 #endif

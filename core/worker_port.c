@@ -13,11 +13,13 @@
 
 #define ACCEPTS 64 /* a turn; the poll is level-triggered, the rest comes again */
 
-static hz_accept_fn *accept_fn; /* before the shards run */
+static hz_accept_fn *accept_fn; /* both: set before the shards run */
+static hz_port_free_fn *port_free_fn;
 
-void hz_supervisor_on_accept(hz_accept_fn *fn)
+void hz_supervisor_on_accept(hz_accept_fn *fn, hz_port_free_fn *free_fn)
 {
     accept_fn = fn;
+    port_free_fn = free_fn;
 }
 
 static void on_connection(uv_poll_t *poll, int status, int events)
@@ -77,4 +79,6 @@ void hz_worker_port_detach(struct hz_worker *w)
     w->port_poll = NULL;
     hz_ports_give(w->port_fd, w->info.port);
     w->port_fd = -1;
+    if (port_free_fn)
+        port_free_fn(w->yard->shard, w->info.port);
 }

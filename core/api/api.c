@@ -4,6 +4,7 @@
  */
 #include "internal.h"
 
+#include "core/flow/json_text.h"
 #include "core/http/http.h"
 #include "core/supervisor.h"
 #include "rest.h"
@@ -32,7 +33,7 @@ int hz_api_init(const struct hz_config *config)
     settings = config;
     hz_health_init();
     hz_webhook_init();
-    hz_supervisor_on_accept(on_accept);
+    hz_supervisor_on_accept(on_accept, hz_http_port_free);
     int err = hz_asks_init();
     return err ? err : hz_rest_init();
 }
@@ -53,7 +54,7 @@ void hz_api_fail(hz_api_done_fn *done, void *arg, uint32_t status, const char *e
 
 void hz_api_answer_value(hz_api_done_fn *done, void *arg, uint32_t status, json_t *value)
 {
-    char *text = value ? json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY) : NULL;
+    char *text = value ? hz_json_text_print(value, 0, NULL) : NULL;
     json_decref(value);
     if (text)
         done(arg, &(struct hz_api_result){.status = status, .data = text, .len = strlen(text)});

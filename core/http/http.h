@@ -37,6 +37,10 @@ void hz_http_end(struct hz_shard *shard);
 void hz_http_fini(void);
 /* Serves a connection somebody else accepted (a worker's port). Owns fd. */
 void hz_http_add(struct hz_shard *shard, int fd, const void *addr, unsigned addr_len, uint32_t port);
+/* Ends the connections that were added with this port, so that another program may bind it at once: idle ones now, those
+ * with a request in work after its answer. They are reset, since the side that closes first would hold the port in TIME_WAIT
+ * for a minute. Cost: a look at each connection of the shard. */
+void hz_http_port_free(struct hz_shard *shard, uint32_t port);
 
 const char *hz_http_method(const struct hz_http_request *request);
 const char *hz_http_path(const struct hz_http_request *request);                    /* decoded, without query */

@@ -60,6 +60,7 @@ struct hz_http_conn {
     int fd;
     uint32_t port;
     bool over_socket;
+    bool leaving; /* its port was given up: no further request */
 };
 
 enum hz_http_state {
@@ -117,6 +118,7 @@ struct hz_http_shared {
 extern struct hz_http_shared hz_http_shared;
 
 /* server.c */
+void hz_server_leave(struct hz_http_conn *conn); /* the answer is out: resets a connection that is leaving */
 void hz_server_kick(struct hz_http_server *server);              /* work in hand: run MHD at the shard's next turn */
 struct hz_http_conn *hz_server_conn(struct MHD_Connection *mhd); /* NULL: there was no memory for it */
 /* listen.c: sockets bound and listening, non-blocking. v6 may stay -1. */

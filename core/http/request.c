@@ -82,10 +82,13 @@ void hz_request_free(struct hz_http_request *request)
 void hz_request_completed(struct hz_http_request *request)
 {
     HZ_CHECK_OBJ(request, HZ_HTTP_REQUEST_MAGIC);
-    if (request->conn) /* the next request on this connection may be long in coming, its headers may not */
-        request->conn->deadline_ns =
+    struct hz_http_conn *conn = request->conn;
+    if (conn) /* the next request on this connection may be long in coming, its headers may not */
+        conn->deadline_ns =
                 hz_base_now_ns() + (uint64_t)(hz_http_shared.idle_ms + hz_http_shared.header_ms) * 1000000u;
     hz_request_free(request);
+    if (conn && conn->leaving)
+        hz_server_leave(conn);
 }
 
 void hz_request_abandon(struct hz_http_request *request)

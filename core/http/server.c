@@ -13,11 +13,13 @@
 #include "shm/log.h"
 
 #include <errno.h>
+#include <linux/sockios.h>
 #include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -244,6 +246,39 @@ void hz_http_add(struct hz_shard *shard, int fd, const void *addr, unsigned addr
     }
     HZ_CHECK_OBJ(server, HZ_HTTP_SERVER_MAGIC);
     add(server, fd, addr, addr_len, port, false);
+}
+
+/* connect() to no address takes the socket out of the kernel's tables now, with a reset and without TIME_WAIT; the library
+ * sees an error on it and closes the descriptor. */
+static void reset(const struct hz_http_conn *conn)
+{
+    const struct sockaddr none = {.sa_family = AF_UNSPEC};
+    if (connect(conn->fd, &none, sizeof none))
+        shutdown(conn->fd, SHUT_RDWR);
+}
+
+void hz_server_leave(struct hz_http_conn *conn)
+{
+    int unsent = 0; /* what was sent on loopback is in the client's queue, where a reset leaves it */
+    if (ioctl(conn->fd, SIOCOUTQNSD, &unsent) || unsent > 0) /* a slow reader: the answer goes before the port */
+        shutdown(conn->fd, SHUT_RDWR);
+    else
+        reset(conn);
+}
+
+void hz_http_port_free(struct hz_shard *shard, uint32_t port)
+{
+    struct hz_http_server *server = hz_shard_get(shard, HZ_SHARD_HTTP);
+    if (!server)
+        return;
+    HZ_CHECK_OBJ(server, HZ_HTTP_SERVER_MAGIC);
+    for (struct hz_http_conn *conn = server->conns; conn; conn = conn->next) {
+        if (conn->port != port || conn->over_socket)
+            continue;
+        conn->leaving = true;
+        if (!conn->request || conn->request->state < HZ_HTTP_PENDING)
+            reset(conn);
+    }
 }
 
 static void conn_opened(struct hz_http_server *server, void **context)

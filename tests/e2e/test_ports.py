@@ -3,6 +3,7 @@ import os
 import queue
 import signal
 import threading
+import time
 
 import hz
 
@@ -52,6 +53,41 @@ class Ports(hz.Case):
         server.call("POST", f"/workers/{made[1]['id']}/stop", expect=200)
         self.assertTrue(hz.can_bind(made[1]["port"]), "another program may take it right after the stop")
         self.assertEqual(server.start_worker("p0")["port"], made[1]["port"])
+
+    def test_free_for_a_plain_bind_although_clients_keep_their_connections(self):
+        """A program that does not set SO_REUSEADDR is refused while a connection of the port lives or is in TIME_WAIT."""
+        server = hz.Server(self.place, flows={**hooks(1), "slow": hz.webhook_flow("slow", "/slow", before=lambda flow: (
+            flow.node("delay", "Espera", delay=0.5), "response"))})
+        for name, end in (("p0", "stop"), ("slow", "stop"), ("p0", "kill")):
+            with self.subTest(name=name, end=end):
+                worker = server.start_worker(name)
+                kept, half = hz.http.client.HTTPConnection("127.0.0.1", worker["port"], timeout=10), hz.socket.socket()
+                self.addCleanup(kept.close)
+                self.addCleanup(half.close)
+                half.connect(("127.0.0.1", worker["port"]))
+                half.sendall(b"GET /p0 HTTP/1.1\r\nHost: 127")  # and no more
+                kept.request("GET", f"/{name}")
+                if name == "p0":
+                    self.assertEqual(kept.getresponse().read(), b'{"ok":true}')
+                else:
+                    time.sleep(0.1)  # in flight when the stop comes
+                if end == "stop":
+                    server.call("POST", f"/workers/{worker['id']}/stop", expect=200)
+                else:  # its successor comes a second later
+                    os.kill(worker["processId"], signal.SIGKILL)
+                if name == "slow":
+                    answer = kept.getresponse()
+                    self.assertIn(answer.status, (200, 500, 502, 503), "the request in flight is answered, not reset")
+                    answer.read()
+
+                def free():
+                    with hz.socket.socket() as stranger:
+                        try:
+                            stranger.bind(("127.0.0.1", worker["port"]))
+                            return True
+                        except OSError:
+                            return False
+                hz.wait_for(free, 0.5, what="another program has the port")
 
     def test_free_after_kill(self):
         server = hz.Server(self.place, flows=hooks(1))
