@@ -187,7 +187,7 @@ int hz_manager_run(struct hz_config *config, const struct hz_manager_options *op
     if (err) {
         /* Nothing that runs outlives this process: threads end with it, workers follow it, rows handed over are written. */
         hz_store_close();
-        (void)hz_err_prefix(err, "horizon cannot start");
+        (void)hz_err_prefix(err, "cannot start");
         fprintf(stderr, "horizon: %s\n", hz_err_last());
         return EXIT_FAILURE;
     }

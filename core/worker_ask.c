@@ -9,6 +9,7 @@
 #include <string.h>
 
 #define OPEN_REQUESTS 1024u
+#define ROUTE_MAX     4096u /* bytes; the answer names it, so it is bounded on both sides */
 
 static void finish(struct hz_worker_request *request, const char *data, size_t len, const char *error)
 {
@@ -35,8 +36,8 @@ void hz_worker_ask(struct hz_worker *w, const char *route, const char *data, siz
         open++;
     snprintf(error, sizeof error, "Worker %s no está disponible", w->info.id_text);
     size_t route_len = strlen(route);
-    if (w->info.status != HZ_WORKER_RUNNING || open >= OPEN_REQUESTS || route_len > 4096) {
-        fn(arg, "", 0, error);
+    if (w->info.status != HZ_WORKER_RUNNING || open >= OPEN_REQUESTS || route_len > ROUTE_MAX) {
+        fn(arg, "", 0, w->info.status == HZ_WORKER_RUNNING && route_len > ROUTE_MAX ? "Ruta no encontrada" : error);
         return;
     }
     struct hz_worker_request *request = calloc(1, sizeof *request);
@@ -65,7 +66,7 @@ void hz_worker_answer(struct hz_worker *w, const struct hz_msg *msg)
         finish(request, msg->str[1].data, msg->str[1].len, NULL);
         return;
     }
-    char error[1024];
+    char error[ROUTE_MAX + 64];
     snprintf(error, sizeof error, "%.*s", (int)HZ_MIN(msg->str[0].len, sizeof error - 1), msg->str[0].data);
     finish(request, msg->str[1].data, msg->str[1].len, error[0] ? error : "Error en la solicitud al worker");
 }

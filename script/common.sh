@@ -36,7 +36,8 @@ build() {
         say "Configuring build/$preset"
         cmake --preset "$preset" >"$log" 2>&1 || { cat "$log" >&2; rm -f "build/$preset/build.ninja"; die "cmake failed"; }
     fi
-    if ! ninja -C "build/$preset" -n "$@" 2>/dev/null | grep -q 'no work to do'; then
+    # a dry run always names the two steps that look for new files
+    if ninja -C "build/$preset" -n "$@" 2>/dev/null | grep '^\[' | grep -Eqv 'Re-(checking globbed|running CMake)'; then
         say "Building build/$preset"
     fi
     ninja -C "build/$preset" "$@" >"$log" 2>&1 || { tail -n 60 "$log" >&2; die "the build of $preset failed (all of it: $log)"; }

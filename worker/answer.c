@@ -6,6 +6,8 @@
 #include "report.h"
 #include "worker.h"
 
+#include "core/flow/json_text.h"
+
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -77,7 +79,7 @@ static json_t *status(struct hz_worker *worker)
 
 static void reply(struct hz_worker *worker, uint64_t request, json_t *data, const char *message)
 {
-    char *text = data ? json_dumps(data, JSON_COMPACT) : NULL;
+    char *text = data ? hz_json_text_print(data, 0, NULL) : NULL;
     if (!text && !message)
         message = "Error interno del servidor";
     size_t len = text ? strlen(text) : 0, message_len = message ? strlen(message) : 0;
@@ -92,7 +94,7 @@ static void reply(struct hz_worker *worker, uint64_t request, json_t *data, cons
 void hz_answer_request(struct hz_worker *worker, const struct hz_msg *msg)
 {
     const struct hz_msg_request *body = msg->body;
-    char route[128], message[192];
+    char route[4097], message[sizeof(route) + 32]; /* the manager sends no longer one */
     size_t len = HZ_MIN(msg->str[0].len, sizeof(route) - 1);
     memcpy(route, msg->str[0].data, len);
     route[len] = '\0';

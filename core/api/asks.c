@@ -224,8 +224,8 @@ static void on_ask(const struct hz_worker_info *worker, const char *route, const
         json_decref(object);
         return;
     }
-    char message[300];
-    snprintf(message, sizeof message, "Ruta no encontrada: %.256s", route);
+    char message[4200];
+    snprintf(message, sizeof message, "Ruta no encontrada: %.4096s", route);
     done(ctx, false, "", 0, message);
 }
 

@@ -3,6 +3,8 @@
  */
 #include "json.h"
 
+#include "core/flow/json_text.h"
+
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -247,7 +249,7 @@ void hz_json_iso(struct hz_json *json, int64_t wall_ms)
 
 void hz_json_value(struct hz_json *json, const json_t *value)
 {
-    char *text = json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY);
+    char *text = hz_json_text_print(value, 0, NULL);
     if (!text) {
         json->failed = true;
         return;

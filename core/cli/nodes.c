@@ -3,6 +3,7 @@
 #include "node_new.h"
 
 #include "core/catalog.h"
+#include "core/flow/json_text.h"
 
 #include "shm/err.h"
 
@@ -106,7 +107,7 @@ static int inspect_with(const struct hz_args *args, const struct hz_config *conf
     }
     if (hz_args_has(args, "--json"))
         return hz_cli_print_json(node);
-    char *text = json_dumps(node, JSON_INDENT(2));
+    char *text = hz_json_text_print(node, 2, NULL);
     json_decref(node);
     if (!text)
         return hz_cli_error(HZ_EXIT_FAILED, "out of memory");

@@ -1,6 +1,8 @@
 /* table.c - tables for people, numbers for people. */
 #include "command.h"
 
+#include "core/flow/json_text.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -137,8 +139,7 @@ int64_t hz_cli_parse_iso(const char *text)
 
 int hz_cli_print_json(json_t *value)
 {
-    char *text =
-            value ? json_dumps(value, JSON_ENCODE_ANY | (isatty(STDOUT_FILENO) ? JSON_INDENT(2) : JSON_COMPACT)) : NULL;
+    char *text = value ? hz_json_text_print(value, isatty(STDOUT_FILENO) ? 2 : 0, NULL) : NULL;
     json_decref(value);
     if (!text)
         return hz_cli_error(HZ_EXIT_FAILED, "out of memory");

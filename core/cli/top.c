@@ -5,6 +5,7 @@
 #include "command.h"
 #include "watch.h"
 
+#include "core/flow/json_text.h"
 #include "shm/err.h"
 
 #include <errno.h>
@@ -230,7 +231,7 @@ static int once(struct hz_watch *watch, const char *instance, bool json)
     }
     char *text = NULL;
     json_t *value = to_json(watch);
-    text = value ? json_dumps(value, JSON_COMPACT) : NULL; /* one line, for a terminal too */
+    text = value ? hz_json_text_print(value, 0, NULL) : NULL; /* one line, for a terminal too */
     json_decref(value);
     if (!text)
         return hz_cli_error(HZ_EXIT_FAILED, "out of memory");

@@ -19,6 +19,54 @@ def asker_flow(name="pregunta", count=200, **more):
     return flow.json
 
 
+EXAMPLES = os.path.join(hz.BUILD, "plugins", "examples")
+HELPERS = os.path.join(hz.SOURCE, "plugins", "examples", "helpers", "flow.json")
+
+
+class Helpers(hz.Case):
+    """The sample plugin that calls every helper, in its own flow."""
+
+    def test_every_helper_is_answered(self):
+        result = self.place.run("run", HELPERS, env={"HORIZON_NODES": EXAMPLES, "WFV_SAMPLE": "1"})
+        self.clean_exit(result)
+        answers = {(a["helper"], a.get("sent", False)): a for a in map(json.loads, result.console)}
+        self.assertEqual(len(answers), 15, answers.keys())
+        good = {name: a["data"] for (name, _), a in answers.items() if a["success"]}
+        self.assertTrue(all(data["success"] for data in good.values()))
+        self.assertEqual(len(good["getNodesFromServer"]["nodes"]), 17, "thirteen and the examples")
+        self.assertEqual(good["getNodeFromServer"]["node"]["type"], "workflow_init")
+        self.assertEqual(good["getWorkflowFromServer"]["workflow"]["id"], "helpers")
+        self.assertEqual((good["getSystemHealthFromServer"]["status"], good["getSystemHealthFromServer"]["workers"]),
+                         ("OK", 1))
+        self.assertEqual(good["getEnvironmentFromServer"]["envs"], {"SAMPLE": "1"})
+        for name in ("sendWorkerLog", "sendLogs", "reportProgress", "sendMetrics", "sendDebug"):
+            self.assertEqual(good[name], {"success": True})
+        refused = {name: a["message"] for (name, _), a in answers.items() if not a["success"]}
+        self.assertEqual(refused, {name: "Ruta no encontrada: " + route for name, route in (
+            ("getCredentialsFromServer", "credentials:get"), ("requestDatabaseOperation", "database:operation"),
+            ("requestExternalAPI", "external:api"), ("requestFileOperation", "file:operation"),
+            ("unknown", "no:such:route"))})
+        self.assertIn("one of several", result.err, "a line of sendLogs")
+
+    def test_a_manager_that_stands_still_for_30_s(self):
+        """The question fails by itself; what the manager says when it goes on is too late and harms nobody."""
+        with open(HELPERS, encoding="utf-8") as file:
+            flow = json.load(file)
+        flow["nodes"]["wait"] = {"type": "delay", "name": "Wait", "properties": {"delay": {"value": 1}}}
+        flow["nodes"]["helpers"]["properties"]["only"] = {"value": "getSystemHealthFromServer"}
+        flow["connections"][0].update(idNodeOrigin="wait", connectorOriginName="response")
+        flow["connections"].append({"idNodeOrigin": "start", "connectorOriginName": "init", "idNodeDestiny": "wait",
+                                    "connectorDestinyName": "input"})
+        run = self.place.start("run", self.place.write("late/flow.json", flow), env={"HORIZON_NODES": EXAMPLES})
+        hz.wait_for(lambda: "iniciado exitosamente" in run.text("err"), what="its worker")
+        os.kill(run.pid, signal.SIGSTOP)
+        time.sleep(32.5)
+        os.kill(run.pid, signal.SIGCONT)
+        self.assertEqual(run.wait(20), 0, run.text())
+        self.assertIn('[console] {"helper":"getSystemHealthFromServer","route":"system:health","success":false,'
+                      '"message":"Request timeout"}', run.text("out"))
+
+
 class Talk(hz.Case):
     def server(self, flows, **env):
         return hz.Server(self.place, flows=flows, env={"HORIZON_NODES": NODES, **env})
@@ -67,8 +115,7 @@ class Talk(hz.Case):
         self.assertEqual(sum(result["right"] for result in results), asked[0] + per_run)
         print(f"{sum(asked)} questions in {took:.1f} s, {sum(asked) / took:.0f}/s")
 
-    def test_a_question_the_manager_does_not_answer_times_out(self):
-        """The manager stands still; the worker's questions fail by themselves."""
+    def test_a_question_a_worker_does_not_answer_times_out(self):
         server = self.server({"pregunta": asker_flow(count=20)}, HORIZON_REQUEST_TIMEOUT="1000")
         server.execute("pregunta", {"first": 0})
         worker = [w for w in server.workers() if w["workflowId"] == "pregunta"][0]
@@ -106,6 +153,71 @@ class Talk(hz.Case):
         self.assertLess(time.monotonic() - killed, 2 * hz.SLOW)
         self.assertEqual(len(answers), 10)
         self.assertTrue(all("Worker stopped" in answer.text for answer in answers), answers)
+
+    def test_send_asks_every_route_and_names_every_error(self):
+        server = self.server({"w": hz.webhook_flow("w", "/w")}, HORIZON_REQUEST_TIMEOUT="1000")
+        worker = server.start_worker("w")
+
+        def send(*words):
+            result = server.cli("send", *words)
+            self.clean_exit(result)
+            return json.loads(result.out)
+
+        def refused(text, *words, code=1):
+            result = server.cli("send", *words)
+            self.clean_exit(result, code)
+            self.assertEqual((result.out, result.err), ("", f"horizon: {text}\n"))
+
+        self.assertIn("delay", send(worker["id"], "nodes:list")["nodes"])
+        self.assertEqual(send(worker["id"][:8], "nodes:get", '{"type": "delay"}')["node"]["properties"]["delay"]["step"], 0.1)
+        self.assertNotIn("00000", server.cli("send", worker["id"], "nodes:get", '{"type":"delay"}').out, "0.1 stays 0.1")
+        health = send(worker["id"], "system:health")
+        self.assertEqual((health["success"], health["status"]), (True, "OK"))
+        self.assertEqual(set(health["memoryUsage"]), {"rss", "heapUsed", "heapTotal", "external"})
+        self.assertEqual(set(health["cpuUsage"]), {"user", "system"})
+        status = send(worker["id"], "worker:status")
+        self.assertEqual([status[key] for key in ("workerId", "workflowId", "port", "status", "nodes")],
+                         [worker["id"], "w", worker["port"], "running", 5])
+        self.assertEqual(set(status["executions"]), {"started", "finished", "errors"})
+        refused("Tipo de nodo requerido", worker["id"], "nodes:get")
+        refused("Tipo de nodo no encontrado", worker["id"], "nodes:get", '{"type":"nada"}')
+        refused("Ruta no encontrada: otra", worker["id"], "otra")
+        refused("ID de worker y ruta requeridos", worker["id"], "", code=2)
+        refused("ID de worker y ruta requeridos", "", "worker:status", code=2)
+        missing = "00000000-0000-4000-8000-000000000000"
+        refused(f"Worker {missing} no está disponible", missing, "worker:status")
+        refused("Ruta no encontrada: " + "é" * 1000, worker["id"], "é" * 1000)
+        refused("Ruta no encontrada", worker["id"], "é" * 3000)
+        os.kill(worker["processId"], signal.SIGSTOP)
+        refused("Timeout en la solicitud al worker", worker["id"], "worker:status")
+        timer = threading.Timer(0.5, lambda: os.kill(worker["processId"], signal.SIGKILL))
+        timer.start()
+        refused("Worker stopped", worker["id"], "worker:status")
+
+    def test_questions_both_ways_end_with_the_worker(self):
+        """Killed while its questions and ours are on the way: ours end, its execution fails, nothing is kept for it."""
+        server = self.server({"pregunta": asker_flow(count=200)})
+        server.execute("pregunta", {"first": 0})
+        before = hz.fd_count(server.pid)
+        for turn in range(4):  # the fifth would park it
+            worker = [w for w in server.workers() if w["workflowId"] == "pregunta" and w["status"] == "running"][0]
+            answers, records = [], []
+            asking = [threading.Thread(target=lambda: answers.append(server.call(
+                "POST", f"/workers/{worker['id']}/messages", {"route": "nodes:list"}, timeout=20))) for _ in range(8)]
+            asked = [threading.Thread(target=lambda: records.append(server.execute("pregunta", {"first": 0})))
+                     for _ in range(8)]
+            for thread in asking + asked:
+                thread.start()
+            time.sleep(0.001 * (turn % 5))
+            os.kill(worker["processId"], signal.SIGKILL)
+            for thread in asking + asked:
+                thread.join(20)
+                self.assertFalse(thread.is_alive())
+            self.assertTrue(all(a.status == 200 or "Worker stopped" in a.text or "no está disponible" in a.text
+                                for a in answers), answers)
+            self.assertTrue(all(r["state"] in ("success", "interrupted", "crashed") for r in records), records)
+            hz.wait_for(lambda: server.execute("pregunta", {"first": 0})["state"] == "success", 20, what="the next worker")
+        self.assertLess(hz.fd_count(server.pid), before + 20)
 
     def test_messages_to_what_is_not_there(self):
         server = self.server({})
