@@ -36,6 +36,7 @@
 #define BUCKETS 1024u
 #define CANDIDATES 256u
 #define AGAIN_MS 20u /* between two looks while a phase runs out or a stranger dies */
+#define MINUTE_MS 60000u /* what no signal told of is found by then */
 #define LOOKS 250u   /* then give up until the next reason to search */
 
 struct child {
@@ -55,6 +56,8 @@ static struct {
     unsigned count, looks;
     enum { REST, FLIP, RUN_OUT, END } step; /* of the search that is under way */
     bool open, again;
+    hz_children_stopped_fn *stopped;
+    struct hz_timer minute;
     atomic_bool asked; /* a search is on its way: set by exchange by whoever posts it, cleared by the main thread */
     _Atomic uint64_t strangers;
 } children = {.lock = PTHREAD_MUTEX_INITIALIZER};
@@ -247,6 +250,19 @@ void hz_children_search(void)
     hz_shard_post(children.shard, mail);
 }
 
+/* A child that was stopped or continued tells so once: each is asked for until there is none. */
+static void tell_stopped(void)
+{
+    siginfo_t info;
+    for (;;) {
+        memset(&info, 0, sizeof info);
+        if (waitid(P_ALL, 0, &info, WSTOPPED | WCONTINUED | WNOHANG | __WALL) || info.si_pid == 0)
+            return;
+        if (children.stopped)
+            children.stopped(info.si_pid, info.si_code != CLD_CONTINUED);
+    }
+}
+
 /* A dead child that is not ours is a reason to search; ours are reaped by their pidfd. WNOWAIT shows only the first dead one, which
  * may be one of ours that its shard has not reaped yet: those behind it are found by the search after some worker's end. */
 static void on_sigchld(uv_signal_t *watch, int number)
@@ -254,6 +270,7 @@ static void on_sigchld(uv_signal_t *watch, int number)
     (void)watch;
     (void)number;
     siginfo_t info;
+    tell_stopped();
     memset(&info, 0, sizeof info);
     if (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT | __WALL) || info.si_pid == 0)
         return;
@@ -268,9 +285,16 @@ static void on_sigchld(uv_signal_t *watch, int number)
         search();
 }
 
-int hz_children_init(struct hz_shard *main_shard)
+static void on_minute(struct hz_timer *timer)
+{
+    search();
+    hz_timer_after(hz_shard_timers(children.shard), timer, MINUTE_MS, on_minute);
+}
+
+int hz_children_init(struct hz_shard *main_shard, hz_children_stopped_fn *stopped)
 {
     HZ_ASSERT(!children.open);
+    children.stopped = stopped;
     children.shard = main_shard;
     children.count = children.looks = 0;
     children.step = REST;
@@ -284,6 +308,7 @@ int hz_children_init(struct hz_shard *main_shard)
         return hz_err_set(code, "cannot watch for dead children");
     uv_unref((uv_handle_t *)&children.watch);
     children.open = true;
+    hz_timer_after(hz_shard_timers(main_shard), &children.minute, MINUTE_MS, on_minute);
     return 0;
 }
 
@@ -293,6 +318,7 @@ void hz_children_fini(void)
         return;
     children.open = false;
     hz_timer_cancel(hz_shard_timers(children.shard), &children.timer);
+    hz_timer_cancel(hz_shard_timers(children.shard), &children.minute);
     uv_close((uv_handle_t *)&children.watch, NULL);
     /* Nobody starts anything any more: what is below us and not in the table is a stranger. */
     children.count = 0;

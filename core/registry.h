@@ -2,7 +2,7 @@
 #ifndef HZ_CORE_REGISTRY_H
 #define HZ_CORE_REGISTRY_H
 
-#include "shm/shm.h"
+#include "progress.h"
 
 enum hz_worker_status { HZ_WORKER_STARTING, HZ_WORKER_RUNNING, HZ_WORKER_STOPPING, HZ_WORKER_STOPPED, HZ_WORKER_ERROR };
 const char *hz_worker_status_name(enum hz_worker_status status); /* "starting" ... */
@@ -21,6 +21,10 @@ struct hz_worker_info {
     struct hz_stats stats; /* lanes added up, as last sampled */
     uint64_t rss_bytes;    /* the kernel's word when sampled, else the worker's */
     uint32_t in_flight, queued;
+    enum hz_progress progress;
+    int64_t progress_wall_ms;  /* since when; 0 unknown */
+    char progress_node[64], progress_text[256]; /* blocked or stuck: where, and a sentence; "" none */
+    char warning[160];         /* near a limit: which, and how near; "" none */
     char segment[HZ_SEGMENT_NAME];
 };
 

@@ -7,10 +7,13 @@
  */
 #include "worker.h"
 
+#include "core/flow/plan.h"
+
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #define PERIOD_MS 1000u
@@ -77,11 +80,123 @@ bool hz_sampler_read(struct hz_worker *w)
     return changed;
 }
 
+/* CPU time of the whole process by the kernel's word; 0 unknown. */
+static uint64_t read_cpu(const struct hz_worker *w)
+{
+    clockid_t clock;
+    struct timespec t;
+    if (w->info.pid <= 0 || clock_getcpuclockid(w->info.pid, &clock) != 0 || clock_gettime(clock, &t) != 0)
+        return 0;
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+/* The same words for observers, beside the worker's own figures. */
+static void show_progress(struct hz_worker *w)
+{
+    struct hz_segment_header *header = w->link.segment.header;
+    uint64_t words[HZ_COUNT_OF(header->progress_node)] = {0};
+    size_t len = strnlen(w->info.progress_node, sizeof words - 1);
+    while (len > 0 && len < strlen(w->info.progress_node) && (w->info.progress_node[len] & 0xc0) == 0x80)
+        len--; /* not through a character */
+    memcpy(words, w->info.progress_node, len);
+    for (size_t i = 0; i < HZ_COUNT_OF(words); i++)
+        atomic_store_explicit(&header->progress_node[i], words[i], memory_order_relaxed);
+    atomic_store_explicit(&header->progress, (uint32_t)w->info.progress, memory_order_relaxed);
+}
+
+/* Nothing is done about it here: a person, a deadline or a limit ends a worker, and no execution is begun anew because of it. */
+static bool look_at_progress(struct hz_worker *w)
+{
+    uint64_t now = hz_base_now_ns();
+    struct hz_progress_look look = {.now_ns = now, .work = busy(w), .stopped = w->stopped, .cpu_ns = read_cpu(w)};
+    hz_progress_look(&w->link.segment, &look);
+    look.runnable = hz_ring_fill(&w->link.segment.commands) > 0 || hz_link_blocked(&w->link) ||
+            (w->info.has_stats && w->info.stats.v[HZ_STAT_queue_depth] > 0 && look.work);
+    enum hz_progress before = w->info.progress;
+    bool changed = hz_progress_judge(&w->progress_state, &look, w->yard->config->stuck_after_ms * UINT64_C(1000000));
+    const struct hz_progress_state *state = &w->progress_state;
+    if (!changed && state->progress < HZ_PROGRESS_BLOCKED)
+        return false;
+    char node[128] = "";
+    const struct hz_plan *plan = w->workflow->plan;
+    if (state->node < plan->node_count) {
+        struct hz_plan_text name = hz_plan_node(plan, state->node)->name;
+        snprintf(node, sizeof node, "%.*s", (int)HZ_MIN(name.len, 127u), hz_plan_chars(plan, name));
+    }
+    w->info.progress = state->progress;
+    w->info.progress_wall_ms = hz_base_wall_ms() - (int64_t)((now - HZ_MIN(now, state->since_ns)) / 1000000u);
+    snprintf(w->info.progress_node, sizeof w->info.progress_node, "%.*s", (int)HZ_MIN(strlen(node), sizeof w->info.progress_node - 1), node);
+    hz_progress_say(state, node, w->stopped, now, w->info.progress_text, sizeof w->info.progress_text);
+    show_progress(w);
+    bool bad = state->progress >= HZ_PROGRESS_BLOCKED, was_bad = before >= HZ_PROGRESS_BLOCKED;
+    if (bad && before != state->progress) {
+        HZ_LOG(WARN, "worker %s of %s is %s: %s", w->info.id_text, w->info.workflow_id, hz_progress_name(state->progress), w->info.progress_text);
+        hz_supervisor_emit(HZ_EVENT_WORKER_STUCK, &w->info, w->info.progress_text);
+    } else if (was_bad && !bad) {
+        HZ_LOG(INFO, "worker %s of %s gets on again", w->info.id_text, w->info.workflow_id);
+        hz_supervisor_emit(HZ_EVENT_WORKER_CHANGED, &w->info, NULL);
+    }
+    return true;
+}
+
+/* ---- the kernel says that a child of ours was stopped, or goes on ---- */
+
+struct stopped_mail {
+    struct hz_mail mail;
+    int32_t pid;
+    bool stopped;
+};
+
+static void sample(struct hz_worker *w);
+
+static void run_stopped(struct hz_mail *mail)
+{
+    struct stopped_mail *m = HZ_CONTAINER_OF(mail, struct stopped_mail, mail);
+    struct hz_yard *yard = hz_yard_here();
+    struct hz_worker *w, *next;
+    if (yard) {
+        cds_list_for_each_entry_safe(w, next, &yard->workers, all_node) {
+            if (w->info.pid != m->pid)
+                continue;
+            w->stopped = m->stopped;
+            sample(w);
+            break;
+        }
+    }
+    free(m);
+}
+
+void hz_sampler_stopped(int32_t pid, bool stopped)
+{
+    for (uint32_t i = 0; i < hz_shard_count(); i++) { /* whose worker it is only its shard knows */
+        struct stopped_mail *m = calloc(1, sizeof *m);
+        if (!m)
+            return; /* then the state is not shown; nothing else depends on it */
+        *m = (struct stopped_mail){.mail.run = run_stopped, .pid = pid, .stopped = stopped};
+        hz_shard_post(hz_shard_at(i), &m->mail);
+    }
+}
+
+/* A worker's own executions are no work of ours, but a thread may be caught in one. */
+static bool inside_node(const struct hz_worker *w)
+{
+    for (uint32_t i = 0; i < w->link.segment.geometry.lanes; i++)
+        if (atomic_load_explicit(&w->link.segment.lanes[i].crash->phase, memory_order_relaxed) != HZ_PHASE_IDLE)
+            return true;
+    for (unsigned i = 0; i < HZ_CRASH_POOL; i++)
+        if (atomic_load_explicit(&w->link.segment.lanes[0].crash->pool[i].entered_ns, memory_order_relaxed) != 0)
+            return true;
+    return false;
+}
+
 static void sample(struct hz_worker *w)
 {
     if (!w->workflow || w->buried || w->link.poisoned)
         return;
     bool changed = hz_sampler_read(w);
+    if (w->buried || w->link.poisoned)
+        return;
+    changed |= look_at_progress(w);
     int64_t activity = hz_base_wall_ms() - (int64_t)((hz_base_now_ns() - w->last_activity_ns) / 1000000u);
     if (activity - w->info.activity_wall_ms > 100) {
         w->info.activity_wall_ms = activity;
@@ -98,7 +213,7 @@ static void on_sample(struct hz_timer *timer)
     struct hz_worker *w, *next;
     cds_list_for_each_entry_safe(w, next, &yard->workers, all_node) {
         bool young = hz_base_now_ns() - w->created_ns < UINT64_C(3000000000);
-        if (w->workflow && (busy(w) || young || w->dirty_info || i % SLICES == slice))
+        if (w->workflow && (busy(w) || inside_node(w) || w->info.progress != HZ_PROGRESS_IDLE || young || w->dirty_info || i % SLICES == slice))
             sample(w);
         i++;
     }

@@ -13,6 +13,7 @@
 #include "ports.h"
 #include "services.h"
 #include "spawner.h"
+#include "worker.h"
 
 #include <stdatomic.h>
 #include <stdio.h>
@@ -98,7 +99,7 @@ int hz_supervisor_init(const struct hz_config *config)
         return err;
     if (stale > 0)
         HZ_LOG(INFO, "%u segments of workers that outlived no manager were removed", stale);
-    err = hz_children_init(hz_shard_main());
+    err = hz_children_init(hz_shard_main(), hz_sampler_stopped);
     if (!err)
         err = hz_spawner_init(config);
     if (!err)

@@ -51,7 +51,8 @@ HZ_MUST_CHECK int hz_logs_tail(const struct hz_uuid *id, size_t lines, uint64_t 
 
 /* Events for whoever shows them; called on the worker's shard, must not block. */
 enum hz_worker_event { HZ_EVENT_WORKER_CREATED, HZ_EVENT_WORKER_READY, HZ_EVENT_WORKER_CHANGED, HZ_EVENT_WORKER_ERROR,
-    HZ_EVENT_WORKER_CRASHED, HZ_EVENT_WORKER_RESTARTED, HZ_EVENT_WORKER_STOPPED, HZ_EVENT_WORKER_PARKED };
+    HZ_EVENT_WORKER_CRASHED, HZ_EVENT_WORKER_RESTARTED, HZ_EVENT_WORKER_STOPPED, HZ_EVENT_WORKER_PARKED,
+    HZ_EVENT_WORKER_STUCK, HZ_EVENT_WORKER_LIMIT };
 typedef void hz_worker_event_fn(void *arg, enum hz_worker_event event, const struct hz_worker_info *info, const char *detail);
 int hz_supervisor_listen(hz_worker_event_fn *fn, void *arg); /* before the shards run */
 /* Every line of every worker (horizon run): console lines carry console = true and the text `[console] <json>`. */

@@ -124,6 +124,8 @@ struct hz_worker {
     bool dirty_info; /* counters changed since the registry's copy */
     char *progress, *metrics; /* latest, JSON text */
     struct rusage usage;      /* of the whole life, from the reaping */
+    struct hz_progress_state progress_state;
+    bool stopped;             /* by a signal, as the kernel told us */
 };
 
 struct hz_worker_options {
@@ -195,6 +197,7 @@ void hz_sampler_end(struct hz_yard *yard);
 void hz_sampler_detach(struct hz_worker *w);
 void hz_sampler_wake(struct hz_yard *yard);       /* a worker became busy or was made */
 bool hz_sampler_read(struct hz_worker *w);        /* now; true if a figure changed */
+void hz_sampler_stopped(int32_t pid, bool stopped); /* any thread: the kernel says that this child stands still, or goes on */
 struct hz_shard *hz_supervisor_shard_of(const struct hz_uuid *id); /* supervisor.c: NULL unknown */
 struct hz_shard *hz_supervisor_pick_shard(void);
 void hz_supervisor_emit(enum hz_worker_event event, const struct hz_worker_info *info, const char *detail);

@@ -5,8 +5,23 @@
 #include "base.h"
 #include <stdatomic.h>
 
-#define HZ_CRASH_FRAMES 48u
+#define HZ_CRASH_FRAMES  48u
+#define HZ_CRASH_MODULES 8u
+#define HZ_CRASH_POOL    16u /* blocking threads of a worker */
 enum hz_crash_phase { HZ_PHASE_IDLE, HZ_PHASE_NODE, HZ_PHASE_EXPRESSION, HZ_PHASE_HOST };
+
+/* Where a blocking thread is. Written by that thread alone, relaxed: a sample. */
+struct hz_crash_place {
+    _Atomic uint64_t execution;
+    _Atomic uint64_t entered_ns; /* 0: in no node */
+    _Atomic uint32_t node;
+    _Atomic uint32_t beats;      /* counts entries and exits */
+};
+/* A shared object that some frame lies in. */
+struct hz_crash_module {
+    char name[40]; /* file name without folder, NUL-terminated */
+    uint64_t base;
+};
 
 /* One writer (the lane's thread, or its fault handler); the manager copies it once after the death, or samples the
  * first four cells while it lives. Everything in it is the worker's claim. */
@@ -28,6 +43,9 @@ struct hz_crash_cell {
     char module[128];   /* file of the frame at pc, NUL-terminated */
     uint64_t module_offset;
     char text[256];     /* assertion or abort text if known */
+    struct hz_crash_module modules[HZ_CRASH_MODULES];
+    uint8_t fp_module[HZ_CRASH_FRAMES], unwind_module[HZ_CRASH_FRAMES]; /* index + 1 into modules, 0: in none of them */
+    struct hz_crash_place pool[HZ_CRASH_POOL];                          /* of the first lane's cell only */
 };
 
 #endif

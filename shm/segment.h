@@ -16,7 +16,7 @@
 #include "stats.h"
 
 #define HZ_SEGMENT_MAGIC  UINT64_C(0x314e5a5249524f48) /* "HORIRZN1" */
-#define HZ_LAYOUT_VERSION 1u
+#define HZ_LAYOUT_VERSION 2u
 #define HZ_MAX_LANES      16u
 #define HZ_SEGMENT_NAME   64
 
@@ -38,6 +38,9 @@ struct hz_segment_header {
     _Atomic uint32_t worker_pid;
     _Atomic uint32_t port;
     int64_t created_wall_ms;
+    /* How it gets on, in the manager's judgement (core/progress.h), for observers: 0 to 4, and the beginning of the node's name. */
+    _Atomic uint32_t progress, progress_reserved;
+    _Atomic uint64_t progress_node[3];
     _Alignas(HZ_CACHE_LINE) struct hz_doorbell_cell worker_sleep; /* written by the worker's main loop */
     struct hz_doorbell_cell manager_sleep;                        /* written by the manager's shard */
 };

@@ -36,6 +36,7 @@ static _Thread_local struct hz_crash_cell *own_cell;
 static _Thread_local uintptr_t stack_low, stack_high;
 static _Thread_local uint32_t noted_node = HZ_NO_NODE;
 static _Thread_local uint64_t noted_execution;
+static _Thread_local struct hz_crash_place *own_place; /* a blocking thread's */
 
 /* Lane threads, for strangers' faults and for the question. Each entry is written by its thread before it runs node code
  * (release) and read by a handler (acquire). */
@@ -56,6 +57,13 @@ void hz_crash_note(uint32_t node, uint64_t execution)
 {
     noted_node = node;
     noted_execution = execution;
+    if (!own_place)
+        return;
+    uint32_t beats = atomic_load_explicit(&own_place->beats, memory_order_relaxed);
+    atomic_store_explicit(&own_place->node, node, memory_order_relaxed);
+    atomic_store_explicit(&own_place->execution, execution, memory_order_relaxed);
+    atomic_store_explicit(&own_place->entered_ns, node == HZ_NO_NODE ? 0 : hz_base_now_ns(), memory_order_relaxed);
+    atomic_store_explicit(&own_place->beats, beats + 1, memory_order_relaxed);
 }
 
 void hz_crash_wait(void)
@@ -105,6 +113,36 @@ static void name_module(struct hz_crash_cell *cell)
         cell->module_offset = cell->pc - modules[i].base;
         return;
     }
+}
+
+/* Index + 1 of the module that `address` lies in, entered into the cell if it is the first; 0: none, or no room. */
+static uint8_t note_module(struct hz_crash_cell *cell, uint64_t address, unsigned *used)
+{
+    unsigned count = atomic_load_explicit(&module_count, memory_order_acquire);
+    for (unsigned i = 0; i < count; i++) {
+        if (address < modules[i].low || address >= modules[i].high)
+            continue;
+        for (unsigned k = 0; k < *used; k++)
+            if (cell->modules[k].base == modules[i].base)
+                return (uint8_t)(k + 1);
+        if (*used == HZ_CRASH_MODULES)
+            return 0;
+        struct hz_crash_module *m = &cell->modules[(*used)++];
+        memcpy(m->name, modules[i].name, sizeof(m->name) - 1);
+        m->name[sizeof(m->name) - 1] = '\0';
+        m->base = modules[i].base;
+        return (uint8_t)*used;
+    }
+    return 0;
+}
+
+static void name_frames(struct hz_crash_cell *cell)
+{
+    unsigned used = 0;
+    for (uint32_t i = 0; i < cell->unwind_frames && i < HZ_CRASH_FRAMES; i++)
+        cell->unwind_module[i] = note_module(cell, cell->unwind_stack[i], &used);
+    for (uint32_t i = 0; i < cell->fp_frames && i < HZ_CRASH_FRAMES; i++)
+        cell->fp_module[i] = note_module(cell, cell->fp_stack[i], &used);
 }
 
 /* Frames as the compiler links them: [fp] = caller's fp, [fp + 8] = return address. Only inside the stack, only upwards. */
@@ -179,8 +217,11 @@ static void write_evidence(struct hz_crash_cell *cell, int number, const siginfo
     /* release: whoever sees a stage sees what it promises */
     atomic_store_explicit(&cell->stage, 1, memory_order_release);
     walk_frames(cell);
+    cell->unwind_frames = 0;
+    name_frames(cell);
     atomic_store_explicit(&cell->stage, 2, memory_order_release);
     walk_unwinder(cell);
+    name_frames(cell);
     atomic_store_explicit(&cell->stage, 3, memory_order_release);
 }
 
@@ -280,6 +321,8 @@ int hz_crash_thread_begin(struct hz_thread *thread)
             atomic_store_explicit(&lanes[thread->index].cell, own_cell, memory_order_release);
             atomic_store_explicit(&lanes[thread->index].tid, gettid(), memory_order_release);
         }
+    } else if (thread->worker && thread->worker->threads[0] && thread->index >= HZ_MAX_LANES && thread->index - HZ_MAX_LANES < HZ_CRASH_POOL) {
+        own_place = &thread->worker->threads[0]->lane->crash->pool[thread->index - HZ_MAX_LANES];
     }
     void *stack = mmap(NULL, STACK_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (stack == MAP_FAILED)
@@ -301,6 +344,7 @@ void hz_crash_thread_end(struct hz_thread *thread)
         atomic_store_explicit(&lanes[thread->index].cell, NULL, memory_order_release);
     }
     own_cell = NULL;
+    own_place = NULL;
     if (thread->signal_stack) {
         stack_t off = {.ss_flags = SS_DISABLE};
         (void)sigaltstack(&off, NULL);

@@ -393,6 +393,8 @@ int hz_worker_run(struct hz_worker *worker)
     hz_command_load(worker);
     while (!atomic_load_explicit(&worker->ending, memory_order_relaxed)) {
         bool worked = take_commands(worker);
+        if (worked)
+            hz_crash_heartbeat(thread);
         worked = hz_pool_turn(thread, TURN_NS) || worked;
         bool clean = hz_report_flush(thread);
         check_signal(worker);

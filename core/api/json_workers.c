@@ -74,6 +74,27 @@ void hz_json_worker(struct hz_json *json, const struct hz_worker_info *info, enu
     }
     if (info->has_stats)
         add_usage(json, info, form);
+    HZ_JSON_KEY(json, "progress");
+    hz_json_open(json, '{');
+    HZ_JSON_KEY(json, "state");
+    hz_json_text(json, hz_progress_name(info->progress));
+    if (info->progress_wall_ms) {
+        HZ_JSON_KEY(json, "since");
+        hz_json_iso(json, info->progress_wall_ms);
+    }
+    if (info->progress_node[0]) {
+        HZ_JSON_KEY(json, "node");
+        hz_json_text(json, info->progress_node);
+    }
+    if (info->progress_text[0]) {
+        HZ_JSON_KEY(json, "text");
+        hz_json_text(json, info->progress_text);
+    }
+    hz_json_close(json, '}');
+    if (info->warning[0]) {
+        HZ_JSON_KEY(json, "warning");
+        hz_json_text(json, info->warning);
+    }
     HZ_JSON_KEY(json, "restarts");
     hz_json_uint(json, info->restarts);
     HZ_JSON_KEY(json, "inFlight");

@@ -14,7 +14,7 @@ static const char *text_of(const json_t *object, const char *key, const char *mi
 static void print_table(const json_t *workers)
 {
     static const char *const titles[] = {
-            "ID", "WORKFLOW", "VERSION", "STATUS", "PORT", "PID", "UP", "MEMORY", "RESTARTS", "IN WORK", "QUEUED"};
+            "ID", "WORKFLOW", "VERSION", "STATUS", "PROGRESS", "PORT", "PID", "UP", "MEMORY", "RESTARTS", "IN WORK", "QUEUED"};
     struct hz_table *table = hz_table_new((int)HZ_COUNT_OF(titles), titles);
     if (!table) {
         hz_cli_error(HZ_EXIT_FAILED, "out of memory");
@@ -33,6 +33,9 @@ static void print_table(const json_t *workers)
         hz_table_cell(table, "%s", text_of(worker, "workflowId", "?"));
         hz_table_cell(table, "%s", text_of(worker, "version", "-"));
         hz_table_cell(table, "%s", text_of(worker, "status", "?"));
+        const json_t *progress = json_object_get(worker, "progress");
+        const char *node = text_of(progress, "node", "");
+        hz_table_cell(table, "%s%s%s%s", text_of(progress, "state", "-"), *node ? " (" : "", node, *node ? ")" : "");
         if (port)
             hz_table_cell(table, "%lld", (long long)port);
         else

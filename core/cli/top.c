@@ -5,6 +5,8 @@
 #include "command.h"
 #include "watch.h"
 
+#include "core/progress.h"
+
 #include "core/flow/json_text.h"
 #include "shm/err.h"
 
@@ -86,8 +88,9 @@ static json_t *to_json(const struct hz_watch *watch)
         for (uint32_t lane = 0; lane < w->lanes; lane++)
             json_array_append_new(by_thread, stats_json(&w->by_lane[lane]));
         json_array_append_new(
-                list, json_pack("{s:s,s:s,s:I,s:I,s:I,s:I,s:I,s:f,s:f,s:f,s:o,s:o}", "id", w->id, "workflowId",
-                              w->workflow_id, "processId", (json_int_t)w->pid, "port", (json_int_t)w->port, "threads",
+                list, json_pack("{s:s,s:s,s:s,s:o?,s:I,s:I,s:I,s:I,s:I,s:f,s:f,s:f,s:o,s:o}", "id", w->id, "workflowId",
+                              w->workflow_id, "progress", hz_progress_name((enum hz_progress)w->progress), "progressNode",
+                              json_string(w->progress_node), "processId", (json_int_t)w->pid, "port", (json_int_t)w->port, "threads",
                               (json_int_t)w->lanes, "createdMs", (json_int_t)w->created_wall_ms, "rssBytes",
                               (json_int_t)w->rss_bytes, "cpuPercent", w->cpu_percent, "executionsPerSecond",
                               w->executions_per_s, "nodeRunsPerSecond", w->node_runs_per_s, "stats", stats_json(&w->stats), "byThread", by_thread));
@@ -102,8 +105,13 @@ static void print_row(const struct hz_watched *w, bool full)
     hz_cli_bytes(memory, w->rss_bytes);
     uint64_t drops = w->stats.v[HZ_STAT_drops_log] + w->stats.v[HZ_STAT_drops_progress] +
                      w->stats.v[HZ_STAT_drops_metrics] + w->stats.v[HZ_STAT_drops_hop];
-    printf("%-8.8s  %-24.24s  %7u  %5u  %6s  %6.1f  %9s  %9.0f  %10.0f  %8llu  %6llu  %6llu  %6llu%s\n", w->id,
-            w->workflow_id, (unsigned)w->pid, (unsigned)w->port, up, w->cpu_percent, memory, w->executions_per_s,
+    char progress[40];
+    snprintf(progress, sizeof progress, "%s%s%s", hz_progress_name((enum hz_progress)w->progress), w->progress_node[0] ? " " : "", w->progress_node);
+    for (char *p = progress; *p; p++)
+        if ((unsigned char)*p < 0x20 || *p == 0x7f)
+            *p = ' '; /* it must not move the cursor */
+    printf("%-8.8s  %-24.24s  %-14s  %7u  %5u  %6s  %6.1f  %9s  %9.0f  %10.0f  %8llu  %6llu  %6llu  %6llu%s\n", w->id,
+            w->workflow_id, progress, (unsigned)w->pid, (unsigned)w->port, up, w->cpu_percent, memory, w->executions_per_s,
             w->node_runs_per_s, (unsigned long long)w->stats.v[HZ_STAT_executions_finished],
             (unsigned long long)w->stats.v[HZ_STAT_node_errors], (unsigned long long)w->stats.v[HZ_STAT_queue_depth],
             (unsigned long long)drops, full ? "\033[K" : "");
@@ -137,8 +145,8 @@ static void show(struct hz_watch *watch, int rows)
         printf("\033[H");
     printf("%zu workers  %.1f %% of a CPU  %s  %.0f executions/s  by %s%s\n", watch->count, cpu, total, executions,
             sort_names[sort_order], full ? "  (keys: a c m e w sort, t threads, q ends)\033[K" : "");
-    printf("%s%-8s  %-24s  %7s  %5s  %6s  %6s  %9s  %9s  %10s  %8s  %6s  %6s  %6s%s\n", full ? "\033[7m" : "", "ID",
-            "WORKFLOW", "PID", "PORT", "UP", "CPU %", "MEMORY", "EXEC/S", "NODES/S", "DONE", "ERRORS", "QUEUE", "DROPS",
+    printf("%s%-8s  %-24s  %-14s  %7s  %5s  %6s  %6s  %9s  %9s  %10s  %8s  %6s  %6s  %6s%s\n", full ? "\033[7m" : "", "ID",
+            "WORKFLOW", "PROGRESS", "PID", "PORT", "UP", "CPU %", "MEMORY", "EXEC/S", "NODES/S", "DONE", "ERRORS", "QUEUE", "DROPS",
             full ? "\033[K\033[0m" : "");
     size_t most = full ? (size_t)HZ_MAX(rows - 3, 1) : watch->count;
     for (size_t i = 0, row = 0; i < watch->count && row < most; i++, row++) {

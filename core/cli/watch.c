@@ -58,6 +58,11 @@ static void copy_segment(const struct hz_segment *segment, int slot, struct hz_w
     one->pid = atomic_load_explicit(&header->worker_pid, memory_order_relaxed);
     one->port = atomic_load_explicit(&header->port, memory_order_relaxed);
     one->created_wall_ms = header->created_wall_ms;
+    one->progress = atomic_load_explicit(&header->progress, memory_order_relaxed);
+    for (size_t i = 0; i < HZ_COUNT_OF(header->progress_node); i++) {
+        uint64_t word = atomic_load_explicit(&header->progress_node[i], memory_order_relaxed);
+        memcpy(one->progress_node + i * sizeof word, &word, sizeof word);
+    }
     one->lanes = HZ_MIN(segment->geometry.lanes, HZ_MAX_LANES);
     for (uint32_t i = 0; i < one->lanes; i++) {
         if (hz_stats_read(segment->lanes[i].stats, &one->by_lane[i]))

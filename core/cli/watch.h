@@ -9,7 +9,8 @@
 
 struct hz_watched {
     char id[HZ_UUID_TEXT], workflow_id[128];
-    uint32_t pid, port, lanes;
+    uint32_t pid, port, lanes, progress; /* progress: enum hz_progress, as the manager said last */
+    char progress_node[25];
     int64_t created_wall_ms;
     struct hz_stats stats;                                 /* lanes added up */
     struct hz_stats by_lane[HZ_MAX_LANES];
