@@ -318,6 +318,7 @@ bool hz_execution_row(const struct hz_execution *e, struct hz_store_execution *r
     memcpy(ret_row->worker_id, e->worker_id, sizeof ret_row->worker_id);
     ret_row->input = copy_text(e->input, e->input_len, &ok);
     ret_row->sampled = e->workflow->durability == HZ_DURABILITY_NONE;
+    ret_row->stored = e->stored;
     if (!ok)
         hz_store_execution_fini(ret_row);
     return ok;
