@@ -5,6 +5,7 @@
 #include "config.h"
 
 #include "shm/err.h"
+#include "uids.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -86,6 +87,28 @@ static int load_word(const char *variable, const char *const *words, int *ret)
     return hz_err_set(HZ_EFORMAT, "%s is \"%s\", expected one of: %s", variable, text, expected);
 }
 
+/* auto, off, UID or FIRST-LAST. */
+static int load_worker_uids(struct hz_config *config)
+{
+    const char *text = getenv("HORIZON_WORKER_UID");
+    char first[16] = "";
+    const char *dash = text ? strchr(text, '-') : NULL;
+    config->worker_uid_first = HZ_UIDS_FIRST;
+    config->worker_uid_last = HZ_UIDS_LAST;
+    if (!text || !*text || strcmp(text, "auto") == 0)
+        return 0;
+    config->worker_uids = strcmp(text, "off") == 0 ? HZ_WORKER_UIDS_OFF : HZ_WORKER_UIDS_RANGE;
+    if (config->worker_uids == HZ_WORKER_UIDS_OFF)
+        return 0;
+    snprintf(first, sizeof first, "%.*s", (int)(dash ? dash - text : 15), text);
+    if (parse_number(first, 1, UINT32_MAX - 1, &config->worker_uid_first) ||
+            parse_number(dash ? dash + 1 : first, config->worker_uid_first, UINT32_MAX - 1, &config->worker_uid_last) ||
+            config->worker_uid_last - config->worker_uid_first > 0xffff)
+        return hz_err_set(HZ_EFORMAT, "HORIZON_WORKER_UID is \"%s\", expected auto, off, a user's number above 0, or FIRST-LAST with at most "
+                "65536 numbers", text);
+    return 0;
+}
+
 static char *path_of(const char *dir, const char *rest)
 {
     char *path = NULL;
@@ -165,11 +188,15 @@ int hz_config_load(struct hz_config *ret_config)
     if (!err)
         err = load_word("NODE_ENV", modes, &mode);
     if (!err)
+        err = load_worker_uids(&config);
+    if (!err)
         err = load_paths(&config);
     if (!err)
         err = keep_text("HORIZON_NODES", &config.extra_nodes_path);
     if (!err)
         err = keep_text("HORIZON_HOSTS", &config.hosts);
+    if (!err)
+        err = keep_text("HORIZON_POLICY", &config.policy_path);
     if (!err)
         err = keep_text("CLIENT_URL", &config.client_url);
     if (!err)
@@ -313,6 +340,7 @@ void hz_config_fini(struct hz_config *config)
     free(config->nodes_path);
     free(config->extra_nodes_path);
     free(config->hosts);
+    free(config->policy_path);
     free(config->client_url);
     memset(config, 0, sizeof *config);
 }
@@ -326,6 +354,8 @@ void hz_config_help(void)
     printf("  %-26s %s\n", "WORKER_ID", "id of the only worker of `horizon run`");
     printf("  %-26s %s\n", "HORIZON_SPAWN", "zygote (default) or exec, the slow fallback");
     printf("  %-26s %s\n", "HORIZON_SANDBOX", "try (default), require, off");
+    printf("  %-26s %s\n", "HORIZON_WORKER_UID", "auto (default: as root each worker is a user of 2000000000-2000065535), off, UID, FIRST-LAST");
+    printf("  %-26s %s\n", "HORIZON_POLICY", "file that grants capabilities to nodes and workflows (default DIR/policy.json)");
     printf("  %-26s %s\n", "HORIZON_NODES", "further node folders, separated by colons");
     printf("  %-26s %s\n", "HORIZON_HOSTS", "further Host names that are answered, separated by commas");
     printf("  %-26s %s\n", "CLIENT_URL", "further Origin that is answered");

@@ -26,6 +26,9 @@ struct hz_config {
     char *nodes_path;     /* built-in nodes' folder; further folders by HORIZON_NODES (colon-separated) */
     char *extra_nodes_path;
     char *hosts;          /* HORIZON_HOSTS: further allowed Host names, comma-separated */
+    enum { HZ_WORKER_UIDS_AUTO, HZ_WORKER_UIDS_OFF, HZ_WORKER_UIDS_RANGE } worker_uids; /* HORIZON_WORKER_UID */
+    uint32_t worker_uid_first, worker_uid_last;
+    char *policy_path;    /* HORIZON_POLICY, or NULL: DIR/policy.json */
     char *client_url;     /* CLIENT_URL: further allowed Origin */
     char instance[9];     /* 8 hex digits, kept in the data directory */
 };

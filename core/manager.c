@@ -7,10 +7,12 @@
 #include "api/api.h"
 #include "catalog.h"
 #include "http/http.h"
+#include "policy.h"
 #include "scheduler.h"
 #include "shard.h"
 #include "store.h"
 #include "supervisor.h"
+#include "uids.h"
 #include "lines.h"
 #include "workflows.h"
 
@@ -126,6 +128,10 @@ static int prepare(const struct hz_config *config)
     if (!err)
         err = hz_catalog_refresh(config);
     if (!err)
+        err = hz_policy_open(config, config->data_dir);
+    if (!err)
+        err = hz_uids_init(config);
+    if (!err)
         err = hz_store_open(config->data_dir, config->history);
     if (!err)
         err = hz_workflows_init(config);
@@ -207,6 +213,7 @@ int hz_manager_run(struct hz_config *config, const struct hz_manager_options *op
     hz_registry_fini();
     hz_shard_fini();
     hz_workflows_fini();
+    hz_policy_close();
     hz_catalog_fini();
     hz_store_close();
     urcu_memb_unregister_thread();

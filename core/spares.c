@@ -15,7 +15,7 @@
 static bool fits(const struct hz_workflow *workflow)
 {
     return workflow->zygote == HZ_ZYGOTE_BASE && workflow->threads <= 1 && workflow->segment_bytes == 0 &&
-            workflow->plan->untrusted_plugins == 0 && workflow->plan->caps == 0;
+            workflow->plan->untrusted_plugins == 0 && workflow->caps == 0 && workflow->uid == 0;
 }
 
 static unsigned warm_count(const struct hz_yard *yard)

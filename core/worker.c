@@ -7,6 +7,7 @@
 #include "children.h"
 #include "lines.h"
 #include "spawner.h"
+#include "uids.h"
 
 #include "core/flow/plan.h"
 
@@ -173,9 +174,14 @@ static int ask_process(struct hz_worker *w, enum hz_zygote_kind kind)
 {
     _Static_assert(HZ_ZYGOTE_KINDS == HZ_SPAWNER_KINDS, "kinds of zygotes");
     const struct hz_config *config = w->yard->config;
+    w->uid = hz_uids_take();
+    if (w->uid && w->workflow && w->workflow->uid) {
+        hz_uids_give(w->uid);
+        w->uid = w->workflow->uid;
+    }
     struct hz_spawn_request request = {.magic = HZ_SPAWN_MAGIC, .version = HZ_LAYOUT_VERSION, .threads = w->link.segment.geometry.lanes,
-            .caps = w->workflow ? w->workflow->plan->caps : 0, .manager_pid = (uint32_t)getpid(), .geometry = w->link.segment.geometry,
-            .open_files = 256, .worker_id = w->info.id};
+            .caps = w->workflow ? w->workflow->caps : 0, .manager_pid = (uint32_t)getpid(), .geometry = w->link.segment.geometry,
+            .open_files = 256, .uid = w->uid, .worker_id = w->info.id};
     if (config->sandbox == HZ_SANDBOX_OFF)
         request.flags |= HZ_SPAWN_SANDBOX_OFF;
     if (config->sandbox == HZ_SANDBOX_REQUIRE)

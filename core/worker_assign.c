@@ -68,8 +68,8 @@ int hz_worker_assign(struct hz_worker *w, bool listens)
     int err = hz_worker_send(w, HZ_MSG_ASSIGN, assign_parts, HZ_COUNT_OF(assign_parts));
     free(env);
     if (!err) {
-        struct hz_msg_plan plan = {.plan_len = workflow->plan->size};
-        struct hz_part plan_parts[] = {{&plan, sizeof plan}, {workflow->plan, workflow->plan->size}};
+        struct hz_msg_plan plan = {.plan_len = workflow->plan->size, .paths_len = workflow->paths_len};
+        struct hz_part plan_parts[] = {{&plan, sizeof plan}, {workflow->plan, workflow->plan->size}, {workflow->paths, workflow->paths_len}};
         err = hz_worker_send(w, HZ_MSG_PLAN, plan_parts, HZ_COUNT_OF(plan_parts));
     }
     return err ? hz_err_set(err, "worker %s: its flow cannot be sent", w->info.id_text) : 0;

@@ -4,6 +4,8 @@
  */
 #include "worker.h"
 
+#include "uids.h"
+
 #include "children.h"
 #include "lines.h"
 #include "logs.h"
@@ -62,6 +64,8 @@ void hz_worker_release(struct hz_worker *w)
     hz_sampler_detach(w);
     hz_reaper_detach(w);
     hz_worker_close_far(w);
+    hz_uids_give(w->uid);
+    w->uid = 0;
     hz_link_close(&w->link);
 }
 

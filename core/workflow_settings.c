@@ -168,6 +168,7 @@ void hz_workflow_unref(struct hz_workflow **workflow)
     for (char **text = w->env; text && *text; text++)
         free(*text);
     free(w->env);
+    free(w->paths);
     free(w->path);
     free(w->plan);
     free(w);

@@ -8,6 +8,7 @@
 #include "workflows.h"
 
 #include "catalog.h"
+#include "policy.h"
 #include "store.h"
 #include "workflow_files.h"
 #include "workflow_settings.h"
@@ -123,6 +124,7 @@ static int compile(const char *id, const char *version, const char *text, size_t
     struct hz_flow_report report = {0};
     struct hz_flow *flow = NULL;
     struct hz_plan *plan = NULL;
+    struct hz_policy_rights rights = {0};
     json_t *types = hz_catalog_get();
     int err = types ? 0 : hz_err_set(HZ_ENOTFOUND, "the node types are not known yet");
     if (!err)
@@ -131,6 +133,8 @@ static int compile(const char *id, const char *version, const char *text, size_t
         err = hz_flow_compile(flow, types, strict, &report, &plan);
     if (!err && strict)
         err = hz_workflow_files_check_scripts(plan, flows.config, &report);
+    if (!err)
+        err = hz_policy_judge(plan, id, &report, &rights);
     if (err && ret_text)
         *ret_text = report_text(&report, id);
     if (err) {
@@ -141,7 +145,15 @@ static int compile(const char *id, const char *version, const char *text, size_t
         err = hz_workflow_new(id, version ? version : hz_flow_version(flow), hz_flow_json(flow), plan, flows.config, ret_workflow);
         if (err && ret_text)
             *ret_text = strdup(hz_err_last());
+        if (!err) {
+            (*ret_workflow)->caps = rights.caps;
+            (*ret_workflow)->uid = rights.uid;
+            (*ret_workflow)->paths = rights.paths;
+            (*ret_workflow)->paths_len = rights.paths_len;
+            rights.paths = NULL;
+        }
     }
+    hz_policy_rights_fini(&rights);
     hz_flow_report_fini(&report);
     hz_flow_free(&flow);
     json_decref(types);
@@ -182,7 +194,7 @@ int hz_workflows_get(const char *id, const char *version, struct hz_workflow **r
         *ret_text = NULL;
     if (!hz_workflows_valid_id(id, strlen(id)))
         return HZ_ENOTFOUND;
-    uint64_t catalog_version = hz_catalog_version();
+    uint64_t catalog_version = hz_catalog_version() + (hz_policy_version() << 32); /* what a compilation rests on */
     pthread_mutex_lock(&flows.lock);
     struct cached *c = find_cached(id, version, catalog_version);
     int err = c ? 0 : load(id, version, catalog_version, &c, ret_text);

@@ -24,6 +24,10 @@ struct hz_workflow { /* one version, ready to run; immutable */
     enum hz_on_interrupt on_interrupt;
     uint32_t threads, timeout_ms; /* timeout_ms: deadline of an execution, 0 none */
     uint64_t segment_bytes;       /* 0: default */
+    uint32_t caps;                /* HZ_CAP_* its worker gets: all its nodes ask for, granted by the policy */
+    uint32_t uid;                 /* the policy's user for it, when the server is root; 0: one of its own for each worker */
+    char *paths;                  /* of the policy (policy.h); NULL none */
+    size_t paths_len;
     char **env;                   /* pairs name, value of the flow's own names that are set; NULL-terminated */
 };
 /* properties.horizon in flow.json: {isolation, durability, onInterrupt, threads, timeout, segmentBytes}. */

@@ -65,7 +65,7 @@ static void string_lengths(uint32_t type, const void *body, uint64_t ret_len[HZ_
     }
     case HZ_MSG_PLAN: {
         const struct hz_msg_plan *m = body;
-        ret_len[0] = m->plan_len;
+        ret_len[0] = m->plan_len, ret_len[1] = m->paths_len;
         break;
     }
     case HZ_MSG_EXECUTE: {

@@ -29,7 +29,7 @@ struct hz_msg_fragment { uint64_t total; uint32_t type, sequence; };
 
 struct hz_msg_assign { struct hz_uuid worker_id; uint32_t flags, port, server_port, worker_id_len, workflow_id_len, env_len; int64_t start_wall_ms; };
     /* strings: worker id text, workflow id, env: pairs "NAME\0value\0" */
-struct hz_msg_plan { uint64_t plan_len; };                /* string: the plan (struct hz_plan of core/flow/plan.h) */
+struct hz_msg_plan { uint64_t plan_len, paths_len; };     /* strings: the plan (struct hz_plan of core/flow/plan.h); granted paths (core/policy.h) */
 struct hz_msg_execute { uint64_t execution; struct hz_uuid id; uint64_t deadline_ns; /* monotonic, 0 none */
     uint32_t node; /* HZ_NO_NODE: the start node */ uint32_t attempt, data_len, reserved; }; /* reserved: HZ_EXECUTE_* */
     /* string: input data as JSON text ("" = {}) */

@@ -16,7 +16,8 @@ struct hz_spawn_request {
     uint32_t threads, flags, caps, manager_pid;
     struct hz_geometry geometry;
     uint64_t memory_limit_bytes; /* RLIMIT_DATA for workers without JavaScript; 0 none */
-    uint32_t open_files, reserved;
+    uint32_t open_files, uid; /* uid: user and group it becomes before any node's code; 0: stays */
+    uint32_t processes, reserved; /* processes: with exec, beyond its own threads; 0 default */
     struct hz_uuid worker_id;
 };
 struct hz_spawn_reply {

@@ -12,6 +12,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
@@ -100,6 +101,21 @@ static void close_others(const int *kept, size_t count)
     (void)syscall(SYS_close_range, from, ~0u, 0);
 }
 
+/* A user of our own, before anybody else's code. The death signal is lost by it, so it is asked for again. */
+static void become(uint32_t uid, uint32_t manager_pid)
+{
+    uid_t real, effective, saved;
+    (void)prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0);
+    if (setgroups(0, NULL) || setresgid(uid, uid, uid) || setresuid(uid, uid, uid) || getresuid(&real, &effective, &saved) ||
+            real != uid || effective != uid || saved != uid) {
+        (void)hz_err_set(-errno, "user %u", uid);
+        give_up("identity");
+    }
+    if (hz_sandbox_keep_search() != 0)
+        give_up("identity");
+    die_with(manager_pid);
+}
+
 static void seed(void)
 {
     unsigned numbers[2];
@@ -168,7 +184,7 @@ static int enter_sandbox(struct hz_worker *worker)
     const struct hz_spawn_request *request = &worker->request;
     worker->sandbox = (struct hz_sandbox_options){.mode = mode_of(request->flags), .caps = request->caps,
             .memory_limit_bytes = request->memory_limit_bytes,
-            .open_files = request->open_files ? request->open_files : OPEN_FILES_DEFAULT};
+            .open_files = request->open_files ? request->open_files : OPEN_FILES_DEFAULT, .processes = request->processes};
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
     worker->sandbox.memory_limit_bytes = 0; /* the sanitizers' shadow counts as data */
 #endif
@@ -184,8 +200,13 @@ static int enter_sandbox(struct hz_worker *worker)
         if (open_trusted(worker->plan) || worker->sandbox.script)
             hz_crash_modules();
     }
+    worker->sandbox.paths = worker->paths;
+    worker->sandbox.paths_len = worker->paths_len;
     int r = hz_sandbox_enter(&worker->sandbox);
-    worker->sandbox.plugin_path = NULL;
+    worker->sandbox.plugin_path = worker->sandbox.paths = NULL;
+    worker->sandbox.paths_len = 0;
+    free(worker->paths);
+    worker->paths = NULL;
     free(folders);
     return r;
 }
@@ -203,6 +224,8 @@ void hz_child_main(const struct hz_spawn_request *request, const int fds[3], con
     close_others((const int[]){fds[1], fds[2], hz_sandbox_fd()}, 3);
     int statm_fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
 
+    if (request->uid != 0)
+        become(request->uid, options->manager_pid);
     seed();
     if (hz_value_init() != 0)
         give_up("values");

@@ -79,6 +79,13 @@ static int copy_plan(struct hz_worker *worker, const struct hz_msg *msg)
         return r;
     }
     worker->plan = plan;
+    if (msg->str[1].len > 0) {
+        worker->paths = malloc(msg->str[1].len);
+        if (!worker->paths)
+            return hz_err_set(HZ_ENOMEM, "granted paths");
+        memcpy(worker->paths, msg->str[1].data, msg->str[1].len);
+        worker->paths_len = msg->str[1].len;
+    }
     return 0;
 }
 

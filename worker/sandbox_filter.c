@@ -41,6 +41,22 @@ static const int networking[] = {SCMP_SYS(connect), SCMP_SYS(getsockname), SCMP_
         SCMP_SYS(sendto), SCMP_SYS(recvfrom), SCMP_SYS(sendmsg), SCMP_SYS(recvmsg), SCMP_SYS(sendmmsg), SCMP_SYS(recvmmsg), SCMP_SYS(shutdown),
         SCMP_SYS(bind), SCMP_SYS(socketpair), SCMP_SYS(statx), SCMP_SYS(access), SCMP_SYS(readlink), SCMP_SYS(getdents64)};
 
+/* Which files: Landlock's business. */
+static const int reading[] = {SCMP_SYS(statx), SCMP_SYS(access), SCMP_SYS(faccessat), SCMP_SYS(faccessat2), SCMP_SYS(readlink),
+        SCMP_SYS(readlinkat), SCMP_SYS(getdents64), SCMP_SYS(fadvise64), SCMP_SYS(preadv), SCMP_SYS(getcwd), SCMP_SYS(fstatfs)};
+
+/* No chmod, chown, links: Landlock does not know the first two, and the others reach what was not granted. */
+static const int writing[] = {SCMP_SYS(openat), SCMP_SYS(pwrite64), SCMP_SYS(pwritev), SCMP_SYS(ftruncate), SCMP_SYS(fallocate), SCMP_SYS(fsync),
+        SCMP_SYS(fdatasync), SCMP_SYS(rename), SCMP_SYS(renameat), SCMP_SYS(renameat2), SCMP_SYS(unlink), SCMP_SYS(unlinkat),
+        SCMP_SYS(mkdir), SCMP_SYS(mkdirat), SCMP_SYS(rmdir), SCMP_SYS(flock)};
+
+/* What a shell and the program it starts need beyond computing and reading. */
+static const int processes[] = {SCMP_SYS(clone), SCMP_SYS(fork), SCMP_SYS(vfork), SCMP_SYS(execve), SCMP_SYS(wait4), SCMP_SYS(waitid),
+        SCMP_SYS(kill), SCMP_SYS(tgkill), SCMP_SYS(arch_prctl), SCMP_SYS(dup2), SCMP_SYS(dup3), SCMP_SYS(pipe), SCMP_SYS(setpgid),
+        SCMP_SYS(getpgid), SCMP_SYS(getpgrp), SCMP_SYS(getsid), SCMP_SYS(setsid), SCMP_SYS(umask), SCMP_SYS(chdir), SCMP_SYS(fchdir),
+        SCMP_SYS(getresuid), SCMP_SYS(getresgid), SCMP_SYS(getgroups), SCMP_SYS(alarm), SCMP_SYS(setitimer), SCMP_SYS(rt_sigsuspend),
+        SCMP_SYS(pause), SCMP_SYS(stat), SCMP_SYS(lstat)};
+
 static const int never[] = {SCMP_SYS(ptrace), SCMP_SYS(bpf), SCMP_SYS(mount), SCMP_SYS(umount2), SCMP_SYS(pivot_root), SCMP_SYS(io_uring_setup),
         SCMP_SYS(io_uring_enter), SCMP_SYS(io_uring_register), SCMP_SYS(keyctl), SCMP_SYS(add_key), SCMP_SYS(request_key), SCMP_SYS(userfaultfd),
         SCMP_SYS(perf_event_open), SCMP_SYS(kexec_load), SCMP_SYS(kexec_file_load), SCMP_SYS(init_module), SCMP_SYS(finit_module),
@@ -62,12 +78,12 @@ static int add_mappings(scmp_filter_ctx filter, unsigned set)
     static const unsigned kinds[] = {MAP_ANONYMOUS, MAP_SHARED, 0}; /* private anonymous, shared file, private file */
     int err = 0;
     for (size_t i = 0; i < HZ_COUNT_OF(kinds) && !err; i++) {
-        bool executable = kinds[i] == MAP_ANONYMOUS ? (set & HZ_FILTER_JIT) != 0 : kinds[i] == 0 && (set & HZ_FILTER_EXEC_FILES) != 0;
+        bool executable = kinds[i] == MAP_ANONYMOUS ? (set & HZ_FILTER_JIT) != 0 : kinds[i] == 0 && (set & (HZ_FILTER_EXEC_FILES | HZ_FILTER_PROCESS)) != 0;
         struct scmp_arg_cmp kind = SCMP_A3(SCMP_CMP_MASKED_EQ, MAP_SHARED | MAP_ANONYMOUS, kinds[i]);
         err = executable ? seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(mmap), 1, kind)
                          : seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(mmap), 2, SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0), kind);
     }
-    if (!err && set & (HZ_FILTER_JIT | HZ_FILTER_EXEC_FILES))
+    if (!err && set & (HZ_FILTER_JIT | HZ_FILTER_EXEC_FILES | HZ_FILTER_PROCESS))
         err = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(mprotect), 0);
     else if (!err)
         err = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(mprotect), 1, SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
@@ -75,13 +91,15 @@ static int add_mappings(scmp_filter_ctx filter, unsigned set)
 }
 
 /* Threads yes, processes no; clone3 hides its flags behind a pointer, so libc is sent back to clone. */
-static int add_process(scmp_filter_ctx filter)
+static int add_process(scmp_filter_ctx filter, unsigned set)
 {
-    int err = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(clone), 1,
-            SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_THREAD | CLONE_VM, CLONE_THREAD | CLONE_VM));
+    bool alone = (set & HZ_FILTER_PROCESS) == 0;
+    int err = alone ? seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(clone), 1,
+                              SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_THREAD | CLONE_VM, CLONE_THREAD | CLONE_VM))
+                    : add_all(filter, SCMP_ACT_ALLOW, processes, HZ_COUNT_OF(processes));
     if (!err)
         err = seccomp_rule_add(filter, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0);
-    if (!err)
+    if (!err && alone)
         err = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 1, SCMP_A0(SCMP_CMP_EQ, PID_MARK));
     if (!err) /* reading our own limits */
         err = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(prlimit64), 2, SCMP_A0(SCMP_CMP_EQ, 0), SCMP_A2(SCMP_CMP_EQ, 0));
@@ -98,9 +116,22 @@ static int add_process(scmp_filter_ctx filter)
 
 static int add_files(scmp_filter_ctx filter, unsigned set)
 {
-    if (set & (HZ_FILTER_NET | HZ_FILTER_EXEC_FILES | HZ_FILTER_SCRIPT)) { /* which files: Landlock's business */
+    if (set & HZ_FILTER_EXEC_FILES) { /* giving up a capability, before the seal */
+        int given = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(capset), 0);
+        if (given)
+            return given;
+    }
+    const unsigned opens = HZ_FILTER_NET | HZ_FILTER_EXEC_FILES | HZ_FILTER_SCRIPT | HZ_FILTER_READ | HZ_FILTER_WRITE | HZ_FILTER_PROCESS;
+    if (set & opens) { /* which files: Landlock's business. Truncating is writing, and kernels before 6.2 leave it to us. */
         int err = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(newfstatat), 0);
-        return err ? err : seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(openat), 1, SCMP_A2(SCMP_CMP_MASKED_EQ, O_ACCMODE, O_RDONLY));
+        if (!err && set & (HZ_FILTER_READ | HZ_FILTER_WRITE | HZ_FILTER_PROCESS))
+            err = add_all(filter, SCMP_ACT_ALLOW, reading, HZ_COUNT_OF(reading));
+        if (!err && set & HZ_FILTER_WRITE)
+            return add_all(filter, SCMP_ACT_ALLOW, writing, HZ_COUNT_OF(writing));
+        if (!err && set & HZ_FILTER_PROCESS) /* a shell throws away into /dev/null */
+            err = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(openat), 1, SCMP_A2(SCMP_CMP_MASKED_EQ, O_ACCMODE, O_WRONLY));
+        return err ? err : seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(openat), 1,
+                                   SCMP_A2(SCMP_CMP_MASKED_EQ, O_ACCMODE | O_CREAT | O_TRUNC, O_RDONLY));
     }
     return seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(newfstatat), 1, SCMP_A3(SCMP_CMP_MASKED_EQ, AT_EMPTY_PATH, AT_EMPTY_PATH));
 }
@@ -138,7 +169,7 @@ static int export_program(scmp_filter_ctx filter, struct hz_filter *ret_filter)
             ret_filter->pid_at = (unsigned short)i;
             marks++;
         }
-    if (!err && marks != 1)
+    if (!err && marks > 1)
         err = -EINVAL;
     if (err) {
         free(code);
@@ -162,20 +193,26 @@ int hz_filter_build(unsigned set, struct hz_filter *ret_filter)
     if (!err)
         err = add_mappings(filter, set);
     if (!err)
-        err = add_process(filter);
+        err = add_process(filter, set);
     if (!err)
         err = add_files(filter, set);
     if (!err && set & HZ_FILTER_NET)
         err = add_network(filter);
     if (!err)
         err = export_program(filter, ret_filter);
+    if (!err && !(set & HZ_FILTER_PROCESS) && ret_filter->pid_at == 0) {
+        free(ret_filter->code);
+        ret_filter->code = NULL;
+        err = -EINVAL;
+    }
     seccomp_release(filter);
     return err;
 }
 
 int hz_filter_load(struct hz_filter *filter)
 {
-    filter->code[filter->pid_at].k = (uint32_t)getpid();
+    if (filter->pid_at)
+        filter->code[filter->pid_at].k = (uint32_t)getpid();
     struct sock_fprog program = {filter->count, filter->code};
     if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC, &program))
         return -errno;

@@ -470,6 +470,7 @@ void hz_worker_fini(struct hz_worker *worker)
     hz_assembly_unload(worker);
     hz_value_unref(worker->env);
     free(worker->workflow_id);
+    free(worker->paths);
     if (worker->loop_made) {
         uv_walk(&worker->loop, close_handle, NULL);
         (void)uv_run(&worker->loop, UV_RUN_DEFAULT);

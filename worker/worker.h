@@ -34,6 +34,8 @@ struct hz_worker {
     uint32_t magic;
 #define HZ_WORKER_MAGIC 0x576f726bu
     struct hz_spawn_request request;
+    char *paths; /* granted by the policy, as struct hz_sandbox_options has them; freed when the sandbox stands */
+    size_t paths_len;
     struct hz_sandbox_options sandbox; /* as entered; caps 0 in tests */
     struct hz_segment segment;
     struct hz_doorbell bell;

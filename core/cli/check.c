@@ -4,6 +4,7 @@
 #include "flow_file.h"
 
 #include "core/catalog.h"
+#include "core/policy.h"
 
 #include "shm/err.h"
 
@@ -76,23 +77,27 @@ static int run(const struct hz_args *args)
     if (code)
         return code;
     urcu_memb_register_thread();
-    if (hz_catalog_refresh(&config))
+    if (hz_policy_open(&config, hz_args_data(args)))
+        code = hz_cli_error(HZ_EXIT_USAGE, "%s", hz_err_last());
+    else if (hz_catalog_refresh(&config))
         code = hz_cli_error(HZ_EXIT_FAILED, "%s", hz_err_last());
     else
         code = check_all(args, &config);
     hz_catalog_fini();
+    hz_policy_close();
     urcu_memb_unregister_thread();
     hz_config_fini(&config);
     return code;
 }
 
 const struct hz_command hz_command_check = {.name = "check",
-        .words = "FLOW... [--json]",
+        .words = "FLOW... [--data DIR] [--json]",
         .summary = "Checks flows without running them",
         .text = "FLOW is a flow.json, a folder with one, or a folder of such folders. Every finding is a line on "
                 "standard error: file, node,\n"
-                "property, what is wrong and what was expected. Exit code 2 if there is an error.",
-        .options = {HZ_OPTION_JSON},
+                "property, what is wrong and what was expected. Exit code 2 if there is an error.\n"
+                "Capabilities are judged by the policy of the data directory (DIR/policy.json).",
+        .options = {HZ_OPTION_DATA, HZ_OPTION_JSON},
         .least = 1,
         .most = -1,
         .run = run};

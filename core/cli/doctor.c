@@ -59,6 +59,7 @@ static int run(const struct hz_args *args)
     hz_doctor_data(&doctor);
     hz_doctor_ports(&doctor);
     hz_doctor_segments(&doctor);
+    hz_doctor_containment(&doctor);
     hz_doctor_nodes(&doctor);
     hz_doctor_live(&doctor);
     code = doctor.bad ? HZ_EXIT_FAILED : HZ_EXIT_OK;

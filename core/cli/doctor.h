@@ -25,6 +25,7 @@ void hz_doctor_libraries(struct hz_doctor *doctor);
 void hz_doctor_data(struct hz_doctor *doctor); /* also says whether a server runs there */
 void hz_doctor_ports(struct hz_doctor *doctor);
 void hz_doctor_segments(struct hz_doctor *doctor);
+void hz_doctor_containment(struct hz_doctor *doctor); /* policy, users of the workers */
 /* doctor_live.c */
 void hz_doctor_nodes(struct hz_doctor *doctor);
 void hz_doctor_live(struct hz_doctor *doctor);

@@ -1,6 +1,9 @@
 /* doctor_place.c - the data directory, the ports, and what dead servers left behind. */
 #include "doctor.h"
 
+#include "core/policy.h"
+#include "core/uids.h"
+#include "shm/err.h"
 #include "shm/shm.h"
 
 #include <arpa/inet.h>
@@ -206,4 +209,22 @@ void hz_doctor_segments(struct hz_doctor *doctor)
                 left.count > 4 ? " ..." : "");
     else
         hz_doctor_find(doctor, HZ_FINDING_OK, "segments", "", "none is left over (%d in use)", found);
+}
+
+/* ---- what workers may do, and as whom ---- */
+void hz_doctor_containment(struct hz_doctor *doctor)
+{
+    char sentence[256];
+    bool weak;
+    if (hz_policy_open(doctor->config, doctor->data_dir))
+        hz_doctor_find(doctor, HZ_FINDING_BAD, "policy", "correct the file; until then the server does not start", "%s", hz_err_last());
+    else {
+        char *text = hz_policy_text();
+        hz_doctor_find(doctor, HZ_FINDING_OK, "policy", "", "%s", text ? text : "out of memory");
+        free(text);
+    }
+    hz_policy_close();
+    (void)hz_uids_text(doctor->config, &weak, sentence, sizeof sentence);
+    hz_doctor_find(doctor, weak ? HZ_FINDING_WARN : HZ_FINDING_OK, "users", weak ? "HORIZON_WORKER_UID=auto, or a range this host has" : "",
+            "%s", sentence);
 }

@@ -2,6 +2,7 @@
 #include "flow_file.h"
 
 #include "core/catalog.h"
+#include "core/policy.h"
 #include "core/workflow_files.h"
 #include "core/workflows.h"
 
@@ -78,6 +79,8 @@ int hz_flow_file_check(const struct hz_flow_file *file, const struct hz_config *
     }
     if (!err && config)
         err = hz_workflow_files_check_scripts(plan, config, report);
+    if (!err)
+        err = hz_policy_judge(plan, file->id, report, NULL);
     hz_flow_free(&flow);
     if (err || !ret_plan) {
         free(plan);

@@ -7,6 +7,7 @@
 #include "flow_file.h"
 
 #include "core/catalog.h"
+#include "core/policy.h"
 #include "core/store.h"
 #include "core/workflows.h"
 
@@ -112,7 +113,7 @@ static int import_alone(const struct hz_args *args)
     if (code)
         return code;
     urcu_memb_register_thread();
-    if (hz_config_open_data(&config, hz_args_data(args), &lock) || hz_catalog_refresh(&config) ||
+    if (hz_config_open_data(&config, hz_args_data(args), &lock) || hz_policy_open(&config, config.data_dir) || hz_catalog_refresh(&config) ||
             hz_store_open(config.data_dir, config.history))
         code = hz_cli_error(HZ_EXIT_FAILED, "%s", hz_err_last());
     else {
@@ -123,6 +124,7 @@ static int import_alone(const struct hz_args *args)
         hz_workflows_fini();
         hz_store_close();
     }
+    hz_policy_close();
     hz_catalog_fini();
     urcu_memb_unregister_thread();
     if (lock >= 0)

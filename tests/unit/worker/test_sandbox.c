@@ -22,6 +22,7 @@
 #include <sys/ptrace.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/un.h>
 #include <sys/wait.h>
@@ -230,6 +231,157 @@ HZ_TEST(sandbox, javascript_starts_inside_with_nothing_but_its_own_files)
     HZ_ASSERT_OK(hz_js_preload());
     options.script = true;
     HZ_ASSERT_EQ(inside(evaluate), 0);
+}
+
+/* ---- capabilities that have paths ---- */
+
+static char granted[4096], in_path[1024], out_path[1024];
+
+/* A folder `in` with a file, and an empty folder `out`; grants as the options have them. */
+static void grant(const char *kinds)
+{
+    char *cwd = getcwd(NULL, 0);
+    size_t used = 0;
+    HZ_ASSERT_NOT_NULL(cwd);
+    snprintf(in_path, sizeof in_path, "%s/in", cwd);
+    snprintf(out_path, sizeof out_path, "%s/out", cwd);
+    (void)mkdir("in", 0755); /* the folder is the suite's */
+    (void)mkdir("out", 0777);
+    HZ_ASSERT_OK(chmod("out", 0777));
+    FILE *file = fopen("in/text", "w");
+    HZ_ASSERT_NOT_NULL(file);
+    fputs("hello", file);
+    fclose(file);
+    for (const char *kind = kinds; *kind; kind++)
+        used += (size_t)snprintf(granted + used, sizeof granted - used, "%c%s", *kind,
+                        *kind == 'r' ? in_path : *kind == 'w' ? out_path : "/bin/sh") + 1;
+    options.paths = granted;
+    options.paths_len = used;
+    free(cwd);
+}
+
+static int read_granted(void)
+{
+    char text[8];
+    int fd = open(hz_test_path("%s/text", in_path), O_RDONLY);
+    return fd >= 0 && read(fd, text, sizeof text) == 5 ? 0 : errno;
+}
+static int write_into_granted(void) { return TRIED(open(hz_test_path("%s/text", in_path), O_WRONLY)); }
+static int cut_granted(void) { return TRIED(open(hz_test_path("%s/text", in_path), O_RDONLY | O_TRUNC)); }
+static int make_in_granted(void) { return TRIED(open(hz_test_path("%s/new", in_path), O_RDONLY | O_CREAT, 0600)); }
+static int make_in_out(void)
+{
+    int fd = open(hz_test_path("%s/new", out_path), O_WRONLY | O_CREAT | O_TRUNC, 0600);
+    return fd >= 0 && write(fd, "x", 1) == 1 && ftruncate(fd, 0) == 0 && unlink(hz_test_path("%s/new", out_path)) == 0 ? 0 : errno;
+}
+static int link_out(void) { return TRIED(symlink("/etc/passwd", hz_test_path("%s/link", out_path))); }
+static int open_segments(void) { return TRIED(open("/dev/shm", O_RDONLY | O_DIRECTORY)); }
+static int chmod_out(void) { return TRIED(chmod(out_path, 0700)); }
+static int climb_out(void) { return TRIED(open(hz_test_path("%s/../../../../../../../etc/hostname", in_path), O_RDONLY)); }
+
+static void refused(int (*const *tries)(void), size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        int got = inside(tries[i]);
+        if (got != EPERM && got != EACCES)
+            HZ_FAIL("try %zu answered %d", i, got);
+    }
+}
+
+HZ_TEST(sandbox, fs_read_opens_the_granted_paths_for_reading_only)
+{
+    static int (*const tries[])(void) = {write_into_granted, cut_granted, make_in_granted, make_in_out, climb_out, open_segments, try_open,
+            try_fork, try_exec, try_socket, try_unix, try_ftruncate};
+    options.caps = HZ_CAP_FS_READ;
+    grant("rw"); /* a path for writing is nothing without its capability */
+    HZ_ASSERT_EQ(inside(read_granted), 0);
+    refused(tries, HZ_COUNT_OF(tries));
+}
+
+HZ_TEST(sandbox, fs_write_makes_writes_and_removes_where_it_is_granted)
+{
+    static int (*const tries[])(void) = {read_granted, write_into_granted, make_in_granted, link_out, chmod_out, open_segments, try_open, try_fork,
+            try_exec, try_socket};
+    options.caps = HZ_CAP_FS_WRITE;
+    grant("w");
+    HZ_ASSERT_EQ(inside(make_in_out), 0);
+    refused(tries, HZ_COUNT_OF(tries));
+}
+
+static int run_shell(void)
+{
+    int status;
+    pid_t pid = vfork();
+    if (pid == 0) {
+        execl("/bin/sh", "sh", "-c", "(exit 3); test $? = 3 && : > /dev/null && exit 7", (char *)NULL);
+        _exit(99);
+    }
+    if (pid < 0)
+        return errno;
+    return waitpid(pid, &status, 0) == pid && WIFEXITED(status) && WEXITSTATUS(status) == 7 ? 0 : 240;
+}
+static int kill_parent_by_shell(void)
+{
+    int status;
+    pid_t pid = fork();
+    if (pid == 0) {
+        char line[64];
+        snprintf(line, sizeof line, "kill -9 %d", (int)sibling);
+        execl("/bin/sh", "sh", "-c", line, (char *)NULL);
+    }
+    return pid > 0 && waitpid(pid, &status, 0) == pid && WEXITSTATUS(status) != 0 ? EPERM : 0;
+}
+static int bomb(void)
+{
+    int made = 0;
+    while (made < 10000) {
+        pid_t pid = fork();
+        if (pid == 0) {
+            for (;;)
+                pause();
+        }
+        if (pid < 0)
+            return made > 100 ? 241 : errno;
+        made++;
+    }
+    return 0;
+}
+static int try_other_program(void) { return TRIED(execl("/usr/bin/env", "env", (char *)NULL)); }
+
+/* The same as inside(), as a user of its own: exec is nothing for root. */
+static int inside_as_other(int (*fn)(void))
+{
+    pid_t pid = fork();
+    if (pid == 0) {
+        if (setsid() < 0 || (geteuid() == 0 && (setresgid(1999999999, 1999999999, 1999999999) || setresuid(1999999999, 1999999999, 1999999999))))
+            _exit(251);
+        if (hz_sandbox_enter(&options))
+            _exit(250);
+        _exit(fn());
+    }
+    int status;
+    if (waitpid(pid, &status, 0) != pid)
+        return -1;
+    (void)kill(-pid, SIGKILL); /* what it left */
+    return WIFSIGNALED(status) ? 1000 + WTERMSIG(status) : WEXITSTATUS(status);
+}
+
+HZ_TEST(sandbox, exec_starts_the_granted_program_and_bounds_what_it_makes)
+{
+    if (HZ_TEST_ASAN || HZ_TEST_TSAN)
+        HZ_SKIP("the sanitizer's child wants to read files of its own");
+    options.caps = HZ_CAP_EXEC;
+    grant("x");
+    HZ_ASSERT_EQ(inside_as_other(run_shell), 0);
+    HZ_ASSERT_EQ(inside_as_other(try_other_program), EACCES);
+    HZ_ASSERT_EQ(inside_as_other(kill_parent_by_shell), EPERM);
+    HZ_ASSERT_EQ(kill(sibling, 0), 0);
+    HZ_ASSERT_EQ(inside_as_other(bomb), EAGAIN);
+    HZ_ASSERT_EQ(inside_as_other(try_open), EACCES);
+    HZ_ASSERT_EQ(inside_as_other(try_unix), EPERM);
+    HZ_ASSERT_EQ(inside_as_other(try_ptrace), 1000 + SIGSYS);
+    if (geteuid() == 0)
+        HZ_ASSERT_EQ(inside(run_shell), 250);
 }
 
 HZ_TEST(sandbox, off_means_off)
