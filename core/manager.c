@@ -11,6 +11,7 @@
 #include "scheduler.h"
 #include "shard.h"
 #include "store.h"
+#include "secrets.h"
 #include "supervisor.h"
 #include "uids.h"
 #include "lines.h"
@@ -134,6 +135,8 @@ static int prepare(const struct hz_config *config)
     if (!err)
         err = hz_store_open(config->data_dir, config->history);
     if (!err)
+        err = hz_secrets_init(config->data_dir);
+    if (!err)
         err = hz_workflows_init(config);
     if (err)
         return err;
@@ -214,6 +217,7 @@ int hz_manager_run(struct hz_config *config, const struct hz_manager_options *op
     hz_shard_fini();
     hz_workflows_fini();
     hz_policy_close();
+    hz_secrets_fini();
     hz_catalog_fini();
     hz_store_close();
     urcu_memb_unregister_thread();

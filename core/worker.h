@@ -96,6 +96,7 @@ struct hz_worker {
     struct hz_link link;
     /* process */
     int far_fds[HZ_LINK_FDS];     /* the worker's ends, until its process has them; -1 */
+    struct hz_secret_set *secrets; /* its flow's, for masking what it says; NULL none */
     uint32_t uid;                 /* user of its own (uids.h); 0 none */
     int pidfd;                    /* -1 */
     bool spawning, kill_when_known, reaped;

@@ -4,6 +4,8 @@
  */
 #include "worker.h"
 
+#include "secrets.h"
+
 #include "core/flow/plan.h"
 
 #include <stdio.h>
@@ -19,19 +21,22 @@ struct hz_geometry hz_worker_geometry(const struct hz_workflow *workflow)
 }
 
 /* NAME NUL value NUL ... of the pairs. */
-static char *pack_env(char *const *env, size_t *ret_len)
+static char *pack_env(char *const *plain, char *const *secret, size_t *ret_len)
 {
+    char *const *const lists[] = {plain, secret};
     size_t len = 0, at = 0;
-    for (size_t i = 0; env && env[i]; i++)
-        len += strlen(env[i]) + 1;
+    for (size_t k = 0; k < HZ_COUNT_OF(lists); k++)
+        for (size_t i = 0; lists[k] && lists[k][i]; i++)
+            len += strlen(lists[k][i]) + 1;
     char *packed = malloc(len + 1);
     if (!packed)
         return NULL;
-    for (size_t i = 0; env && env[i]; i++) {
-        size_t n = strlen(env[i]) + 1;
-        memcpy(packed + at, env[i], n);
-        at += n;
-    }
+    for (size_t k = 0; k < HZ_COUNT_OF(lists); k++)
+        for (size_t i = 0; lists[k] && lists[k][i]; i++) {
+            size_t n = strlen(lists[k][i]) + 1;
+            memcpy(packed + at, lists[k][i], n);
+            at += n;
+        }
     *ret_len = len;
     return packed;
 }
@@ -54,7 +59,12 @@ int hz_worker_assign(struct hz_worker *w, bool listens)
 {
     const struct hz_workflow *workflow = w->workflow;
     size_t env_len;
-    char *env = pack_env(workflow->env, &env_len);
+    char who[160];
+    snprintf(who, sizeof who, "workflow %.127s", workflow->id);
+    int opened = w->secrets ? 0 : hz_secrets_open(workflow->secrets, who, &w->secrets);
+    if (opened)
+        return opened;
+    char *env = pack_env(workflow->env, w->secrets ? w->secrets->pairs : NULL, &env_len);
     if (!env)
         return hz_err_set(HZ_ENOMEM, "worker %s", w->info.id_text);
     struct hz_segment_header *header = w->link.segment.header;
@@ -66,6 +76,7 @@ int hz_worker_assign(struct hz_worker *w, bool listens)
     struct hz_part assign_parts[] = {{&assign, sizeof assign}, {w->info.id_text, assign.worker_id_len}, {workflow->id, assign.workflow_id_len},
             {env, env_len}};
     int err = hz_worker_send(w, HZ_MSG_ASSIGN, assign_parts, HZ_COUNT_OF(assign_parts));
+    explicit_bzero(env, env_len);
     free(env);
     if (!err) {
         struct hz_msg_plan plan = {.plan_len = workflow->plan->size, .paths_len = workflow->paths_len};

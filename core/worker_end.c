@@ -4,6 +4,7 @@
  */
 #include "worker.h"
 
+#include "secrets.h"
 #include "uids.h"
 
 #include "children.h"
@@ -64,6 +65,7 @@ void hz_worker_release(struct hz_worker *w)
     hz_sampler_detach(w);
     hz_reaper_detach(w);
     hz_worker_close_far(w);
+    hz_secrets_close(&w->secrets);
     hz_uids_give(w->uid);
     w->uid = 0;
     hz_link_close(&w->link);

@@ -6,10 +6,12 @@
 
 #include "lines.h"
 #include "logs.h"
+#include "secrets.h"
 
 #include "core/flow/plan.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* Pid and count in the record are claims, and nobody needs them. */
@@ -80,10 +82,8 @@ static void on_hop(struct hz_worker *w, const struct hz_msg_hop *hop)
         hz_logs_say(&w->info, hop->wall_ms, HZ_LOG_INFO, false, text, HZ_MIN((size_t)n, sizeof text - 1));
 }
 
-void hz_worker_on_message(void *worker, const struct hz_msg *msg, bool lossy)
+static void dispatch(struct hz_worker *w, const struct hz_msg *msg)
 {
-    struct hz_worker *w = worker;
-    (void)lossy;
     if (msg->type == HZ_MSG_WARM) {
         if (w->purpose == HZ_PURPOSE_SPARE && !w->warm)
             hz_spares_warm(w);
@@ -140,4 +140,33 @@ void hz_worker_on_message(void *worker, const struct hz_msg *msg, bool lossy)
     default: /* hz_msg_open() lets no other through */
         break;
     }
+}
+
+/* What goes to logs, history and listeners: not the answers of the flow itself to those who asked it. */
+static bool is_report(uint32_t type)
+{
+    return type == HZ_MSG_LINE || type == HZ_MSG_LOG || type == HZ_MSG_FATAL || type == HZ_MSG_FINISHED || type == HZ_MSG_TELL;
+}
+
+void hz_worker_on_message(void *worker, const struct hz_msg *msg, bool lossy)
+{
+    struct hz_worker *w = worker;
+    (void)lossy;
+    if (__builtin_expect(!w->secrets || !is_report(msg->type), 1)) {
+        dispatch(w, msg);
+        return;
+    }
+    struct hz_msg masked = *msg;
+    char *copies[HZ_MSG_STRINGS];
+    for (size_t i = 0; i < HZ_MSG_STRINGS; i++) {
+        size_t len = 0;
+        copies[i] = hz_secrets_mask(w->secrets, msg->str[i].data, msg->str[i].len, &len);
+        if (copies[i]) {
+            masked.str[i].data = copies[i];
+            masked.str[i].len = len;
+        }
+    }
+    dispatch(w, &masked);
+    for (size_t i = 0; i < HZ_MSG_STRINGS; i++)
+        free(copies[i]);
 }

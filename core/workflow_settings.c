@@ -120,6 +120,41 @@ static int take_env(struct hz_workflow *workflow)
     return 0;
 }
 
+static int add_secrets(struct hz_workflow *workflow, const json_t *names, size_t *count)
+{
+    for (size_t i = 0; i < json_array_size(names); i++) {
+        const char *name = json_string_value(json_array_get(names, i));
+        bool known = false;
+        for (size_t k = 0; name && k < *count; k++)
+            known |= strcmp(workflow->secrets[k], name) == 0;
+        if (!name || !*name || known)
+            continue;
+        char **grown = realloc(workflow->secrets, (*count + 2) * sizeof *grown);
+        if (!grown)
+            return HZ_ENOMEM;
+        workflow->secrets = grown;
+        grown[*count + 1] = NULL;
+        grown[*count] = strdup(name);
+        if (!grown[*count])
+            return HZ_ENOMEM;
+        ++*count;
+    }
+    return 0;
+}
+
+/* Names in the flow's `secrets` and in its nodes' `meta.credentials`. */
+static int take_secrets(struct hz_workflow *workflow, const json_t *flow)
+{
+    size_t count = 0;
+    const char *key;
+    json_t *node;
+    int err = add_secrets(workflow, json_object_get(flow, "secrets"), &count);
+    json_object_foreach(json_object_get(flow, "nodes"), key, node)
+        if (!err)
+            err = add_secrets(workflow, json_object_get(json_object_get(node, "meta"), "credentials"), &count);
+    return err;
+}
+
 int hz_workflow_new(const char *id, const char *version, const json_t *flow, struct hz_plan *plan, const struct hz_config *config,
         struct hz_workflow **ret_workflow)
 {
@@ -132,7 +167,7 @@ int hz_workflow_new(const char *id, const char *version, const json_t *flow, str
     workflow->references = 1;
     workflow->plan = plan;
     int err = hz_workflow_settings_read(flow, config, &settings);
-    if (!err && (take_env(workflow) || asprintf(&workflow->path, "%s/workflows/%s/flow.json", config->data_dir ? config->data_dir : ".", id) < 0))
+    if (!err && (take_env(workflow) || take_secrets(workflow, flow) || asprintf(&workflow->path, "%s/workflows/%s/flow.json", config->data_dir ? config->data_dir : ".", id) < 0))
         err = hz_err_set(HZ_ENOMEM, "workflow %s", id);
     if (!err && plan->trigger_count > 0 && settings.isolation == HZ_ISOLATION_ISOLATED)
         err = hz_err_set(HZ_EFORMAT, "properties.horizon.isolation: a flow with a trigger is always resident, expected resident or auto");
@@ -168,6 +203,9 @@ void hz_workflow_unref(struct hz_workflow **workflow)
     for (char **text = w->env; text && *text; text++)
         free(*text);
     free(w->env);
+    for (char **name = w->secrets; name && *name; name++)
+        free(*name);
+    free(w->secrets);
     free(w->paths);
     free(w->path);
     free(w->plan);

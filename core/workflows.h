@@ -28,6 +28,7 @@ struct hz_workflow { /* one version, ready to run; immutable */
     uint32_t uid;                 /* the policy's user for it, when the server is root; 0: one of its own for each worker */
     char *paths;                  /* of the policy (policy.h); NULL none */
     size_t paths_len;
+    char **secrets;               /* names the flow lists; NULL-terminated or NULL */
     char **env;                   /* pairs name, value of the flow's own names that are set; NULL-terminated */
 };
 /* properties.horizon in flow.json: {isolation, durability, onInterrupt, threads, timeout, segmentBytes}. */

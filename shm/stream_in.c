@@ -126,6 +126,8 @@ static enum hz_ring_result join(struct hz_stream_in *in, const struct hz_record 
     if (!grow_joined(in, len))
         return poison(in, "out of memory for a fragmented message");
     memcpy(in->joined + in->joined_len, (const uint8_t *)record->data + FRAGMENT_HEAD, len);
+    if (head.type == HZ_MSG_ASSIGN && !in->hostile) /* holds secrets, and the segment is seen by more than the reader */
+        explicit_bzero((void *)(uintptr_t)record->data, record->len);
     in->joined_len += len;
     in->joined_sequence++;
     return in->joined_len == in->joined_total ? HZ_RING_OK : HZ_RING_EMPTY;

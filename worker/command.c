@@ -53,6 +53,9 @@ static void assign(struct hz_worker *worker, const struct hz_msg *msg)
         hz_uuid_format(&body->worker_id, worker->id_text);
     worker->workflow_id = strndup(msg->str[1].data ? msg->str[1].data : "", msg->str[1].len);
     worker->env = read_env(msg->str[2].data, msg->str[2].len);
+    /* The segment outlives us, and who may read it is not only we. The record is ours until it is released. */
+    if (msg->str[2].len > 0)
+        explicit_bzero((void *)(uintptr_t)msg->str[2].data, msg->str[2].len);
     if (!worker->workflow_id || !worker->env) {
         hz_worker_fatal(worker, "out of memory");
         return;

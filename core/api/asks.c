@@ -7,6 +7,7 @@
 #include "core/catalog.h"
 #include "core/flow/json_text.h"
 #include "core/scheduler.h"
+#include "core/secrets.h"
 
 #include "shm/err.h"
 
@@ -189,6 +190,41 @@ static void worker_environment(const struct ask *ask)
     answer_member(ask, "envs", envs);
 }
 
+/* Only what the worker's own flow names. A value that is a JSON object is handed over as one. */
+static void credentials_get(const struct ask *ask)
+{
+    const char *id = json_string_value(json_object_get(ask->data, "id"));
+    const char *version = ask->worker->version[0] ? ask->worker->version : NULL;
+    struct hz_workflow *workflow = NULL;
+    struct hz_secret_set *set = NULL;
+    char *text = NULL;
+    bool named = false;
+    if (id && hz_workflows_get(ask->worker->workflow_id, version, &workflow, &text) == 0) {
+        for (char **name = workflow->secrets; name && *name; name++)
+            named |= strcmp(*name, id) == 0;
+        hz_workflow_unref(&workflow);
+    }
+    free(text);
+    char *names[2] = {(char *)(uintptr_t)id, NULL};
+    if (!named || hz_secrets_open(names, ask->worker->workflow_id, &set) || !set || set->count == 0) {
+        refuse(ask, "Credencial no encontrada");
+        hz_secrets_close(&set);
+        return;
+    }
+    const char *value = set->pairs[1];
+    json_t *result = json_loads(value, 0, NULL);
+    if (!json_is_object(result)) {
+        json_decref(result);
+        result = json_pack("{s:s}", "value", value);
+    }
+    json_t *whole = json_pack("{s:b, s:s, s:o?}", "success", 1, "name", id, "result", result);
+    struct hz_json json = {0};
+    hz_json_value(&json, whole);
+    json_decref(whole);
+    hz_secrets_close(&set);
+    answer(ask, &json);
+}
+
 /* Reports are told, not asked; who asks all the same hears that they came. */
 static void taken(const struct ask *ask)
 {
@@ -209,6 +245,7 @@ static void on_ask(const struct hz_worker_info *worker, const char *route, const
             {"system:health", system_health},
             {"worker:environment", worker_environment},
             {"environment:get", worker_environment},
+            {"credentials:get", credentials_get},
             {"worker:log", taken},
             {"worker:logs", taken},
             {"worker:progress", taken},

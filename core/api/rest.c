@@ -4,6 +4,7 @@
  */
 #include "rest.h"
 
+#include "internal.h"
 #include "json.h"
 
 #include "core/flow/json_text.h"
@@ -293,5 +294,7 @@ int hz_rest_init(void)
     int err = hz_http_route_open("GET", "/health", health, NULL);
     for (size_t i = 0; !err && i < HZ_COUNT_OF(routes); i++)
         err = hz_http_route(routes[i].method, routes[i].pattern, routes[i].fn, NULL);
+    if (!err)
+        err = hz_api_secrets_init();
     return err;
 }
