@@ -95,14 +95,16 @@ int hz_uids_init(const struct hz_config *config)
     return uids.used ? 0 : hz_err_set(HZ_ENOMEM, "users of the workers");
 }
 
-uint32_t hz_uids_take(void)
+uint32_t hz_uids_take(bool *ret_alone)
 {
     uint32_t uid = 0;
+    *ret_alone = false;
     pthread_mutex_lock(&uids.lock);
     for (uint32_t i = 0; i < uids.count && uid == 0; i++) {
         uint32_t at = (uids.cursor + i) % uids.count;
         if (uids.used[at] && uids.count > 1 && i + 1 < uids.count)
             continue;
+        *ret_alone = !uids.used[at] && uids.count > 1;
         uids.used[at] = 1;
         uids.cursor = (at + 1) % uids.count;
         uid = uids.first + at;

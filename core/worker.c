@@ -17,6 +17,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#define TASKS_MOST 256u /* threads of a worker: lanes, blocking ones, JavaScriptCore's */
+
 static _Atomic uint64_t sequences; /* creation order over all shards; any shard adds */
 
 struct hz_yard *hz_yard_here(void)
@@ -174,14 +176,16 @@ static int ask_process(struct hz_worker *w, enum hz_zygote_kind kind)
 {
     _Static_assert(HZ_ZYGOTE_KINDS == HZ_SPAWNER_KINDS, "kinds of zygotes");
     const struct hz_config *config = w->yard->config;
-    w->uid = hz_uids_take();
+    bool alone;
+    w->uid = hz_uids_take(&alone);
     if (w->uid && w->workflow && w->workflow->uid) {
         hz_uids_give(w->uid);
         w->uid = w->workflow->uid;
+        alone = false; /* several workers of the workflow, and the operator himself, may be that user */
     }
     struct hz_spawn_request request = {.magic = HZ_SPAWN_MAGIC, .version = HZ_LAYOUT_VERSION, .threads = w->link.segment.geometry.lanes,
             .caps = w->workflow ? w->workflow->caps : 0, .manager_pid = (uint32_t)getpid(), .geometry = w->link.segment.geometry,
-            .open_files = 256, .uid = w->uid, .worker_id = w->info.id};
+            .open_files = 256, .uid = w->uid, .tasks = alone ? TASKS_MOST : 0, .worker_id = w->info.id};
     if (config->sandbox == HZ_SANDBOX_OFF)
         request.flags |= HZ_SPAWN_SANDBOX_OFF;
     if (config->sandbox == HZ_SANDBOX_REQUIRE)

@@ -17,7 +17,7 @@ struct hz_spawn_request {
     struct hz_geometry geometry;
     uint64_t memory_limit_bytes; /* RLIMIT_DATA for workers without JavaScript; 0 none */
     uint32_t open_files, uid; /* uid: user and group it becomes before any node's code; 0: stays */
-    uint32_t processes, reserved; /* processes: with exec, beyond its own threads; 0 default */
+    uint32_t processes, tasks; /* processes: with exec, beyond its own threads, 0 default; tasks: bound of its user's threads and processes, 0 none */
     struct hz_uuid worker_id;
 };
 struct hz_spawn_reply {

@@ -184,7 +184,7 @@ static int enter_sandbox(struct hz_worker *worker)
     const struct hz_spawn_request *request = &worker->request;
     worker->sandbox = (struct hz_sandbox_options){.mode = mode_of(request->flags), .caps = request->caps,
             .memory_limit_bytes = request->memory_limit_bytes,
-            .open_files = request->open_files ? request->open_files : OPEN_FILES_DEFAULT, .processes = request->processes};
+            .open_files = request->open_files ? request->open_files : OPEN_FILES_DEFAULT, .processes = request->processes, .tasks = request->tasks};
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
     worker->sandbox.memory_limit_bytes = 0; /* the sanitizers' shadow counts as data */
 #endif

@@ -265,6 +265,8 @@ static void set_limits(const struct hz_sandbox_options *options)
 {
     if (options->caps & HZ_CAP_EXEC)
         set_limit(RLIMIT_NPROC, tasks_of_user() + (options->processes ? options->processes : PROCESSES_DEFAULT));
+    if (options->tasks)
+        set_limit(RLIMIT_NPROC, options->tasks);
     (void)signal(SIGXFSZ, SIG_IGN);
     set_limit(RLIMIT_CORE, 0); /* a core file holds the flow's secrets */
     set_limit(RLIMIT_FSIZE, FILE_BYTES_MAX);

@@ -19,6 +19,7 @@ struct hz_sandbox_options {
     size_t paths_len;
     uint64_t memory_limit_bytes; /* RLIMIT_DATA; 0: none */
     uint32_t open_files;    /* RLIMIT_NOFILE; 0: as it is */
+    uint32_t tasks;         /* RLIMIT_NPROC, for a worker whose user nobody else is: threads, too; 0: as it is */
     uint32_t processes;     /* with EXEC: processes and threads beyond those of the worker's user; 0: 64 */
 };
 
