@@ -15,6 +15,8 @@ struct hz_config {
     uint32_t start_timeout_ms, stop_grace_ms, request_timeout_ms, execution_timeout_ms;
     uint32_t stuck_after_ms;
     uint32_t max_executions; /* admitted at once, all workflows */
+    uint32_t concurrency;    /* running at once, all workflows; each shard has its part */
+    uint32_t input_bytes;    /* of what is admitted */
     uint32_t queue_bytes;    /* backlog of one worker */
     uint32_t history;        /* executions kept in the store per workflow */
     bool development;     /* NODE_ENV=development */

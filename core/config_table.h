@@ -14,5 +14,7 @@ HZ_CONFIG_NUMBER("HORIZON_STUCK_AFTER", stuck_after_ms, 5000, 200, 3600000, "ms"
 HZ_CONFIG_NUMBER("HORIZON_REQUEST_TIMEOUT", request_timeout_ms, 30000, 100, 600000, "ms", "questions between manager and worker")
 HZ_CONFIG_NUMBER("HORIZON_EXECUTION_TIMEOUT", execution_timeout_ms, 0, 0, 2000000000, "ms", "deadline of an execution; 0: none")
 HZ_CONFIG_NUMBER("HORIZON_MAX_EXECUTIONS", max_executions, 100000, 1, 10000000, "executions", "admitted and not finished, all workflows together")
+HZ_CONFIG_NUMBER("HORIZON_CONCURRENCY", concurrency, 4096, 1, 10000000, "executions", "running at once, all workflows together; webhooks are not counted")
+HZ_CONFIG_NUMBER("HORIZON_INPUT_BYTES", input_bytes, 268435456, 1048576, 4294967295, "bytes", "input of the executions that are admitted and not finished")
 HZ_CONFIG_NUMBER("HORIZON_QUEUE_BYTES", queue_bytes, 67108864, 1048576, 1073741824, "bytes", "messages waiting for one worker")
 HZ_CONFIG_NUMBER("HORIZON_HISTORY", history, 100000, 100, 100000000, "executions", "finished executions kept, the oldest go first")

@@ -5,7 +5,7 @@
  *   index      buckets with striped locks; a shard enters and removes its own, any thread looks up. `state`, `attempt`, times and
  *              worker id are written by the owner under the stripe's lock and read by others under it; the owner reads them freely.
  *              What a reader copies else (id, workflow, input) never changes between entry and removal.
- *   admitted   atomic count, relaxed: a bound, not an order.
+ *   admitted, input_bytes  atomic counts, relaxed: bounds, not an order.
  *   the rest   the desk's shard only.
  * Final exactly once: hz_execution_finish() is the only place that writes a final state, asserts that there was none, and frees the
  * object; the store's update is conditional on top of it, for rows that a former manager left.
@@ -28,6 +28,7 @@ static struct {
     pthread_mutex_t *stripes;
     struct hz_execution **buckets;
     _Atomic uint32_t admitted;
+    _Atomic uint64_t input_bytes;
     uint32_t most;
 } executions;
 
@@ -40,6 +41,7 @@ int hz_executions_init(const struct hz_config *config)
 {
     executions.most = config->max_executions;
     atomic_store(&executions.admitted, 0);
+    atomic_store(&executions.input_bytes, 0);
     executions.buckets = calloc(BUCKETS, sizeof(struct hz_execution *));
     executions.stripes = calloc(STRIPES, sizeof *executions.stripes);
     if (!executions.buckets || !executions.stripes) {
@@ -64,6 +66,19 @@ void hz_executions_fini(void)
 uint32_t hz_executions_admitted(void)
 {
     return atomic_load_explicit(&executions.admitted, memory_order_relaxed);
+}
+
+uint64_t hz_executions_input_bytes(void)
+{
+    return atomic_load_explicit(&executions.input_bytes, memory_order_relaxed);
+}
+
+void hz_execution_set_input(struct hz_execution *e, char *input, size_t len)
+{
+    HZ_ASSERT(!e->input);
+    e->input = input;
+    e->input_len = len;
+    atomic_fetch_add_explicit(&executions.input_bytes, len, memory_order_relaxed);
 }
 
 /* ---- index ---- */
@@ -139,6 +154,55 @@ bool hz_execution_live_row(const struct hz_uuid *id, struct hz_store_execution *
     bool found = e && hz_execution_row(e, ret_row);
     pthread_mutex_unlock(lock);
     return found;
+}
+
+struct found {
+    int64_t created_ms;
+    struct hz_uuid id;
+};
+
+static int newest_first(const void *a, const void *b)
+{
+    const struct found *x = a, *y = b;
+    return x->created_ms < y->created_ms ? 1 : x->created_ms > y->created_ms ? -1 : memcmp(&x->id, &y->id, sizeof x->id);
+}
+
+int hz_executions_list_live(const char *workflow_id, enum hz_exec_state state, int64_t before_ms, size_t limit,
+        struct hz_store_execution **ret_rows, size_t *ret_count)
+{
+    struct found *found = NULL;
+    size_t count = 0, capacity = 0, rows = 0;
+    bool ok = true;
+    for (unsigned bucket = 0; bucket < BUCKETS && ok; bucket++) {
+        pthread_mutex_t *lock = &executions.stripes[bucket % STRIPES];
+        pthread_mutex_lock(lock);
+        for (const struct hz_execution *e = executions.buckets[bucket]; e && ok; e = e->index_next) {
+            if (e->is_activation || e->state != state || (before_ms && e->created_ms >= before_ms) ||
+                    (workflow_id && strcmp(e->workflow->id, workflow_id) != 0))
+                continue;
+            if (count == capacity) {
+                capacity = capacity ? 2 * capacity : 256;
+                struct found *grown = realloc(found, capacity * sizeof *found);
+                ok = grown != NULL;
+                if (!ok)
+                    break;
+                found = grown;
+            }
+            found[count++] = (struct found){e->created_ms, e->id};
+        }
+        pthread_mutex_unlock(lock);
+    }
+    if (count)
+        qsort(found, count, sizeof *found, newest_first);
+    struct hz_store_execution *list = ok ? calloc(HZ_MAX((size_t)1, HZ_MIN(count, limit)), sizeof *list) : NULL;
+    for (size_t i = 0; list && i < count && rows < limit; i++)
+        rows += hz_execution_live_row(&found[i].id, &list[rows]); /* one that ended meanwhile is left out */
+    free(found);
+    if (!list)
+        return hz_err_set(HZ_ENOMEM, "listing executions");
+    *ret_rows = list;
+    *ret_count = rows;
+    return 0;
 }
 
 void hz_execution_set_state(struct hz_execution *e, enum hz_exec_state state)
@@ -279,8 +343,10 @@ void hz_execution_drop(struct hz_execution *e)
     leave(e);
     leave_numbers(e);
     hz_dispatch_detach(e);
+    hz_admit_leave(e);
     cds_list_del(&e->node);
     atomic_fetch_sub_explicit(&executions.admitted, 1, memory_order_relaxed);
+    atomic_fetch_sub_explicit(&executions.input_bytes, e->input ? e->input_len : 0, memory_order_relaxed);
     hz_workflow_unref(&e->workflow);
     free(e->input);
     e->magic = 0;
@@ -317,8 +383,13 @@ bool hz_execution_row(const struct hz_execution *e, struct hz_store_execution *r
     ret_row->started_wall_ms = e->started_ms;
     memcpy(ret_row->worker_id, e->worker_id, sizeof ret_row->worker_id);
     ret_row->input = copy_text(e->input, e->input_len, &ok);
-    ret_row->sampled = e->workflow->durability == HZ_DURABILITY_NONE;
     ret_row->stored = e->stored;
+    ret_row->sampled = e->workflow->durability == HZ_DURABILITY_NONE && !e->key;
+    ret_row->priority = e->item.priority;
+    ret_row->due_wall_ms = e->due_ms;
+    ret_row->deadline_wall_ms = e->deadline_ms;
+    if (e->key && !e->stored) /* its first row keeps it */
+        ret_row->idempotency_key = copy_text(e->key, strlen(e->key), &ok);
     if (!ok)
         hz_store_execution_fini(ret_row);
     return ok;
@@ -476,5 +547,6 @@ void hz_caller_finished(const struct hz_caller *caller, const struct hz_store_ex
     c->row.error = copy_text(row->error, row->error ? strlen(row->error) : 0, &ok);
     c->row.error_node = copy_text(row->error_node, row->error_node ? strlen(row->error_node) : 0, &ok);
     c->row.error_code = copy_text(row->error_code, row->error_code ? strlen(row->error_code) : 0, &ok);
+    c->row.idempotency_key = NULL;
     hz_shard_post(caller->from, &c->mail);
 }

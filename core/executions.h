@@ -5,6 +5,7 @@
 #ifndef HZ_CORE_EXECUTIONS_H
 #define HZ_CORE_EXECUTIONS_H
 
+#include "queues.h"
 #include "scheduler.h"
 #include "services.h"
 #include "worker.h"
@@ -19,9 +20,17 @@ struct hz_desk { /* the scheduler's share of one shard */
     struct hz_execution **numbers; /* hash by number (and worker, for the worker's own) */
     size_t number_buckets, number_count;
     uint64_t next_number, next_ticket;
-    struct cds_list_head singles; /* executions that wait for a worker of their own */
-    struct cds_list_head idle;    /* live ones in no other list: waiting for the commit */
-    unsigned single_live, single_starting;
+    struct hz_queues queues;      /* whose turn it is */
+    struct cds_list_head singles; /* executions whose turn it was and that wait for a worker of their own */
+    struct cds_list_head idle;    /* live ones in no other list: waiting for their turn, their time, a commit */
+    unsigned single_live, single_starting, single_waiting; /* waiting: in `singles`, or on the way there */
+    struct hz_mail round_mail;
+    bool round_posted, in_round, round_again;
+    struct hz_timer round_timer;  /* of a rate, or after a disk that could not write */
+    uint64_t pause_ns;            /* until then nothing is taken from the queues */
+    struct hz_execution **keys;   /* hash of the live ones with a key */
+    uint64_t ends, ends_since_ns; /* for Retry-After: how fast executions end */
+    uint32_t ends_per_s;
     struct hz_uuid ids[64]; /* drawn in one go: a system call for each execution would be 4 % of a webhook */
     unsigned ids_left;
     unsigned commits; /* on their way to the store with a callback to us */
@@ -58,6 +67,14 @@ struct hz_execution {
     char *input;
     size_t input_len;
     bool is_activation, wants_port, stored, replayable, committing, wait_accept;
+    bool claimed;   /* the store knows it as running: after a crash of the manager it may have begun */
+    bool in_singles; /* counted in desk->single_waiting */
+    struct hz_queue_item item;
+    int64_t due_ms, deadline_ms; /* wall; 0: at once, none */
+    uint32_t timeout_ms;
+    char *key;      /* dedupKey, NULL none */
+    struct hz_execution *key_next;
+    struct hz_twin *twins; /* others with its key that wait for its commit */
     struct hz_caller caller;
     struct hz_worker *worker;
     struct hz_service *service;
@@ -94,6 +111,13 @@ struct hz_execution *hz_execution_here(struct hz_desk *desk, const struct hz_uui
 /* Shard of a live one, any thread; NULL: none. */
 struct hz_shard *hz_execution_shard(const struct hz_uuid *id);
 bool hz_execution_live_row(const struct hz_uuid *id, struct hz_store_execution *ret_row); /* any thread; caller calls fini */
+/* Live ones, newest first, without input: of a workflow (NULL: all) in a state, made before before_ms (0: all), `limit` at most. Any
+ * thread; caller frees rows and their strings. O(live) with short locks. HZ_ENOMEM. */
+HZ_MUST_CHECK int hz_executions_list_live(const char *workflow_id, enum hz_exec_state state, int64_t before_ms, size_t limit,
+        struct hz_store_execution **ret_rows, size_t *ret_count);
+/* Bytes of input that live executions hold. */
+uint64_t hz_executions_input_bytes(void);
+void hz_execution_set_input(struct hz_execution *e, char *input, size_t len); /* takes it */
 
 struct hz_outcome {
     enum hz_exec_state state;
@@ -117,7 +141,7 @@ void hz_caller_accepted(const struct hz_caller *caller, const struct hz_uuid *id
 void hz_caller_finished(const struct hz_caller *caller, const struct hz_store_execution *row);
 
 /* ---- scheduler_dispatch.c ---- */
-void hz_dispatch(struct hz_execution *e);          /* its row is where it must be: find it a worker */
+void hz_dispatch(struct hz_execution *e);          /* its row is where it must be, its turn has come: find it a worker */
 void hz_dispatch_singles(struct hz_desk *desk);    /* room for more workers of their own? */
 void hz_dispatch_pool(struct hz_service *service); /* sends what its worker has room for, starts one if there is none */
 void hz_dispatch_deadline(struct hz_execution *e);
@@ -125,6 +149,23 @@ void hz_dispatch_cancel(struct hz_execution *e, const char *reason);
 bool hz_dispatch_again(struct hz_execution *e);    /* back to queued with attempt + 1, and on; false: it cannot be run again */
 void hz_dispatch_attach(struct hz_execution *e, struct hz_worker *w); /* it runs there now */
 void hz_dispatch_detach(struct hz_execution *e);   /* from its worker */
+/* ---- scheduler_admit.c ---- */
+int hz_admit_begin(struct hz_desk *desk);
+void hz_admit_end(struct hz_desk *desk);
+/* May it come in? 0, or HZ_EBUSY with *ret_retry_after_s. */
+HZ_MUST_CHECK int hz_admit_check(struct hz_desk *desk, const struct hz_workflow *workflow, size_t input_len, uint32_t *ret_retry_after_s);
+/* Enters it into its workflow's lane; taken at once if it is its turn now. HZ_ENOMEM. */
+HZ_MUST_CHECK int hz_admit_enter(struct hz_execution *e, uint32_t priority, bool at_once);
+void hz_admit_go(struct hz_execution *e);    /* its row is where it must be: on to its worker, its lane, or its time */
+void hz_admit_leave(struct hz_execution *e); /* out of lane, keys, counts; others may have its place */
+void hz_admit_round(struct hz_desk *desk);   /* takes whoever's turn it is */
+void hz_admit_again_soon(struct hz_desk *desk); /* the same by mail: for places where others' lists are being walked */
+struct hz_execution *hz_admit_find_key(struct hz_desk *desk, const char *workflow_id, const char *key);
+int hz_admit_set_key(struct hz_execution *e, const char *key);
+void hz_admit_claimed(struct hz_execution *e, int result); /* the answer to hz_commit_claim() */
+/* ---- scheduler.c ---- */
+/* Has the store know it as running before it begins; hz_admit_claimed() hears the answer. */
+HZ_MUST_CHECK int hz_commit_claim(struct hz_execution *e);
 /* ---- activations.c ---- */
 void hz_activation_start(struct hz_execution *e);
 void hz_activation_ready(struct hz_service *service, struct hz_worker *w);

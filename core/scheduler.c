@@ -50,20 +50,27 @@ int hz_scheduler_begin(struct hz_shard *shard)
     CDS_INIT_LIST_HEAD(&desk->singles);
     CDS_INIT_LIST_HEAD(&desk->idle);
     CDS_INIT_LIST_HEAD(&desk->late_rows);
+    if (hz_admit_begin(desk)) {
+        free(desk->keys);
+        free(desk);
+        return HZ_ENOMEM;
+    }
     hz_shard_set(shard, HZ_SHARD_SCHEDULER, desk);
     if (hz_shard_index(shard) == 0)
         hz_recover(desk);
     return 0;
 }
 
-/* What has not ended when the manager ends: stays in the store as it is if it may be run again, else it is interrupted. */
+/* What waits when the manager ends: nothing of it has begun, so the next one begins it, if the store has it. */
 static void leave_behind(struct hz_execution *e)
 {
-    bool again = e->workflow->on_interrupt != HZ_INTERRUPT_FAIL && e->stored && e->replayable;
-    if (!again) {
+    struct hz_store_execution row;
+    if (!e->stored || !e->replayable) {
         hz_execution_fail(e, HZ_EXEC_INTERRUPTED, "the manager ended");
         return;
     }
+    if (e->claimed && hz_execution_row(e, &row))
+        hz_execution_store(e->desk, &row); /* as queued again */
     hz_execution_drop(e);
 }
 
@@ -79,7 +86,7 @@ void hz_scheduler_end(struct hz_shard *shard)
     if (!desk)
         return;
     desk->ending = true;
-    while (desk->commits > 0) { /* the store's thread answers each */
+    while (desk->commits > 0 || desk->round_posted) { /* the store's thread answers each */
         hz_shard_run_mail(shard);
         nanosleep(&(struct timespec){.tv_nsec = 200000}, NULL);
     }
@@ -93,6 +100,7 @@ void hz_scheduler_end(struct hz_shard *shard)
     leave_list(&desk->singles);
     leave_list(&desk->idle);
     hz_scheduler_http_end(desk);
+    hz_admit_end(desk);
     hz_execution_store_late(desk, true);
     hz_timer_cancel(hz_shard_timers(shard), &desk->late_timer);
     free(desk->numbers);
@@ -110,8 +118,16 @@ struct submit {
     size_t data_len;
     char trigger[32];
     bool wants_port;
-    uint32_t timeout_ms;
+    uint32_t timeout_ms, priority;
+    int64_t due_ms;
+    char *key;
+    hz_finished_fn *duplicate;
     struct hz_caller caller;
+};
+
+struct hz_twin { /* asked for an execution whose key another has that is not on disk yet */
+    struct hz_twin *next;
+    struct hz_caller caller; /* finished: its `duplicate` */
 };
 
 struct commit {
@@ -119,6 +135,7 @@ struct commit {
     struct hz_shard *shard;
     struct hz_execution *execution; /* lives until the answer: only the answer or the desk's end, which waits for it, frees it */
     int result;
+    bool claim;
     char error[256];
 };
 
@@ -133,21 +150,47 @@ static void accepted(struct hz_execution *e)
         e->wait_accept = true; /* the caller wants to know the worker, too */
     else
         hz_caller_accepted(&e->caller, &e->id, NULL, NULL, 0);
-    hz_dispatch(e);
+    hz_admit_go(e);
+}
+
+/* Those with the same key hear what became of it: it is there, or it could not be written. */
+static void tell_twins(struct hz_twin *twin, const struct hz_execution *e, const char *error)
+{
+    struct hz_store_execution row;
+    bool known = !error && hz_execution_row(e, &row);
+    for (struct hz_twin *next; twin; twin = next) {
+        next = twin->next;
+        if (known)
+            hz_caller_finished(&twin->caller, &row);
+        else
+            refuse(&twin->caller, error ? error : hz_err_text(HZ_ENOMEM), 5);
+        free(twin);
+    }
+    if (known)
+        hz_store_execution_fini(&row);
 }
 
 static void run_commit(struct hz_mail *mail)
 {
     struct commit *commit = HZ_CONTAINER_OF(mail, struct commit, mail);
     struct hz_execution *e = commit->execution;
+    struct hz_twin *twins = e->twins;
+    e->twins = NULL;
     e->desk->commits--;
-    if (commit->result) {
+    e->committing = false;
+    if (commit->claim) {
+        if (e->wanted)
+            hz_execution_fail(e, e->wanted, e->reason);
+        else
+            hz_admit_claimed(e, commit->result ? hz_err_set(commit->result, "%s", commit->error) : 0);
+    } else if (commit->result) {
         struct hz_caller caller = e->caller;
         hz_execution_drop(e);
+        tell_twins(twins, NULL, commit->error);
         refuse(&caller, commit->error, 5);
     } else {
         e->stored = true;
-        e->committing = false;
+        tell_twins(twins, e, NULL);
         if (e->wanted) { /* its deadline passed, or it was cancelled, while the disk was busy */
             hz_caller_accepted(&e->caller, &e->id, NULL, NULL, 0);
             hz_execution_fail(e, e->wanted, e->reason);
@@ -169,27 +212,47 @@ static void on_committed(int result, void *arg)
     hz_shard_post(commit->shard, &commit->mail);
 }
 
-/* Hands the row over; on failure the execution is gone and the caller knows. */
-static void commit_first(struct hz_execution *e)
+static int commit(struct hz_execution *e, bool claim)
 {
     struct hz_store_execution row;
-    struct commit *commit = calloc(1, sizeof *commit);
-    int err = commit && hz_execution_row(e, &row) ? 0 : hz_err_set(HZ_ENOMEM, "execution");
+    struct commit *c = calloc(1, sizeof *c);
+    char *input = e->input;
+    if (claim)
+        e->input = NULL; /* the store has it */
+    bool was = e->committing;
+    e->committing = true;
+    int err = c && hz_execution_row(e, &row) ? 0 : hz_err_set(HZ_ENOMEM, "execution");
+    e->input = input;
     if (!err) {
-        *commit = (struct commit){.shard = e->desk->shard, .execution = e};
-        err = hz_store_put(&row, true, on_committed, commit);
+        if (claim || (e->claimed && e->item.place == HZ_ITEM_TAKEN))
+            row.state = HZ_EXEC_RUNNING;
+        *c = (struct commit){.shard = e->desk->shard, .execution = e, .claim = claim};
+        err = hz_store_put(&row, true, on_committed, c);
         if (err)
             hz_store_execution_fini(&row);
     }
-    if (!err) {
-        e->desk->commits++;
-        e->committing = true;
-        return;
+    if (err) {
+        e->committing = was;
+        free(c);
+        return err;
     }
+    e->desk->commits++;
+    return 0;
+}
+
+int hz_commit_claim(struct hz_execution *e)
+{
+    return commit(e, true);
+}
+
+/* Hands the row over; on failure the execution is gone and the caller knows. */
+static void commit_first(struct hz_execution *e)
+{
+    if (!commit(e, false))
+        return;
     struct hz_caller caller = e->caller;
     char error[256];
     snprintf(error, sizeof error, "%s", hz_err_last());
-    free(commit);
     hz_execution_drop(e);
     refuse(&caller, error, 1);
 }
@@ -198,7 +261,49 @@ static void free_submit(struct submit *s)
 {
     hz_workflow_unref(&s->workflow);
     free(s->data);
+    free(s->key);
     free(s);
+}
+
+/* Is there one with its key? Then that one answers, now or when it is on disk. */
+static bool is_duplicate(struct hz_desk *desk, const struct submit *s)
+{
+    struct hz_caller caller = s->caller;
+    struct hz_store_execution row;
+    caller.finished = s->duplicate;
+    struct hz_execution *e = hz_admit_find_key(desk, s->workflow->id, s->key);
+    if (e && e->committing && !e->stored) {
+        struct hz_twin *twin = calloc(1, sizeof *twin);
+        if (!twin) {
+            refuse(&caller, hz_err_text(HZ_ENOMEM), 1);
+            return true;
+        }
+        *twin = (struct hz_twin){.next = e->twins, .caller = caller};
+        e->twins = twin;
+        return true;
+    }
+    int err = e ? (hz_execution_row(e, &row) ? 0 : HZ_ENOMEM) : hz_store_by_idempotency_key(s->workflow->id, s->key, &row);
+    if (err == HZ_ENOTFOUND)
+        return false;
+    if (err) {
+        refuse(&caller, hz_err_text(err), 1);
+        return true;
+    }
+    hz_caller_finished(&caller, &row);
+    hz_store_execution_fini(&row);
+    return true;
+}
+
+static void set_deadline(struct hz_execution *e, uint32_t timeout_ms)
+{
+    if (!timeout_ms)
+        return;
+    int64_t from = e->due_ms ? HZ_MAX(e->due_ms, e->created_ms) : e->created_ms, left = HZ_MAX((int64_t)0, from - hz_base_wall_ms());
+    e->timeout_ms = timeout_ms;
+    e->deadline_ms = from + timeout_ms;
+    e->deadline_ns = hz_base_now_ns() + ((uint64_t)left + timeout_ms) * 1000000u;
+    if (left == 0)
+        hz_dispatch_deadline(e); /* else when it is due: one timer serves both */
 }
 
 static void run_submit(struct hz_mail *mail)
@@ -206,32 +311,45 @@ static void run_submit(struct hz_mail *mail)
     struct submit *s = HZ_CONTAINER_OF(mail, struct submit, mail);
     struct hz_desk *desk = hz_desk_here();
     struct hz_execution *e;
-    bool durable = s->workflow->durability != HZ_DURABILITY_NONE;
+    /* A promise for later, or a key that others will ask for, is kept by the store alone. */
+    bool durable = s->workflow->durability != HZ_DURABILITY_NONE || s->key || s->due_ms;
+    bool activation = s->workflow->plan->trigger_count > 0;
+    uint32_t retry_after_s = 1;
     int err = !desk || desk->ending || desk->yard->ending ? hz_err_set(HZ_ECLOSED, "the manager ends") : 0;
     if (!err && durable && hz_store_degraded())
         err = hz_err_set(HZ_EBUSY, "the store cannot write (disk full?): executions that need it are refused for now");
+    if (!err && s->key && is_duplicate(desk, s)) {
+        free_submit(s);
+        return;
+    }
+    if (!err && !activation)
+        err = hz_admit_check(desk, s->workflow, s->data_len, &retry_after_s);
     if (!err)
         err = hz_execution_new(desk, s->workflow, NULL, 0, NULL, false, &e);
     if (err) {
-        refuse(&s->caller, hz_err_last(), err == HZ_EBUSY ? 1 : 0);
+        refuse(&s->caller, hz_err_last(), err == HZ_EBUSY ? retry_after_s : err == HZ_ENOMEM ? 1 : 0);
         free_submit(s);
         return;
     }
     s->workflow = NULL; /* taken */
-    e->input = s->data;
-    e->input_len = s->data_len;
+    hz_execution_set_input(e, s->data, s->data_len);
     s->data = NULL;
     memcpy(e->trigger, s->trigger, sizeof e->trigger);
     e->wants_port = s->wants_port;
     e->caller = s->caller;
-    e->is_activation = e->workflow->plan->trigger_count > 0;
-    e->replayable = !e->is_activation;
-    if (!e->is_activation) {
-        uint32_t timeout = s->timeout_ms ? s->timeout_ms : e->workflow->timeout_ms;
-        if (timeout) {
-            e->deadline_ns = hz_base_now_ns() + (uint64_t)timeout * 1000000u;
-            hz_dispatch_deadline(e);
+    e->is_activation = activation;
+    e->replayable = !activation;
+    if (!activation) {
+        e->due_ms = s->due_ms > e->created_ms ? s->due_ms : 0;
+        if (e->due_ms)
+            hz_execution_set_state(e, HZ_EXEC_WAITING);
+        if ((s->key && hz_admit_set_key(e, s->key)) || hz_admit_enter(e, s->priority, e->due_ms == 0)) {
+            hz_execution_drop(e);
+            refuse(&s->caller, hz_err_text(HZ_ENOMEM), 1);
+            free_submit(s);
+            return;
         }
+        set_deadline(e, s->timeout_ms ? s->timeout_ms : e->workflow->timeout_ms);
     }
     if (durable || e->is_activation)
         commit_first(e);
@@ -246,8 +364,9 @@ void hz_scheduler_submit(const struct hz_submit *submit, hz_accepted_fn *accepte
     HZ_ASSERT(caller.from != NULL);
     struct hz_workflow *workflow = submit->workflow;
     struct submit *s = calloc(1, sizeof *s);
-    char *data = s ? malloc(submit->data_len + 1) : NULL;
-    if (!data) {
+    char *data = s ? malloc(submit->data_len + 1) : NULL, *key = data && submit->key ? strdup(submit->key) : NULL;
+    if (!data || (submit->key && !key)) {
+        free(data);
         free(s);
         hz_workflow_unref(&workflow);
         refuse(&caller, hz_err_text(HZ_ENOMEM), 1);
@@ -257,11 +376,13 @@ void hz_scheduler_submit(const struct hz_submit *submit, hz_accepted_fn *accepte
         memcpy(data, submit->data, submit->data_len);
     data[submit->data_len] = 0;
     *s = (struct submit){.mail = {.run = run_submit}, .workflow = workflow, .data = data, .data_len = submit->data_len,
-            .wants_port = submit->wants_port, .timeout_ms = submit->timeout_ms, .caller = caller};
+            .wants_port = submit->wants_port, .timeout_ms = submit->timeout_ms, .priority = submit->priority, .due_ms = submit->due_wall_ms,
+            .key = key, .duplicate = submit->duplicate, .caller = caller};
     snprintf(s->trigger, sizeof s->trigger, "%s", submit->trigger ? submit->trigger : "manual");
-    /* One pool a workflow: its executions meet on its shard. The others stay where they came in. */
-    bool pool = workflow->resident && workflow->plan->trigger_count == 0;
-    struct hz_shard *home = pool ? hz_service_home(workflow) : hz_supervisor_pick_shard();
+    /* One pool a workflow: its executions meet on its shard, and so do those that are counted, or found by a key. */
+    const struct hz_queueing *q = &workflow->queueing;
+    bool meet = workflow->resident || q->concurrency || q->queue || q->rate_ns || key || submit->due_wall_ms || submit->priority || q->priority;
+    struct hz_shard *home = meet && workflow->plan->trigger_count == 0 ? hz_service_home(workflow) : hz_supervisor_pick_shard();
     if (home == caller.from)
         run_submit(&s->mail);
     else
@@ -273,6 +394,87 @@ int hz_scheduler_get(const struct hz_uuid *id, struct hz_store_execution *ret_ro
     if (hz_execution_live_row(id, ret_row))
         return 0;
     return hz_store_get(id, ret_row);
+}
+
+int hz_scheduler_list_live(const char *workflow_id, enum hz_exec_state state, int64_t before_ms, size_t limit,
+        struct hz_store_execution **ret_rows, size_t *ret_count)
+{
+    return hz_executions_list_live(workflow_id, state, before_ms, limit, ret_rows, ret_count);
+}
+
+/* ---- adopt ---- */
+
+struct adopt {
+    struct hz_mail mail;
+    struct hz_workflow *workflow;
+    struct hz_store_execution row;
+    uint32_t attempt;
+};
+
+static void run_adopt(struct hz_mail *mail)
+{
+    struct adopt *a = HZ_CONTAINER_OF(mail, struct adopt, mail);
+    struct hz_store_execution *row = &a->row;
+    struct hz_desk *desk = hz_desk_here();
+    struct hz_execution *e = NULL;
+    if (!desk || desk->ending || hz_execution_new(desk, a->workflow, &row->id, 0, NULL, true, &e)) {
+        hz_workflow_unref(&a->workflow); /* its row stays open: the next manager finds it */
+        hz_store_execution_fini(row);
+        free(a);
+        return;
+    }
+    e->attempt = a->attempt;
+    e->created_ms = row->created_wall_ms;
+    e->due_ms = row->due_wall_ms;
+    e->activation = row->activation;
+    e->stored = e->replayable = true;
+    memcpy(e->trigger, row->trigger, sizeof e->trigger);
+    if (row->input)
+        hz_execution_set_input(e, row->input, strlen(row->input));
+    row->input = NULL;
+    int64_t now_ms = hz_base_wall_ms();
+    if (e->due_ms > now_ms)
+        hz_execution_set_state(e, HZ_EXEC_WAITING);
+    if ((row->idempotency_key && hz_admit_set_key(e, row->idempotency_key)) || hz_admit_enter(e, (uint32_t)HZ_MAX(0, row->priority), false)) {
+        hz_execution_drop(e);
+        HZ_LOG(ERROR, "out of memory: an execution of workflow %s waits for the next start", row->workflow_id);
+    } else {
+        int64_t waited = now_ms - HZ_MAX(e->created_ms, e->due_ms);
+        e->item.since_ns -= HZ_MAX((int64_t)0, waited) * 1000000;
+        if (row->deadline_wall_ms) {
+            int64_t left = HZ_MAX((int64_t)0, row->deadline_wall_ms - now_ms);
+            e->deadline_ms = row->deadline_wall_ms;
+            e->deadline_ns = hz_base_now_ns() + (uint64_t)left * 1000000u;
+            if (e->state != HZ_EXEC_WAITING)
+                hz_dispatch_deadline(e);
+        }
+        if (e->attempt != row->attempt) {
+            struct hz_store_execution next;
+            if (hz_execution_row(e, &next))
+                hz_execution_store(desk, &next);
+        }
+        hz_admit_go(e);
+    }
+    hz_store_execution_fini(row);
+    free(a);
+}
+
+void hz_scheduler_adopt(struct hz_workflow *workflow, struct hz_store_execution *row, uint32_t attempt)
+{
+    struct adopt *a = calloc(1, sizeof *a);
+    if (!a) {
+        hz_workflow_unref(&workflow);
+        hz_store_execution_fini(row);
+        HZ_LOG(ERROR, "out of memory: an execution waits for the next start");
+        return;
+    }
+    *a = (struct adopt){.mail = {.run = run_adopt}, .workflow = workflow, .row = *row, .attempt = attempt};
+    memset(row, 0, sizeof *row);
+    struct hz_shard *home = hz_service_home(workflow);
+    if (home == hz_shard_self())
+        run_adopt(&a->mail);
+    else
+        hz_shard_post(home, &a->mail);
 }
 
 uint32_t hz_scheduler_admitted(void)

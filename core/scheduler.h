@@ -23,7 +23,13 @@ struct hz_submit {
     const char *trigger;          /* "manual", "api" ... */
     bool wants_port;              /* activations and `workflows:execute` */
     uint32_t timeout_ms;          /* 0: the workflow's */
+    uint32_t priority;            /* 1..9, 0: the workflow's */
+    int64_t due_wall_ms;          /* not before; 0: at once */
+    const char *key;              /* dedupKey, copied; NULL: none */
+    void (*duplicate)(void *arg, const struct hz_store_execution *row); /* with key: instead of `accepted`, the one that is there */
 };
+#define HZ_SUBMIT_KEY 128         /* bytes of a key with its NUL */
+
 /* accepted: error NULL and the id, or the reason (busy: retry_after_s > 0). For a flow with a trigger (activation) it comes when the
  * row is committed and the worker is chosen; worker: its info if one exists already, else NULL. */
 typedef void hz_accepted_fn(void *arg, const struct hz_uuid *execution, const struct hz_worker_info *worker, const char *error, uint32_t retry_after_s);
@@ -32,6 +38,12 @@ typedef void hz_finished_fn(void *arg, const struct hz_store_execution *row);
 void hz_scheduler_submit(const struct hz_submit *submit, hz_accepted_fn *accepted, hz_finished_fn *finished, void *arg);
 /* An execution's row, live or stored: what a client should see now. Any thread. HZ_ENOTFOUND. Caller calls hz_store_execution_fini(). */
 HZ_MUST_CHECK int hz_scheduler_get(const struct hz_uuid *id, struct hz_store_execution *ret_row);
+/* Open ones by state (newest first), see hz_executions_list_live(). Any thread. */
+HZ_MUST_CHECK int hz_scheduler_list_live(const char *workflow_id, enum hz_exec_state state, int64_t before_ms, size_t limit,
+        struct hz_store_execution **ret_rows, size_t *ret_count);
+/* A row a former manager left open, back into the queue of its workflow's shard: with its time, deadline, priority, key. Any shard. Takes the
+ * reference of workflow; input and the other strings are taken from the row. attempt: as which it runs. */
+void hz_scheduler_adopt(struct hz_workflow *workflow, struct hz_store_execution *row, uint32_t attempt);
 uint32_t hz_scheduler_admitted(void); /* executions admitted and not finished, all workflows */
 void hz_scheduler_cancel(const struct hz_uuid *execution, const char *reason, void (*fn)(void *arg, bool found), void *arg);
 

@@ -12,7 +12,7 @@
 #include <string.h>
 
 #define SINGLES_STARTING 8u  /* a shard starts no more at once: the zygote makes one after the other */
-#define SINGLES_ALIVE 1000u  /* all shards together; beyond it executions wait in the queue */
+#define SINGLES_ALIVE 1280u  /* all shards together */
 #define POOL_IN_FLIGHT 1024u /* sent to one resident worker and not finished */
 #define DEADLINE_SLACK_MS 100u /* the worker ends it by itself first */
 #define DEADLINE_GRACE_MS 2000u
@@ -108,8 +108,14 @@ void hz_dispatch_singles(struct hz_desk *desk)
     while (!cds_list_empty(&desk->singles) && !desk->yard->ending && desk->single_live < most && desk->single_starting < SINGLES_STARTING) {
         struct hz_execution *e = cds_list_first_entry(&desk->singles, struct hz_execution, node);
         move(e, &desk->idle);
+        if (e->in_singles) {
+            e->in_singles = false;
+            desk->single_waiting--;
+        }
         start_single(e);
     }
+    if (desk->queues.waiting)
+        hz_admit_again_soon(desk);
 }
 
 /* ---- the workflow's pool ---- */
@@ -194,8 +200,11 @@ bool hz_dispatch_again(struct hz_execution *e)
     hz_execution_set_state(e, HZ_EXEC_QUEUED);
     if (e->stored) {
         struct hz_store_execution row;
-        if (hz_execution_row(e, &row))
+        if (hz_execution_row(e, &row)) {
+            if (e->claimed)
+                row.state = HZ_EXEC_RUNNING;
             hz_execution_store(e->desk, &row); /* the same row, one attempt later */
+        }
     }
     if (service) {
         move(e, &service->queue);

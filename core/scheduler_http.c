@@ -137,6 +137,7 @@ static void take_request(const struct request *r)
     struct hz_desk *desk = hz_desk_here();
     struct hz_worker *w = desk ? hz_worker_find(desk->yard, &r->worker) : NULL;
     struct hz_execution *e;
+    char *copy;
     if (!w || !w->workflow || !w->ready || w->stopping || w->draining || w->info.in_flight >= WORKER_OPEN || desk->yard->ending) {
         send_text(r->from, r->number, 503, "Service Unavailable", 1, true);
         return;
@@ -151,10 +152,10 @@ static void take_request(const struct request *r)
     e->activation = w->execution;
     e->http.shard = r->from;
     e->http.ticket = r->number;
-    if (workflow->durability != HZ_DURABILITY_NONE && r->meta_len <= KEEP_INPUT && (e->input = malloc(r->meta_len + 1)) != NULL) {
-        memcpy(e->input, r->meta, r->meta_len);
-        e->input[r->meta_len] = 0;
-        e->input_len = r->meta_len;
+    if (workflow->durability != HZ_DURABILITY_NONE && r->meta_len <= KEEP_INPUT && (copy = malloc(r->meta_len + 1)) != NULL) {
+        memcpy(copy, r->meta, r->meta_len);
+        copy[r->meta_len] = 0;
+        hz_execution_set_input(e, copy, r->meta_len);
     }
     hz_dispatch_attach(e, w);
     if (workflow->timeout_ms) {

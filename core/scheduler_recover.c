@@ -49,32 +49,22 @@ static void start_again(const struct hz_store_execution *row)
     free(text);
 }
 
-static bool run_again(struct hz_desk *desk, struct hz_store_execution *row)
+static bool run_again(struct hz_store_execution *row)
 {
     struct hz_workflow *workflow;
-    struct hz_execution *e;
     char *text = NULL;
     int err = hz_workflows_get(row->workflow_id, row->version, &workflow, &text);
     free(text);
     if (err)
         return false;
     /* A webhook's caller is gone, and its request with it. */
-    bool can = workflow->on_interrupt != HZ_INTERRUPT_FAIL && workflow->plan->trigger_count == 0 && hz_uuid_is_nil(&row->activation);
-    if (!can || hz_execution_new(desk, workflow, &row->id, 0, NULL, true, &e)) {
+    bool begun = row->state == HZ_EXEC_RUNNING; /* else it surely has not: see scheduler_admit.c */
+    bool can = (!begun || workflow->on_interrupt != HZ_INTERRUPT_FAIL) && workflow->plan->trigger_count == 0 && hz_uuid_is_nil(&row->activation);
+    if (!can) {
         hz_workflow_unref(&workflow);
         return false;
     }
-    e->attempt = row->attempt + 1;
-    e->created_ms = row->created_wall_ms;
-    e->stored = e->replayable = true;
-    memcpy(e->trigger, row->trigger, sizeof e->trigger);
-    e->input = row->input;
-    e->input_len = row->input ? strlen(row->input) : 0;
-    row->input = NULL;
-    struct hz_store_execution next;
-    if (hz_execution_row(e, &next))
-        hz_execution_store(desk, &next);
-    hz_dispatch(e);
+    hz_scheduler_adopt(workflow, row, row->attempt + begun);
     return true;
 }
 
@@ -91,9 +81,8 @@ void hz_recover(struct hz_desk *desk)
         if (row->is_activation) {
             start_again(row);
             close_row(desk, row, HZ_EXEC_INTERRUPTED, reason);
-        } else if (run_again(desk, row)) {
+        } else if (run_again(row)) {
             again++;
-            hz_store_execution_fini(row);
         } else {
             close_row(desk, row, HZ_EXEC_INTERRUPTED, reason);
         }

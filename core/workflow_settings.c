@@ -184,6 +184,7 @@ int hz_workflow_new(const char *id, const char *version, const json_t *flow, str
     workflow->threads = workflow->resident ? settings.threads : 1;
     workflow->timeout_ms = settings.timeout_ms;
     workflow->segment_bytes = settings.segment_bytes;
+    hz_flow_queueing(flow, NULL, &workflow->queueing); /* compiling it checked them */
     *ret_workflow = workflow;
     return 0;
 }

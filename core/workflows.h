@@ -6,6 +6,7 @@
 #define HZ_CORE_WORKFLOWS_H
 
 #include "core/flow/flow.h"
+#include "core/flow/queueing.h"
 #include "shm/base.h"
 
 enum hz_isolation { HZ_ISOLATION_AUTO, HZ_ISOLATION_ISOLATED, HZ_ISOLATION_RESIDENT };
@@ -29,9 +30,11 @@ struct hz_workflow { /* one version, ready to run; immutable */
     char *paths;                  /* of the policy (policy.h); NULL none */
     size_t paths_len;
     char **secrets;               /* names the flow lists; NULL-terminated or NULL */
+    struct hz_queueing queueing;  /* how its executions are queued */
     char **env;                   /* pairs name, value of the flow's own names that are set; NULL-terminated */
 };
-/* properties.horizon in flow.json: {isolation, durability, onInterrupt, threads, timeout, segmentBytes}. */
+/* properties.horizon in flow.json: {isolation, durability, onInterrupt, threads, timeout, segmentBytes, concurrency, queue, priority, share,
+ * rate, burst}. */
 
 struct hz_config;
 HZ_MUST_CHECK int hz_workflows_init(const struct hz_config *config);

@@ -5,6 +5,7 @@
 #include "compile.h"
 #include "json_text.h"
 #include "limits.h"
+#include "queueing.h"
 #include "shm/err.h"
 #include <math.h>
 #include <stdarg.h>
@@ -473,9 +474,11 @@ int hz_flow_compile(const struct hz_flow *flow, const json_t *catalog, bool stri
 {
     struct hz_compile compile = {.flow = flow, .catalog = catalog, .strict = strict, .report = report, .node = ""};
     size_t errors = report->errors;
+    struct hz_queueing queueing; /* checked here, read by who queues */
     int code;
 
     HZ_CHECK_OBJ(flow, HZ_MODEL_MAGIC);
+    hz_flow_queueing(flow->root, report, &queueing);
     hz_plan_build_init(&compile.build);
     code = make_names(&compile);
     if (code == 0) {
