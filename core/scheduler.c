@@ -396,6 +396,11 @@ int hz_scheduler_get(const struct hz_uuid *id, struct hz_store_execution *ret_ro
     return hz_store_get(id, ret_row);
 }
 
+bool hz_scheduler_live(const struct hz_uuid *id, struct hz_store_execution *ret_row)
+{
+    return hz_execution_live_row(id, ret_row);
+}
+
 int hz_scheduler_list_live(const char *workflow_id, enum hz_exec_state state, int64_t before_ms, size_t limit,
         struct hz_store_execution **ret_rows, size_t *ret_count)
 {

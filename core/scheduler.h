@@ -44,6 +44,7 @@ HZ_MUST_CHECK int hz_scheduler_list_live(const char *workflow_id, enum hz_exec_s
 /* A row a former manager left open, back into the queue of its workflow's shard: with its time, deadline, priority, key. Any shard. Takes the
  * reference of workflow; input and the other strings are taken from the row. attempt: as which it runs. */
 void hz_scheduler_adopt(struct hz_workflow *workflow, struct hz_store_execution *row, uint32_t attempt);
+bool hz_scheduler_live(const struct hz_uuid *id, struct hz_store_execution *ret_row); /* only if it is not over */
 uint32_t hz_scheduler_admitted(void); /* executions admitted and not finished, all workflows */
 void hz_scheduler_cancel(const struct hz_uuid *execution, const char *reason, void (*fn)(void *arg, bool found), void *arg);
 

@@ -57,6 +57,9 @@ HZ_MUST_CHECK int hz_store_get(const struct hz_uuid *id, struct hz_store_executi
 /* Newest first, after `before_created_ms`/`before_id` (0/NULL: from the newest), at most limit rows. Caller frees rows and fields. */
 HZ_MUST_CHECK int hz_store_list(const char *workflow_id, int activations, int64_t before_created_ms, size_t limit,
         struct hz_store_execution **ret_rows, size_t *ret_count);
+/* Executions that are no activations, of a workflow (NULL: all), in a state (0: any), else as hz_store_list(). */
+HZ_MUST_CHECK int hz_store_list_state(const char *workflow_id, enum hz_exec_state state, int64_t before_created_ms, size_t limit,
+        struct hz_store_execution **ret_rows, size_t *ret_count);
 /* At start: every row that is not final; the caller decides (interrupted, or run again). */
 HZ_MUST_CHECK int hz_store_unfinished(struct hz_store_execution **ret_rows, size_t *ret_count);
 /* Dead letters of a workflow (NULL: of all), newest first, as hz_store_list; without payloads. */

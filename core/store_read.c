@@ -113,7 +113,6 @@ int hz_store_get(const struct hz_uuid *id, struct hz_store_execution *ret_row)
 
 static int by_key(enum hz_store_sql which, const char *workflow_id, const char *key, struct hz_store_execution *ret_row)
 {
-    hz_store_wait_settled(SETTLE_MS);
     struct hz_store_connection *c = hz_store_reader_take();
     if (!c)
         return HZ_EFORMAT;
@@ -131,11 +130,13 @@ static int by_key(enum hz_store_sql which, const char *workflow_id, const char *
 
 int hz_store_by_idempotency_key(const char *workflow_id, const char *key, struct hz_store_execution *ret_row)
 {
+    /* Nothing to wait for: the row with the key was on disk before anybody heard of it. */
     return by_key(HZ_SQL_BY_IDEMPOTENCY, workflow_id, key, ret_row);
 }
 
 int hz_store_by_dedup_key(const char *workflow_id, const char *key, struct hz_store_execution *ret_row)
 {
+    hz_store_wait_settled(SETTLE_MS);
     return by_key(HZ_SQL_BY_DEDUP, workflow_id, key, ret_row);
 }
 
@@ -184,6 +185,29 @@ int hz_store_list(const char *workflow_id, int activations, int64_t before_creat
         if (workflow_id)
             hz_store_bind_text(s, 1, workflow_id);
         sqlite3_bind_int(s, 2, activations);
+        sqlite3_bind_int64(s, 3, before_created_ms);
+        sqlite3_bind_int64(s, 4, (sqlite3_int64)HZ_MIN(limit, (size_t)10000));
+        err = collect(c, s, false, ret_rows, ret_count);
+        sqlite3_clear_bindings(s);
+    }
+    hz_store_reader_give(c);
+    return err;
+}
+
+int hz_store_list_state(const char *workflow_id, enum hz_exec_state state, int64_t before_created_ms, size_t limit,
+        struct hz_store_execution **ret_rows, size_t *ret_count)
+{
+    if (!state)
+        return hz_store_list(workflow_id, 0, before_created_ms, limit, ret_rows, ret_count); /* its statements have an index each */
+    hz_store_wait_settled(SETTLE_LIST_MS);
+    struct hz_store_connection *c = hz_store_reader_take();
+    if (!c)
+        return HZ_EFORMAT;
+    sqlite3_stmt *s = hz_store_statement(c, HZ_SQL_LIST_STATE);
+    int err = HZ_EFORMAT;
+    if (s) {
+        hz_store_bind_text(s, 1, workflow_id);
+        sqlite3_bind_int(s, 2, (int)state);
         sqlite3_bind_int64(s, 3, before_created_ms);
         sqlite3_bind_int64(s, 4, (sqlite3_int64)HZ_MIN(limit, (size_t)10000));
         err = collect(c, s, false, ret_rows, ret_count);

@@ -80,6 +80,9 @@
     X(UNFINISHED, HZ_STORE_WHOLE " WHERE e.state < 4 ORDER BY e.sequence")                                                                  \
     X(BY_IDEMPOTENCY, HZ_STORE_WHOLE " WHERE e.workflow_id = ?1 AND e.idempotency_key = ?2 ORDER BY e.sequence DESC LIMIT 1")               \
     X(BY_DEDUP, HZ_STORE_WHOLE " WHERE e.workflow_id = ?1 AND e.dedup_key = ?2 AND e.state < 4 ORDER BY e.sequence LIMIT 1")                \
+    X(LIST_STATE,                                                                                                                          \
+            "SELECT " HZ_STORE_COLUMNS " FROM executions e WHERE e.is_activation = 0 AND (?1 IS NULL OR e.workflow_id = ?1)"               \
+            " AND (?2 = 0 OR e.state = ?2) AND (?3 = 0 OR e.created_ms < ?3) ORDER BY e.created_ms DESC, e.sequence DESC LIMIT ?4")        \
     X(LIST_ALL,                                                                                                                             \
             "SELECT " HZ_STORE_COLUMNS " FROM executions e WHERE e.is_activation = ?2 AND (?3 = 0 OR e.created_ms < ?3)"                    \
             " ORDER BY e.created_ms DESC, e.sequence DESC LIMIT ?4")                                                                        \

@@ -55,11 +55,15 @@ struct hz_api_execute {
     size_t len;
     const char *trigger;
     bool wait;
+    uint32_t priority, deadline_ms; /* 1..9; ms from its acceptance, or from when it is due; 0: the workflow's */
+    int64_t due_ms;                 /* wall clock, not before; 0: at once */
+    const char *key;                /* dedupKey; NULL none: one that was accepted with it answers instead */
 };
 void hz_api_executions_start(const struct hz_api_execute *execute, hz_api_done_fn *done, void *arg);
 void hz_api_executions_get(const char *id, hz_api_done_fn *done, void *arg);
+/* workflow_id, state: NULL all. Open states are those of now, of the others what is kept. */
 void hz_api_executions_list(
-        const char *workflow_id, uint64_t limit, int64_t before_ms, hz_api_done_fn *done, void *arg);
+        const char *workflow_id, const char *state, uint64_t limit, int64_t before_ms, hz_api_done_fn *done, void *arg);
 void hz_api_executions_cancel(const char *id, const char *reason, hz_api_done_fn *done, void *arg);
 
 /* ---- nodes, health ---- */

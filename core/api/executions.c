@@ -113,6 +113,14 @@ static void add_record(struct hz_json *json, const struct hz_store_execution *ro
         hz_json_text(json, row->worker_id);
     else
         hz_json_null(json);
+    if (row->priority) {
+        HZ_JSON_KEY(json, "priority");
+        hz_json_uint(json, (uint64_t)row->priority);
+    }
+    if (row->due_wall_ms)
+        add_time(json, "dueAt", row->due_wall_ms);
+    if (row->deadline_wall_ms)
+        add_time(json, "deadlineAt", row->deadline_wall_ms);
     add_time(json, "createdAt", row->created_wall_ms);
     add_time(json, "startedAt", row->started_wall_ms);
     add_time(json, "endedAt", row->ended_wall_ms);
@@ -134,6 +142,33 @@ static void add_record(struct hz_json *json, const struct hz_store_execution *ro
 }
 
 /* ---- run ---- */
+/* Another one has the key: it answers. */
+static void on_duplicate(void *arg, const struct hz_store_execution *row)
+{
+    struct running *running = arg;
+    char id[HZ_UUID_TEXT];
+    struct hz_json json = {0};
+    if (running->wait) {
+        add_record(&json, row, true);
+    } else {
+        hz_uuid_format(&row->id, id);
+        hz_json_open(&json, '{');
+        HZ_JSON_KEY(&json, "executionId");
+        hz_json_text(&json, id);
+        HZ_JSON_KEY(&json, "workflowId");
+        hz_json_text(&json, row->workflow_id);
+        HZ_JSON_KEY(&json, "version");
+        hz_json_text(&json, row->version);
+        HZ_JSON_KEY(&json, "state");
+        hz_json_text(&json, state_name(row->state));
+        HZ_JSON_KEY(&json, "duplicate");
+        hz_json_bool(&json, true);
+        hz_json_close(&json, '}');
+    }
+    hz_api_answer(running->done, running->arg, 200, &json);
+    free(running);
+}
+
 static void on_finished(void *arg, const struct hz_store_execution *row)
 {
     struct running *running = arg;
@@ -199,6 +234,13 @@ void hz_api_executions_start(const struct hz_api_execute *execute, hz_api_done_f
         return;
     }
     free(text);
+    if (workflow->plan->trigger_count > 0 && (execute->priority || execute->deadline_ms || execute->due_ms || execute->key)) {
+        hz_workflow_unref(&workflow);
+        hz_api_fail(done, arg, 422,
+                "priority, delayMs, startAt, deadlineMs and dedupKey are for flows without a trigger: this one is started, and then runs "
+                "when its trigger says so");
+        return;
+    }
     struct running *running = calloc(1, sizeof *running);
     if (!running) {
         hz_workflow_unref(&workflow);
@@ -214,6 +256,11 @@ void hz_api_executions_start(const struct hz_api_execute *execute, hz_api_done_f
                                 .data = execute->data,
                                 .data_len = execute->len,
                                 .trigger = execute->trigger,
+                                .timeout_ms = execute->deadline_ms,
+                                .priority = execute->priority,
+                                .due_wall_ms = execute->due_ms,
+                                .key = execute->key,
+                                .duplicate = on_duplicate,
                                 .wants_port = workflow->plan->trigger_count > 0},
             on_accepted, on_finished, running);
 }
@@ -233,11 +280,41 @@ void hz_api_executions_get(const char *id, hz_api_done_fn *done, void *arg)
     hz_api_answer(done, arg, 200, &json);
 }
 
-void hz_api_executions_list(const char *workflow_id, uint64_t limit, int64_t before_ms, hz_api_done_fn *done, void *arg)
+/* 0: none of that name. */
+static enum hz_exec_state state_of(const char *name)
+{
+    for (int state = HZ_EXEC_QUEUED; state <= HZ_EXEC_INTERRUPTED; state++)
+        if (strcmp(state_name((enum hz_exec_state)state), name) == 0)
+            return (enum hz_exec_state)state;
+    return 0;
+}
+
+/* What the store has of one that lives is as old as its acceptance. */
+static void add_present(struct hz_json *json, const struct hz_store_execution *row)
+{
+    struct hz_store_execution live;
+    if (row->state >= HZ_EXEC_SUCCESS || !hz_scheduler_live(&row->id, &live)) {
+        add_record(json, row, false);
+        return;
+    }
+    add_record(json, &live, false);
+    hz_store_execution_fini(&live);
+}
+
+void hz_api_executions_list(
+        const char *workflow_id, const char *state, uint64_t limit, int64_t before_ms, hz_api_done_fn *done, void *arg)
 {
     struct hz_store_execution *rows;
     size_t count;
-    if (hz_store_list(workflow_id, 0, before_ms, (size_t)limit, &rows, &count)) {
+    enum hz_exec_state wanted = state ? state_of(state) : 0;
+    if (state && !wanted) {
+        hz_api_fail(done, arg, 400,
+                "state is one of queued, running, waiting, success, failed, cancelled, timed_out, crashed, interrupted");
+        return;
+    }
+    bool open = wanted && wanted < HZ_EXEC_SUCCESS;
+    if (open ? hz_scheduler_list_live(workflow_id, wanted, before_ms, (size_t)limit, &rows, &count)
+             : hz_store_list_state(workflow_id, wanted, before_ms, (size_t)limit, &rows, &count)) {
         hz_api_fail(done, arg, 500, hz_err_last());
         return;
     }
@@ -246,7 +323,7 @@ void hz_api_executions_list(const char *workflow_id, uint64_t limit, int64_t bef
     HZ_JSON_KEY(&json, "executions");
     hz_json_open(&json, '[');
     for (size_t i = 0; i < count; i++)
-        add_record(&json, &rows[i], false);
+        add_present(&json, &rows[i]);
     hz_json_close(&json, ']');
     HZ_JSON_KEY(&json, "next"); /* value of `before` for the page behind this one */
     if (count == limit)

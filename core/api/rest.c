@@ -6,6 +6,7 @@
 
 #include "internal.h"
 #include "json.h"
+#include "options.h"
 
 #include "core/flow/json_text.h"
 #include "shm/err.h"
@@ -209,18 +210,18 @@ static void executions_start(struct hz_http_request *request, void *arg)
     json_t *body = body_object(request);
     if (!body)
         return;
-    const json_t *data = json_object_get(body, "data"), *wait = json_object_get(body, "wait"),
-                 *version = json_object_get(body, "version");
+    const json_t *data = json_object_get(body, "data");
     size_t len = 0;
-    char *text = data ? hz_json_text_print(data, 0, &len) : NULL;
+    char *text = data ? hz_json_text_print(data, 0, &len) : NULL, wrong[1024];
     struct hz_api_execute execute = {.workflow_id = hz_http_param(request, "id"),
-            .version = json_string_value(version),
             .data = text ? text : "",
             .len = len,
-            .trigger = "api",
-            .wait = json_is_true(wait)};
-    if ((wait && !json_is_boolean(wait)) || (version && !json_is_string(version)))
-        hz_http_problem(request, 400, "wait is true or false, version is a text");
+            .trigger = "api"};
+    const char *header = hz_http_header(request, "Idempotency-Key");
+    if (header && !json_object_get(body, "dedupKey"))
+        (void)json_object_set_new(body, "dedupKey", json_string(header));
+    if (!hz_api_execute_options(body, &execute, wrong, sizeof wrong))
+        hz_http_problem(request, 400, wrong);
     else if (data && !text)
         hz_http_problem(request, 500, "out of memory");
     else
@@ -229,12 +230,24 @@ static void executions_start(struct hz_http_request *request, void *arg)
     json_decref(body);
 }
 
+static void list_of(struct hz_http_request *request, const char *workflow_id)
+{
+    uint64_t limit = LIMIT_DEFAULT, before = 0;
+    if (query_number(request, "limit", 1, LIMIT_MAX, &limit) && query_number(request, "before", 0, INT64_MAX, &before))
+        hz_api_executions_list(
+                workflow_id, hz_http_query(request, "state"), limit, (int64_t)before, hz_rest_done, request);
+}
+
 static void executions_list(struct hz_http_request *request, void *arg)
 {
     (void)arg;
-    uint64_t limit = LIMIT_DEFAULT, before = 0;
-    if (query_number(request, "limit", 1, LIMIT_MAX, &limit) && query_number(request, "before", 0, INT64_MAX, &before))
-        hz_api_executions_list(hz_http_param(request, "id"), limit, (int64_t)before, hz_rest_done, request);
+    list_of(request, hz_http_param(request, "id"));
+}
+
+static void executions_all(struct hz_http_request *request, void *arg)
+{
+    (void)arg;
+    list_of(request, hz_http_query(request, "workflowId"));
 }
 
 static void executions_get(struct hz_http_request *request, void *arg)
@@ -286,6 +299,7 @@ int hz_rest_init(void)
             {"PUT", "/api/v1/workflows/:id", workflows_put},
             {"POST", "/api/v1/workflows/:id/executions", executions_start},
             {"GET", "/api/v1/workflows/:id/executions", executions_list},
+            {"GET", "/api/v1/executions", executions_all},
             {"GET", "/api/v1/executions/:id", executions_get},
             {"POST", "/api/v1/executions/:id/cancel", executions_cancel},
             {"GET", "/api/v1/nodes", nodes_list},

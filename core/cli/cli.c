@@ -19,7 +19,7 @@
 const struct hz_cli_host *hz_cli_host;
 
 static const struct hz_command *const commands[] = {&hz_command_serve, &hz_command_run, &hz_command_check,
-        &hz_command_import, &hz_command_ps, &hz_command_start, &hz_command_stop, &hz_command_restart, &hz_command_send,
+        &hz_command_import, &hz_command_ps, &hz_command_start, &hz_command_exec, &hz_command_cancel, &hz_command_executions, &hz_command_stop, &hz_command_restart, &hz_command_send,
         &hz_command_logs, &hz_command_top, &hz_command_secret, &hz_command_nodes, &hz_command_node, &hz_command_doctor};
 
 int hz_cli_error(int code, const char *format, ...)
@@ -85,8 +85,8 @@ static void overview(void)
 {
     printf("usage: horizon COMMAND [WORD...]\n\nRuns workflows, each in a process of its own.\n\ncommands:\n");
     for (size_t i = 0; i < HZ_COUNT_OF(commands); i++)
-        printf("  %-9s %s\n", commands[i]->name, commands[i]->summary);
-    printf("  %-9s %s\n\noptions:\n  --help     this text; horizon help COMMAND: that of a command\n  --version  the "
+        printf("  %-10s %s\n", commands[i]->name, commands[i]->summary);
+    printf("  %-10s %s\n\noptions:\n  --help     this text; horizon help COMMAND: that of a command\n  --version  the "
            "version\n\n"
            "environment of serve and run:\n",
             "help", "Explains a command");
