@@ -39,7 +39,7 @@ def attack_flow(name, server_port, data, ms):
 class Hostile(hz.Case):
     def setUp(self):
         super().setUp()
-        self.ms = hz.pick(100, 1000)
+        self.ms = hz.pick(100, 500)
         self.names = [*REFUSED, *OWN, *TRAPPED]
         self.server = hz.Server(self.place, env={"HORIZON_NODES": NODES})
         flows = {"ataca_" + name: attack_flow(name, self.server.port, self.server.data, self.ms) for name in [*self.names, "burn"]}
@@ -75,8 +75,19 @@ class Hostile(hz.Case):
                 break
         return (self.answered - first) / (time.monotonic() - began), records
 
+    def compare(self, name, seconds):
+        """Slices of attack and of honest company by turns, so that a change of the machine meets both. Median of the pairs' ratios."""
+        ratios, records, end = [], [], time.monotonic() + seconds
+        while not ratios or time.monotonic() < end:
+            honest = self.run_for("burn", 1)[0]
+            rate, more = self.run_for(name, 1)
+            records += more
+            ratios.append(rate / honest if honest else float("inf"))
+        return statistics.median(ratios), records
+
     def result_of(self, record):
-        logs = self.server.call("GET", f"/workers/{record['workerId']}/logs?lines=50", expect=200)["logs"]
+        answer = self.server.call("GET", f"/workers/{record['workerId']}/logs?lines=50")
+        logs = answer.json["logs"] if answer.status == 200 else []  # of the last 256 that died
         return next((json.loads(line[line.index('{"'):]) for line in logs if '"tried"' in line), None)
 
     def judge(self, name, record):
@@ -101,15 +112,14 @@ class Hostile(hz.Case):
         self.ending, self.wrong, self.answered = False, [], 0
         client = threading.Thread(target=self.neighbour)
         client.start()
-        seconds = hz.pick(0, float(os.environ.get("HZ_HOSTILE_SECONDS", "600")) / (2 * len(self.names)))
+        seconds = hz.pick(0, float(os.environ.get("HZ_HOSTILE_SECONDS", "600")) / len(self.names))
         rows, ratios = [], []
         try:
             for name in self.names:
                 with self.subTest(attack=name):
-                    quiet = self.run_for("burn", seconds)[0] if seconds else 0
-                    rate, records = self.run_for(name, seconds)
-                    outcome = self.judge(name, records[-1])
-                    ratio = rate / quiet if quiet else float("nan")
+                    ratio, records = self.compare(name, seconds) if seconds else (float("nan"), self.run_for(name, 0)[1])
+                    for record in records:
+                        outcome = self.judge(name, record)
                     ratios.append(ratio)
                     stops = {**REFUSED, **OWN, **TRAPPED}[name]
                     rows.append(f"{name:14} {len(records):5} runs  {outcome:45} {ratio:5.2f}  {stops}")
@@ -124,7 +134,7 @@ class Hostile(hz.Case):
         hz.wait_for(lambda: [w["workflowId"] for w in self.server.workers()] == ["vecino"], 15, what="only the neighbour is left")
         if seconds:
             print(f"neighbour: median {statistics.median(ratios):.2f}, lowest {min(ratios):.2f} of its speed beside an honest worker")
-            self.assertGreaterEqual(statistics.median(ratios), 0.8, rows)
+            self.assertGreaterEqual(min(ratios), 0.8, rows)
         self.assertEqual(self.server.stop(), 0)
 
 
