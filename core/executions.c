@@ -7,6 +7,8 @@
  *              What a reader copies else (id, workflow, input) never changes between entry and removal.
  *   admitted, input_bytes  atomic counts, relaxed: bounds, not an order.
  *   the rest   the desk's shard only.
+ * Told after COMMIT: at durability execution and checkpoint whoever waits for the end hears it when the row is in the store, through
+ * the desk, which ends only after the last such answer (desk->commits).
  * Final exactly once: hz_execution_finish() is the only place that writes a final state, asserts that there was none, and frees the
  * object; the store's update is conditional on top of it, for rows that a former manager left.
  */
@@ -274,6 +276,11 @@ static bool grow_numbers(struct hz_desk *desk)
     return true;
 }
 
+static uint64_t fresh_number(struct hz_desk *desk)
+{
+    return ((uint64_t)(hz_shard_index(desk->shard) & 0xff) << 48) + ++desk->next_number;
+}
+
 static void leave_numbers(struct hz_execution *e)
 {
     struct hz_execution **link = number_bucket(e->desk, e->number, e->worker);
@@ -283,6 +290,17 @@ static void leave_numbers(struct hz_execution *e)
         *link = e->number_next;
         e->desk->number_count--;
     }
+}
+
+void hz_execution_renumber(struct hz_execution *e)
+{
+    HZ_ASSERT(!e->worker && !(e->number & (HZ_NUMBER_WORKER | HZ_NUMBER_TICKET)));
+    leave_numbers(e);
+    e->number = fresh_number(e->desk);
+    struct hz_execution **bucket = number_bucket(e->desk, e->number, NULL);
+    e->number_next = *bucket;
+    *bucket = e;
+    e->desk->number_count++;
 }
 
 /* ---- birth and end ---- */
@@ -316,7 +334,7 @@ int hz_execution_new(struct hz_desk *desk, struct hz_workflow *workflow, const s
     e->magic = HZ_EXECUTION_MAGIC;
     e->desk = desk;
     e->id = id ? *id : fresh_id(desk);
-    e->number = number ? number : ((uint64_t)(hz_shard_index(desk->shard) & 0xff) << 48) + ++desk->next_number;
+    e->number = number ? number : fresh_number(desk);
     e->state = HZ_EXEC_QUEUED;
     e->attempt = 1;
     e->created_ms = hz_base_wall_ms();
@@ -340,6 +358,7 @@ void hz_execution_drop(struct hz_execution *e)
 {
     HZ_CHECK_OBJ(e, HZ_EXECUTION_MAGIC);
     hz_timer_cancel(hz_shard_timers(e->desk->shard), &e->timer);
+    hz_timer_cancel(hz_shard_timers(e->desk->shard), &e->later);
     leave(e);
     leave_numbers(e);
     hz_dispatch_detach(e);
@@ -349,6 +368,7 @@ void hz_execution_drop(struct hz_execution *e)
     atomic_fetch_sub_explicit(&executions.input_bytes, e->input ? e->input_len : 0, memory_order_relaxed);
     hz_workflow_unref(&e->workflow);
     free(e->input);
+    free(e->checkpoint);
     e->magic = 0;
     free(e);
 }
@@ -369,7 +389,15 @@ static char *copy_text(const char *text, size_t len, bool *ok)
 
 bool hz_execution_row(const struct hz_execution *e, struct hz_store_execution *ret_row)
 {
-    bool ok = true;
+    bool ok = hz_execution_row_bare(e, ret_row);
+    ret_row->input = copy_text(e->input, e->input_len, &ok);
+    if (!ok)
+        hz_store_execution_fini(ret_row);
+    return ok;
+}
+
+bool hz_execution_row_bare(const struct hz_execution *e, struct hz_store_execution *ret_row)
+{
     memset(ret_row, 0, sizeof *ret_row);
     ret_row->id = e->id;
     ret_row->activation = e->activation;
@@ -382,16 +410,14 @@ bool hz_execution_row(const struct hz_execution *e, struct hz_store_execution *r
     ret_row->created_wall_ms = e->created_ms;
     ret_row->started_wall_ms = e->started_ms;
     memcpy(ret_row->worker_id, e->worker_id, sizeof ret_row->worker_id);
-    ret_row->input = copy_text(e->input, e->input_len, &ok);
     ret_row->stored = e->stored;
     ret_row->sampled = e->workflow->durability == HZ_DURABILITY_NONE && !e->key;
     ret_row->priority = e->item.priority;
     ret_row->due_wall_ms = e->due_ms;
     ret_row->deadline_wall_ms = e->deadline_ms;
+    bool ok = true;
     if (e->key && !e->stored) /* its first row keeps it */
         ret_row->idempotency_key = copy_text(e->key, strlen(e->key), &ok);
-    if (!ok)
-        hz_store_execution_fini(ret_row);
     return ok;
 }
 
@@ -436,18 +462,93 @@ void hz_execution_store(struct hz_desk *desk, struct hz_store_execution *row)
         hz_timer_after(hz_shard_timers(desk->shard), &desk->late_timer, LATE_MS, on_late);
 }
 
+/* The end of an execution somebody waits for, on its way through the store. */
+struct ending {
+    struct hz_mail mail;
+    struct hz_desk *desk;
+    struct hz_shard *shard;
+    struct hz_caller caller;
+    struct hz_store_execution row;
+    int result;
+};
+
+static void run_told(struct hz_mail *mail)
+{
+    struct ending *ending = HZ_CONTAINER_OF(mail, struct ending, mail);
+    ending->desk->commits--;
+    hz_caller_finished(&ending->caller, &ending->row);
+    if (ending->result) /* refused, not forgotten: it is written when there is room again */
+        hz_execution_store(ending->desk, &ending->row);
+    else
+        hz_store_execution_fini(&ending->row);
+    free(ending);
+}
+
+/* On the store's thread. */
+static void on_ended(int result, void *arg)
+{
+    struct ending *ending = arg;
+    ending->result = result;
+    ending->mail.run = run_told;
+    hz_shard_post(ending->shard, &ending->mail);
+}
+
+static bool copy_row(const struct hz_store_execution *row, struct hz_store_execution *ret_copy)
+{
+    bool ok = true;
+    *ret_copy = *row;
+    ret_copy->idempotency_key = ret_copy->dedup_key = NULL; /* the row in the store has them */
+    ret_copy->input = copy_text(row->input, row->input ? strlen(row->input) : 0, &ok);
+    ret_copy->result = copy_text(row->result, row->result ? strlen(row->result) : 0, &ok);
+    ret_copy->error = copy_text(row->error, row->error ? strlen(row->error) : 0, &ok);
+    ret_copy->error_node = copy_text(row->error_node, row->error_node ? strlen(row->error_node) : 0, &ok);
+    ret_copy->error_code = copy_text(row->error_code, row->error_code ? strlen(row->error_code) : 0, &ok);
+    return ok;
+}
+
+/* The final row goes to the store; who waits is told when it is there, so that nobody hears of an end that a crash undoes. */
+static void store_end(struct hz_execution *e, struct hz_store_execution *row)
+{
+    bool durable = e->workflow->durability == HZ_DURABILITY_CHECKPOINT;
+    if (e->workflow->durability == HZ_DURABILITY_NONE || !e->caller.finished || !e->stored) {
+        hz_caller_finished(&e->caller, row);
+        hz_execution_store(e->desk, row);
+        return;
+    }
+    struct ending *ending = calloc(1, sizeof *ending);
+    if (!ending || !copy_row(row, &ending->row)) {
+        if (ending)
+            hz_store_execution_fini(&ending->row);
+        free(ending);
+        hz_caller_finished(&e->caller, row);
+        hz_execution_store(e->desk, row);
+        return;
+    }
+    ending->desk = e->desk;
+    ending->shard = e->desk->shard;
+    ending->caller = e->caller;
+    free(row->input); /* the store has it */
+    row->input = NULL;
+    if (cds_list_empty(&e->desk->late_rows) && hz_store_put(row, durable, on_ended, ending) == 0) {
+        e->desk->commits++;
+        return;
+    }
+    hz_caller_finished(&ending->caller, &ending->row);
+    hz_store_execution_fini(&ending->row);
+    free(ending);
+    hz_execution_store(e->desk, row);
+}
+
 void hz_execution_finish(struct hz_execution *e, const struct hz_outcome *outcome)
 {
     HZ_CHECK_OBJ(e, HZ_EXECUTION_MAGIC);
     HZ_ASSERT(e->state < HZ_EXEC_SUCCESS && outcome->state >= HZ_EXEC_SUCCESS);
+    if (hz_retry_take(e, outcome->state))
+        return;
     struct hz_store_execution row;
     bool ok = hz_execution_row(e, &row);
-    if (!ok) { /* the end must be known even when its payload cannot be */
-        char *input = e->input;
-        e->input = NULL;
-        (void)hz_execution_row(e, &row);
-        e->input = input;
-    }
+    if (!ok) /* the end must be known even when its payload cannot be */
+        (void)hz_execution_row_bare(e, &row);
     row.state = outcome->state;
     row.ended_wall_ms = hz_base_wall_ms();
     row.error = copy_text(outcome->error, outcome->error_len, &ok);
@@ -457,14 +558,16 @@ void hz_execution_finish(struct hz_execution *e, const struct hz_outcome *outcom
     row.node_runs = outcome->node_runs;
     row.cpu_ns = outcome->cpu_ns;
     row.peak_bytes = outcome->peak_bytes;
+    row.dead = e->workflow->retry.given && !e->is_activation && outcome->state != HZ_EXEC_SUCCESS && outcome->state != HZ_EXEC_CANCELLED;
     if (!ok)
         HZ_LOG(ERROR, "out of memory: the row of an execution is kept without its payload");
     hz_execution_set_state(e, outcome->state);
-    if (e->wait_accept) /* it failed before anybody could be told that it was accepted */
+    if (e->wait_accept) { /* it failed before anybody could be told that it was accepted */
         hz_caller_accepted(&e->caller, &e->id, NULL, row.error ? row.error : "failed", 0);
-    else
-        hz_caller_finished(&e->caller, &row);
-    hz_execution_store(e->desk, &row); /* handed over before the live row goes: a reader finds one or the other */
+        hz_execution_store(e->desk, &row);
+    } else {
+        store_end(e, &row); /* handed over before the live row goes: a reader finds one or the other */
+    }
     hz_execution_drop(e);
 }
 
@@ -540,13 +643,6 @@ void hz_caller_finished(const struct hz_caller *caller, const struct hz_store_ex
     HZ_ASSERT(c != NULL);
     c->mail.run = run_finished;
     c->caller = *caller;
-    c->row = *row;
-    bool ok = true;
-    c->row.input = copy_text(row->input, row->input ? strlen(row->input) : 0, &ok);
-    c->row.result = copy_text(row->result, row->result ? strlen(row->result) : 0, &ok);
-    c->row.error = copy_text(row->error, row->error ? strlen(row->error) : 0, &ok);
-    c->row.error_node = copy_text(row->error_node, row->error_node ? strlen(row->error_node) : 0, &ok);
-    c->row.error_code = copy_text(row->error_code, row->error_code ? strlen(row->error_code) : 0, &ok);
-    c->row.idempotency_key = NULL;
+    (void)copy_row(row, &c->row);
     hz_shard_post(caller->from, &c->mail);
 }

@@ -50,6 +50,7 @@ struct hz_caller { /* callbacks of hz_scheduler_submit(), on the shard that call
 };
 
 enum hz_stuck { HZ_STUCK_NO, HZ_STUCK_TOLD }; /* told to end before its end */
+enum hz_checkpoint_state { HZ_CHECKPOINT_NONE, HZ_CHECKPOINT_WAITING, /* for the disk, or memory */ HZ_CHECKPOINT_WRITING, HZ_CHECKPOINT_KEPT };
 struct hz_execution {
     uint32_t magic;
 #define HZ_EXECUTION_MAGIC 0xe8ec0de5u
@@ -84,6 +85,13 @@ struct hz_execution {
     enum hz_exec_state wanted; /* the state it gets if its worker must be killed for it */
     char reason[256];
     unsigned spawn_tries;
+    /* The last state its worker handed over; it is kept while it runs elsewhere. sequence: of the present worker's. */
+    char *checkpoint;
+    size_t checkpoint_len;
+    uint64_t checkpoint_sequence;
+    uint32_t checkpoint_ordinal; /* in the store, of all its workers */
+    enum hz_checkpoint_state checkpoint_state;
+    struct hz_timer later; /* between two attempts; or a checkpoint that is to be written or answered once more */
     struct { /* a webhook's request; shard NULL: none */
         struct hz_shard *shard;
         uint64_t ticket;
@@ -102,6 +110,8 @@ HZ_MUST_CHECK int hz_execution_new(struct hz_desk *desk, struct hz_workflow *wor
         struct hz_worker *worker, bool forced, struct hz_execution **ret_execution);
 /* Takes it out of everything and frees it; no row, no callback. */
 void hz_execution_drop(struct hz_execution *e);
+/* A new number, while no worker has it. */
+void hz_execution_renumber(struct hz_execution *e);
 void hz_execution_set_state(struct hz_execution *e, enum hz_exec_state state);
 struct hz_execution *hz_execution_by_number(struct hz_desk *desk, uint64_t number, const struct hz_worker *worker);
 /* A webhook's, by its ticket, whatever worker has it. */
@@ -127,11 +137,14 @@ struct hz_outcome {
     size_t result_len;
     uint64_t node_runs, cpu_ns, peak_bytes;
 };
-/* The only way to a final state: callback, row to the store, out of the tables, freed. Once per execution. */
+/* The only way to a final state: row to the store, out of the tables, freed; whoever waits hears it after COMMIT. Once per execution.
+ * One that failed and may be tried again by its flow's `retry` goes back to queued instead. */
 void hz_execution_finish(struct hz_execution *e, const struct hz_outcome *outcome);
 void hz_execution_fail(struct hz_execution *e, enum hz_exec_state state, const char *error);
 /* Row of its present state; strings are malloc'ed. False: no memory. */
 bool hz_execution_row(const struct hz_execution *e, struct hz_store_execution *ret_row);
+/* The same without the input: for a row that is in the store already. */
+bool hz_execution_row_bare(const struct hz_execution *e, struct hz_store_execution *ret_row);
 /* Hands a row over; one the store has no room for is tried again until it has. Takes the strings. */
 void hz_execution_store(struct hz_desk *desk, struct hz_store_execution *row);
 void hz_execution_store_late(struct hz_desk *desk, bool last);
@@ -166,6 +179,16 @@ void hz_admit_claimed(struct hz_execution *e, int result); /* the answer to hz_c
 /* ---- scheduler.c ---- */
 /* Has the store know it as running before it begins; hz_admit_claimed() hears the answer. */
 HZ_MUST_CHECK int hz_commit_claim(struct hz_execution *e);
+/* ---- scheduler_checkpoint.c ---- */
+void hz_checkpoint_take(struct hz_worker *w, const struct hz_msg *msg);
+void hz_checkpoint_attach(struct hz_execution *e); /* its next worker counts from the beginning */
+void hz_checkpoint_forget(struct hz_execution *e);
+void hz_checkpoint_load(struct hz_execution *e); /* from the store */
+/* ---- scheduler_retry.c ---- */
+/* It ends in this state: is it tried again? Then it waits in the queue; the caller leaves it alone. */
+bool hz_retry_take(struct hz_execution *e, enum hz_exec_state state);
+/* ms until the attempt after `attempt` (from 1): delay doubling up to max, less up to jitter percent by `random` (0..UINT32_MAX). */
+uint32_t hz_retry_wait_ms(const struct hz_retry *retry, uint32_t attempt, uint32_t random);
 /* ---- activations.c ---- */
 void hz_activation_start(struct hz_execution *e);
 void hz_activation_ready(struct hz_service *service, struct hz_worker *w);

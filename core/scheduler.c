@@ -237,6 +237,12 @@ static int commit(struct hz_execution *e, bool claim)
         return err;
     }
     e->desk->commits++;
+#ifdef HZ_TEST_ACK_BEFORE_COMMIT
+    if (!claim) { /* a build for one test, which has to notice: the caller hears "accepted" before the row is on disk */
+        hz_caller_accepted(&e->caller, &e->id, NULL, NULL, 0);
+        e->caller.accepted = NULL;
+    }
+#endif
     return 0;
 }
 
@@ -434,6 +440,10 @@ static void run_adopt(struct hz_mail *mail)
     e->activation = row->activation;
     e->stored = e->replayable = true;
     memcpy(e->trigger, row->trigger, sizeof e->trigger);
+    if (a->workflow->durability == HZ_DURABILITY_CHECKPOINT)
+        hz_checkpoint_load(e);
+    if (a->workflow->on_interrupt != HZ_INTERRUPT_RESUME)
+        hz_checkpoint_forget(e);
     if (row->input)
         hz_execution_set_input(e, row->input, strlen(row->input));
     row->input = NULL;
@@ -480,6 +490,28 @@ void hz_scheduler_adopt(struct hz_workflow *workflow, struct hz_store_execution 
         run_adopt(&a->mail);
     else
         hz_shard_post(home, &a->mail);
+}
+
+int hz_scheduler_redrive(const struct hz_uuid *id, hz_accepted_fn *accepted_fn, void *arg)
+{
+    struct hz_store_execution row;
+    struct hz_workflow *workflow;
+    char *text = NULL;
+    int err = hz_store_get(id, &row);
+    if (err || !row.dead) {
+        if (!err)
+            hz_store_execution_fini(&row);
+        return HZ_ENOTFOUND;
+    }
+    err = hz_workflows_get(row.workflow_id, NULL, &workflow, &text);
+    free(text);
+    if (!err) {
+        struct hz_submit submit = {.workflow = workflow, .data = row.input ? row.input : "", .data_len = row.input ? strlen(row.input) : 0,
+                .trigger = "redrive"};
+        hz_scheduler_submit(&submit, accepted_fn, NULL, arg);
+    }
+    hz_store_execution_fini(&row);
+    return err ? hz_err_set(HZ_EFORMAT, "its workflow cannot be loaded any more") : 0;
 }
 
 uint32_t hz_scheduler_admitted(void)

@@ -45,6 +45,16 @@ HZ_MUST_CHECK int hz_scheduler_list_live(const char *workflow_id, enum hz_exec_s
  * reference of workflow; input and the other strings are taken from the row. attempt: as which it runs. */
 void hz_scheduler_adopt(struct hz_workflow *workflow, struct hz_store_execution *row, uint32_t attempt);
 bool hz_scheduler_live(const struct hz_uuid *id, struct hz_store_execution *ret_row); /* only if it is not over */
+/* What was left open by the manager before, by what became of it; complete before the first shard runs. Any thread. */
+struct hz_recovery {
+    uint32_t found, resumed, restarted, interrupted, activations; /* activations: started again, besides */
+    uint64_t took_us;
+    bool failed; /* the store could not be read */
+};
+const struct hz_recovery *hz_scheduler_recovery(void);
+/* Drives a dead letter again as a new execution of the newest version with the same input. The letter is marked when the new one is
+ * accepted: a crash in between leaves it where it is, to be driven once more. HZ_ENOTFOUND: no dead letter; HZ_EFORMAT: flow. */
+HZ_MUST_CHECK int hz_scheduler_redrive(const struct hz_uuid *id, hz_accepted_fn *accepted, void *arg);
 uint32_t hz_scheduler_admitted(void); /* executions admitted and not finished, all workflows */
 void hz_scheduler_cancel(const struct hz_uuid *execution, const char *reason, void (*fn)(void *arg, bool found), void *arg);
 

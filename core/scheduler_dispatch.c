@@ -28,6 +28,7 @@ static void move(struct hz_execution *e, struct cds_list_head *list)
 void hz_dispatch_attach(struct hz_execution *e, struct hz_worker *w)
 {
     e->worker = w;
+    hz_checkpoint_attach(e);
     move(e, &w->executions);
     w->info.in_flight++;
     w->dirty_info = true;
@@ -55,6 +56,12 @@ void hz_dispatch_detach(struct hz_execution *e)
 
 static int send_execute(struct hz_execution *e, struct hz_worker *w)
 {
+    if (e->checkpoint) {
+        struct hz_msg_resume resume = {.execution = e->number, .id = e->id, .deadline_ns = e->deadline_ns, .attempt = e->attempt,
+                .state_len = e->checkpoint_len};
+        struct hz_part resume_parts[] = {{&resume, sizeof resume}, {e->checkpoint, e->checkpoint_len}};
+        return hz_worker_send(w, HZ_MSG_RESUME, resume_parts, HZ_COUNT_OF(resume_parts));
+    }
     struct hz_msg_execute message = {.execution = e->number, .id = e->id, .deadline_ns = e->deadline_ns, .node = HZ_NO_NODE,
             .attempt = e->attempt, .data_len = (uint32_t)e->input_len};
     if (!e->caller.finished && e->workflow->durability == HZ_DURABILITY_NONE)
@@ -197,10 +204,13 @@ bool hz_dispatch_again(struct hz_execution *e)
         return false; /* it was about to be ended */
     struct hz_service *service = e->service;
     hz_dispatch_detach(e);
+    hz_checkpoint_attach(e);
+    if (e->workflow->on_interrupt == HZ_INTERRUPT_RESTART)
+        hz_checkpoint_forget(e);
     hz_execution_set_state(e, HZ_EXEC_QUEUED);
     if (e->stored) {
         struct hz_store_execution row;
-        if (hz_execution_row(e, &row)) {
+        if (hz_execution_row_bare(e, &row)) {
             if (e->claimed)
                 row.state = HZ_EXEC_RUNNING;
             hz_execution_store(e->desk, &row); /* the same row, one attempt later */

@@ -1,6 +1,8 @@
 /*
- * scheduler_recover.c - rows a former manager left open: interrupted, or run again as the workflow says. Once, at the start, on the
- * first shard, before its loop runs.
+ * scheduler_recover.c - rows a former manager left open: each gets a class by its workflow's own rule and is gone on with, run again, or
+ * marked interrupted. Once, at the start, on the first shard, before its loop runs. What was found is told to whoever asks (/readyz).
+ *
+ * Synchronisation: the result is written before any shard's loop runs and never again.
  */
 #include "executions.h"
 
@@ -10,12 +12,20 @@
 #include <string.h>
 
 static const char reason[] = "the manager ended while it ran";
+static struct hz_recovery recovery;
 
-static void close_row(struct hz_desk *desk, struct hz_store_execution *row, enum hz_exec_state state, const char *error)
+const struct hz_recovery *hz_scheduler_recovery(void)
+{
+    return &recovery;
+}
+
+static void close_row(struct hz_desk *desk, struct hz_store_execution *row, const struct hz_workflow *workflow, const char *error)
 {
     free(row->error);
     row->error = strdup(error);
-    row->state = state;
+    row->state = HZ_EXEC_INTERRUPTED;
+    row->stored = true;
+    row->dead = workflow && workflow->retry.given && !row->is_activation;
     row->ended_wall_ms = hz_base_wall_ms();
     hz_execution_store(desk, row);
 }
@@ -45,49 +55,63 @@ static void start_again(const struct hz_store_execution *row)
     if (hz_workflows_get(row->workflow_id, row->version, &workflow, &text) == 0) {
         struct hz_submit submit = {.workflow = workflow, .data = "", .trigger = row->trigger, .wants_port = true};
         hz_scheduler_submit(&submit, NULL, NULL, NULL);
+        recovery.activations++;
     }
     free(text);
 }
 
-static bool run_again(struct hz_store_execution *row)
+/* True: it lives again, on its workflow's shard. Takes the row then. */
+static bool take_up(struct hz_store_execution *row, struct hz_workflow *workflow)
 {
-    struct hz_workflow *workflow;
-    char *text = NULL;
-    int err = hz_workflows_get(row->workflow_id, row->version, &workflow, &text);
-    free(text);
-    if (err)
-        return false;
     /* A webhook's caller is gone, and its request with it. */
-    bool begun = row->state == HZ_EXEC_RUNNING; /* else it surely has not: see scheduler_admit.c */
-    bool can = (!begun || workflow->on_interrupt != HZ_INTERRUPT_FAIL) && workflow->plan->trigger_count == 0 && hz_uuid_is_nil(&row->activation);
-    if (!can) {
-        hz_workflow_unref(&workflow);
+    bool begun = row->state == HZ_EXEC_RUNNING; /* else it has not, if its workflow does not want it run twice: scheduler_admit.c */
+    bool may = workflow->on_interrupt != HZ_INTERRUPT_FAIL;
+    if ((begun && !may) || workflow->plan->trigger_count > 0 || !hz_uuid_is_nil(&row->activation))
         return false;
-    }
-    hz_scheduler_adopt(workflow, row, row->attempt + begun);
+    if (workflow->on_interrupt == HZ_INTERRUPT_RESUME)
+        recovery.resumed++;
+    else
+        recovery.restarted++;
+    hz_scheduler_adopt(hz_workflow_ref(workflow), row, row->attempt + (begun || may));
     return true;
+}
+
+static void settle(struct hz_desk *desk, struct hz_store_execution *row)
+{
+    struct hz_workflow *workflow = NULL;
+    char *text = NULL;
+    bool known = hz_workflows_get(row->workflow_id, row->version, &workflow, &text) == 0;
+    free(text);
+    recovery.found++;
+    if (row->is_activation) {
+        start_again(row);
+        recovery.interrupted++;
+        close_row(desk, row, NULL, reason);
+    } else if (!known || !take_up(row, workflow)) {
+        recovery.interrupted++;
+        close_row(desk, row, workflow, known ? reason : "the manager ended while it ran, and its workflow cannot be loaded any more");
+    }
+    if (known)
+        hz_workflow_unref(&workflow);
 }
 
 void hz_recover(struct hz_desk *desk)
 {
     struct hz_store_execution *rows;
-    size_t count, again = 0;
+    size_t count;
+    uint64_t begun_ns = hz_base_now_ns();
+    recovery = (struct hz_recovery){0};
     if (hz_store_unfinished(&rows, &count)) {
         HZ_LOG(ERROR, "executions a former manager left open: %s", hz_err_last());
+        recovery.failed = true;
         return;
     }
-    for (size_t i = 0; i < count; i++) {
-        struct hz_store_execution *row = &rows[i];
-        if (row->is_activation) {
-            start_again(row);
-            close_row(desk, row, HZ_EXEC_INTERRUPTED, reason);
-        } else if (run_again(row)) {
-            again++;
-        } else {
-            close_row(desk, row, HZ_EXEC_INTERRUPTED, reason);
-        }
-    }
+    for (size_t i = 0; i < count; i++)
+        settle(desk, &rows[i]);
     free(rows);
+    recovery.took_us = (hz_base_now_ns() - begun_ns) / 1000u;
     if (count > 0)
-        HZ_LOG(INFO, "%zu executions were left open by the manager before: %zu run again, the others are interrupted", count, again);
+        HZ_LOG(INFO, "%u executions were left open by the manager before: %u go on from their checkpoints, %u run again, %u are interrupted; "
+                     "%u activations are started again", recovery.found, recovery.resumed, recovery.restarted, recovery.interrupted,
+                recovery.activations);
 }

@@ -169,6 +169,9 @@ static void on_message(struct hz_worker *w, const struct hz_msg *msg)
     case HZ_MSG_FINISHED:
         on_finished(w, msg);
         break;
+    case HZ_MSG_CHECKPOINT:
+        hz_checkpoint_take(w, msg);
+        break;
     case HZ_MSG_HTTP_ANSWER:
         hz_http_answer(w, msg);
         break;

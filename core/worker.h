@@ -30,7 +30,7 @@ enum hz_worker_purpose { HZ_PURPOSE_SPARE, HZ_PURPOSE_SINGLE, HZ_PURPOSE_RESIDEN
 /* What the scheduler wants to hear; set once, before the shards run. Always on the worker's shard. */
 struct hz_worker_sink {
     void (*ready)(struct hz_worker *w);
-    /* STARTED FINISHED HTTP_ANSWER LISTEN ASK TELL, while the worker has a flow. */
+    /* STARTED FINISHED CHECKPOINT HTTP_ANSWER LISTEN ASK TELL, while the worker has a flow. */
     void (*message)(struct hz_worker *w, const struct hz_msg *msg);
     void (*closing)(struct hz_worker *w); /* takes nothing new from now on */
     /* Id of the execution with this number on this worker, for reports; false: it has none. */

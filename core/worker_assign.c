@@ -50,6 +50,8 @@ static uint32_t flags_of(const struct hz_worker *w, bool listens)
         flags |= HZ_WORKER_DEVELOPMENT;
     if (w->yard->config->tracking)
         flags |= HZ_WORKER_TRACKING;
+    if (w->workflow->durability == HZ_DURABILITY_CHECKPOINT)
+        flags |= HZ_WORKER_CHECKPOINTS;
     if (listens)
         flags |= HZ_WORKER_LISTENS;
     return flags;

@@ -120,6 +120,7 @@ static void dispatch(struct hz_worker *w, const struct hz_msg *msg)
     case HZ_MSG_ASK:
     case HZ_MSG_STARTED:
     case HZ_MSG_FINISHED:
+    case HZ_MSG_CHECKPOINT:
     case HZ_MSG_HTTP_ANSWER:
     case HZ_MSG_LISTEN:
     case HZ_MSG_TELL:
@@ -135,6 +136,8 @@ static void dispatch(struct hz_worker *w, const struct hz_msg *msg)
     case HZ_MSG_RESPONSE:
     case HZ_MSG_SHUTDOWN:
     case HZ_MSG_HTTP_GONE:
+    case HZ_MSG_CHECKPOINTED:
+    case HZ_MSG_RESUME:
     case HZ_MSG_WARM:
     case HZ_MSG_FRAGMENT:
     default: /* hz_msg_open() lets no other through */

@@ -47,6 +47,36 @@ static int read_number(const json_t *settings, const char *key, json_int_t lowes
     return 0;
 }
 
+static int read_retry(const json_t *retry, struct hz_retry *ret_retry)
+{
+    static const char *const known[] = {"times", "delay", "max", "jitter"};
+    static const json_int_t most[] = {100, 86400000, 86400000, 100}, initial[] = {3, 1000, 60000, 20};
+    json_int_t v[HZ_COUNT_OF(known)];
+    const char *key;
+    json_t *value;
+    *ret_retry = (struct hz_retry){0};
+    if (!retry)
+        return 0;
+    if (!json_is_object(retry))
+        return hz_err_set(HZ_EFORMAT, "properties.horizon.retry: expected an object with times, delay, max, jitter");
+    for (size_t i = 0; i < HZ_COUNT_OF(known); i++) {
+        value = json_object_get(retry, known[i]);
+        v[i] = value ? json_integer_value(value) : initial[i];
+        if (value && (!json_is_integer(value) || v[i] < 0 || v[i] > most[i]))
+            return hz_err_set(HZ_EFORMAT, "properties.horizon.retry.%s: expected a whole number from 0 to %" JSON_INTEGER_FORMAT, known[i], most[i]);
+    }
+    json_object_foreach((json_t *)(uintptr_t)retry, key, value) {
+        bool found = false;
+        for (size_t i = 0; i < HZ_COUNT_OF(known); i++)
+            found = found || strcmp(key, known[i]) == 0;
+        if (!found)
+            return hz_err_set(HZ_EFORMAT, "properties.horizon.retry.%s: expected one of times, delay, max, jitter", key);
+    }
+    *ret_retry = (struct hz_retry){.given = true, .times = (uint32_t)v[0], .delay_ms = (uint32_t)v[1], .max_ms = (uint32_t)v[2],
+            .jitter = (uint32_t)v[3]};
+    return 0;
+}
+
 int hz_workflow_settings_read(const json_t *flow, const struct hz_config *config, struct hz_workflow_settings *ret_settings)
 {
     static const char *const isolations[] = {"auto", "isolated", "resident", NULL};
@@ -60,11 +90,10 @@ int hz_workflow_settings_read(const json_t *flow, const struct hz_config *config
     int err = read_word(settings, "isolation", isolations, HZ_ISOLATION_AUTO, &isolation);
     if (!err)
         err = read_word(settings, "durability", durabilities, HZ_DURABILITY_EXECUTION, &durability);
-    if (!err && durability == HZ_DURABILITY_CHECKPOINT)
-        err = hz_err_set(HZ_EFORMAT, "properties.horizon.durability: checkpoint is not offered by this version, expected none or execution");
+    bool checkpoint = !err && durability == HZ_DURABILITY_CHECKPOINT;
     if (!err)
-        err = read_word(settings, "onInterrupt", interrupts, HZ_INTERRUPT_FAIL, &interrupt);
-    if (!err && interrupt == HZ_INTERRUPT_RESUME)
+        err = read_word(settings, "onInterrupt", interrupts, checkpoint ? HZ_INTERRUPT_RESUME : HZ_INTERRUPT_FAIL, &interrupt);
+    if (!err && interrupt == HZ_INTERRUPT_RESUME && !checkpoint)
         err = hz_err_set(HZ_EFORMAT, "properties.horizon.onInterrupt: resume needs durability checkpoint, expected fail or restart");
     if (!err)
         err = read_number(settings, "threads", 1, HZ_MAX_LANES, config->threads, &threads);
@@ -72,6 +101,8 @@ int hz_workflow_settings_read(const json_t *flow, const struct hz_config *config
         err = read_number(settings, "timeout", 0, 2000000000, config->execution_timeout_ms, &timeout);
     if (!err)
         err = read_number(settings, "segmentBytes", 131072, 1073741824, 0, &segment);
+    if (!err)
+        err = read_retry(json_object_get(settings, "retry"), &ret_settings->retry);
     if (err)
         return err;
     ret_settings->isolation = (enum hz_isolation)isolation;
@@ -81,6 +112,19 @@ int hz_workflow_settings_read(const json_t *flow, const struct hz_config *config
     ret_settings->timeout_ms = (uint32_t)timeout;
     ret_settings->segment_bytes = (uint64_t)segment;
     return 0;
+}
+
+int hz_workflow_settings_check(const json_t *flow, const struct hz_plan *plan, const struct hz_config *config,
+        struct hz_workflow_settings *ret_settings)
+{
+    int err = hz_workflow_settings_read(flow, config, ret_settings);
+    if (!err && plan->trigger_count > 0 && ret_settings->isolation == HZ_ISOLATION_ISOLATED)
+        err = hz_err_set(HZ_EFORMAT, "properties.horizon.isolation: a flow with a trigger is always resident, expected resident or auto");
+    if (!err && plan->trigger_count > 0 && ret_settings->durability == HZ_DURABILITY_CHECKPOINT)
+        err = hz_err_set(HZ_EFORMAT, "properties.horizon.durability: checkpoint is for flows without a trigger, expected none or execution");
+    if (!err && plan->trigger_count > 0 && ret_settings->retry.given)
+        err = hz_err_set(HZ_EFORMAT, "properties.horizon.retry: an event of a trigger is not kept to be tried again, expected no retry");
+    return err;
 }
 
 /* The process variable of a name: WORKFLOW_<NAME> first, then WFV_<NAME>, upper case. */
@@ -166,11 +210,10 @@ int hz_workflow_new(const char *id, const char *version, const json_t *flow, str
     }
     workflow->references = 1;
     workflow->plan = plan;
-    int err = hz_workflow_settings_read(flow, config, &settings);
-    if (!err && (take_env(workflow) || take_secrets(workflow, flow) || asprintf(&workflow->path, "%s/workflows/%s/flow.json", config->data_dir ? config->data_dir : ".", id) < 0))
+    int err = hz_workflow_settings_check(flow, plan, config, &settings);
+    if (!err && (take_env(workflow) || take_secrets(workflow, flow) ||
+            asprintf(&workflow->path, "%s/workflows/%s/flow.json", config->data_dir ? config->data_dir : ".", id) < 0))
         err = hz_err_set(HZ_ENOMEM, "workflow %s", id);
-    if (!err && plan->trigger_count > 0 && settings.isolation == HZ_ISOLATION_ISOLATED)
-        err = hz_err_set(HZ_EFORMAT, "properties.horizon.isolation: a flow with a trigger is always resident, expected resident or auto");
     if (err) {
         hz_workflow_unref(&workflow);
         return err;
@@ -183,6 +226,7 @@ int hz_workflow_new(const char *id, const char *version, const json_t *flow, str
     workflow->on_interrupt = settings.on_interrupt;
     workflow->threads = workflow->resident ? settings.threads : 1;
     workflow->timeout_ms = settings.timeout_ms;
+    workflow->retry = settings.retry;
     workflow->segment_bytes = settings.segment_bytes;
     hz_flow_queueing(flow, NULL, &workflow->queueing); /* compiling it checked them */
     *ret_workflow = workflow;

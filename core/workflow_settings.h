@@ -11,9 +11,13 @@ struct hz_workflow_settings {
     enum hz_on_interrupt on_interrupt;
     uint32_t threads, timeout_ms;
     uint64_t segment_bytes;
+    struct hz_retry retry;
 };
 /* Reads flow.properties.horizon; what is absent keeps its default. HZ_EFORMAT: hz_err_last() names property, value and expectation. */
 HZ_MUST_CHECK int hz_workflow_settings_read(const json_t *flow, const struct hz_config *config, struct hz_workflow_settings *ret_settings);
+/* The same, and whether they go with the flow's nodes. */
+HZ_MUST_CHECK int hz_workflow_settings_check(const json_t *flow, const struct hz_plan *plan, const struct hz_config *config,
+        struct hz_workflow_settings *ret_settings);
 /* Makes a workflow ready to run of a compiled plan (taken also on failure). HZ_ENOMEM, HZ_EFORMAT (settings). */
 HZ_MUST_CHECK int hz_workflow_new(const char *id, const char *version, const json_t *flow, struct hz_plan *plan, const struct hz_config *config,
         struct hz_workflow **ret_workflow);

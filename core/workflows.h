@@ -14,6 +14,10 @@ enum hz_durability { HZ_DURABILITY_NONE, HZ_DURABILITY_EXECUTION, HZ_DURABILITY_
 enum hz_on_interrupt { HZ_INTERRUPT_FAIL, HZ_INTERRUPT_RESTART, HZ_INTERRUPT_RESUME };
 enum hz_zygote_kind { HZ_ZYGOTE_BASE, HZ_ZYGOTE_NET, HZ_ZYGOTE_JS, HZ_ZYGOTE_KINDS };
 
+struct hz_retry { /* properties.horizon.retry */
+    bool given; /* then what fails for good is a dead letter */
+    uint32_t times, delay_ms, max_ms, jitter; /* jitter: percent of a wait that chance may take off */
+};
 struct hz_workflow { /* one version, ready to run; immutable */
     uint32_t references; /* atomic */
     char id[128], version[32];
@@ -24,6 +28,7 @@ struct hz_workflow { /* one version, ready to run; immutable */
     enum hz_durability durability;
     enum hz_on_interrupt on_interrupt;
     uint32_t threads, timeout_ms; /* timeout_ms: deadline of an execution, 0 none */
+    struct hz_retry retry;
     uint64_t segment_bytes;       /* 0: default */
     uint32_t caps;                /* HZ_CAP_* its worker gets: all its nodes ask for, granted by the policy */
     uint32_t uid;                 /* the policy's user for it, when the server is root; 0: one of its own for each worker */
@@ -34,7 +39,7 @@ struct hz_workflow { /* one version, ready to run; immutable */
     char **env;                   /* pairs name, value of the flow's own names that are set; NULL-terminated */
 };
 /* properties.horizon in flow.json: {isolation, durability, onInterrupt, threads, timeout, segmentBytes, concurrency, queue, priority, share,
- * rate, burst}. */
+ * rate, burst, retry {times, delay, max, jitter}}. */
 
 struct hz_config;
 HZ_MUST_CHECK int hz_workflows_init(const struct hz_config *config);

@@ -60,7 +60,7 @@ static int conditional_run(hz_call *call)
 
 HZ_NODE(.type = "conditional", .title = "Conditional", .group = "Control Flow / Logic", .icon = "\U000F062C",
         .color = "#F39C12", .desc = "Envía los datos por la primera condición que se cumple", .version = HZ_VERSION,
-        .author = "Horizon", .license = "Apache-2.0", .flags = HZ_NODE_SINGLETON | HZ_NODE_CONCURRENT,
+        .author = "Horizon", .license = "Apache-2.0", .flags = HZ_NODE_SINGLETON | HZ_NODE_CONCURRENT | HZ_NODE_PURE,
         .inputs = HZ_NAMES("input"), .outputs = HZ_NAMES("error"), .run = conditional_run,
         .properties = HZ_PROPERTIES({"conditions", "list", "Condiciones", "[]", NULL,
                 "{\"description\":\"Se evalúan en orden; gana la primera que es verdadera\",\"object\":{"

@@ -22,7 +22,7 @@ static int data_transformer_run(hz_call *call)
 
 HZ_NODE(.type = "data_transformer", .title = "Data Transformer", .group = "Utilities", .icon = "\U000F0626",
         .color = "#16A085", .desc = "Crea un objeto nuevo a partir de un mapeo con expresiones", .version = HZ_VERSION,
-        .author = "Horizon", .license = "Apache-2.0", .flags = HZ_NODE_CONCURRENT, .inputs = HZ_NAMES("input"),
+        .author = "Horizon", .license = "Apache-2.0", .flags = HZ_NODE_CONCURRENT | HZ_NODE_PURE, .inputs = HZ_NAMES("input"),
         .outputs = HZ_NAMES("output", "error"), .run = data_transformer_run,
         .properties = HZ_PROPERTIES(
                 {"mapping", "code", "Mapeo", "\"{\\n  \\\"datos\\\": {{input.data}}\\n}\"", NULL,

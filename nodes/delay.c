@@ -28,7 +28,7 @@ static int delay_run(hz_call *call)
 
 HZ_NODE(.type = "delay", .title = "Delay", .group = "Timer", .icon = "\U000F051B", .color = "#8E44AD",
         .desc = "Espera los segundos indicados y deja pasar los datos", .version = HZ_VERSION, .author = "Horizon",
-        .license = "Apache-2.0", .flags = HZ_NODE_CONCURRENT, .inputs = HZ_NAMES("input"),
+        .license = "Apache-2.0", .flags = HZ_NODE_CONCURRENT | HZ_NODE_PURE, .inputs = HZ_NAMES("input"),
         .outputs = HZ_NAMES("response"), .run = delay_run,
         .properties = HZ_PROPERTIES({"delay", "number", "Segundos", "3", NULL,
                 "{\"min\":0,\"step\":0.1,\"description\":\"Tiempo de espera en segundos; admite fracciones\"}"}))

@@ -25,12 +25,12 @@ static hz_str header_value(hz_call *call, const hz_value *value)
 }
 
 /* Headers of the property, then ours. Returns HZ_OK, or an error with the text in error[size]. */
-static int add_headers(hz_call *call, struct http_job *job, char *error, size_t size)
+static int add_headers(hz_call *call, struct http_job *job, bool safe, char *error, size_t size)
 {
     hz_str reason, name, type = hz_param_str(call, "contentType", "application/json");
     const hz_value *headers = param_json(call, "headers", &reason), *value;
     void *cursor = NULL;
-    bool accept = false;
+    bool accept = false, key = false;
     int r = HZ_OK;
     if (reason.len && text_trim(hz_as_str(headers)).len) {
         snprintf(error, size, "Error: headers: %.*s", (int)(reason.len < 400 ? reason.len : 400), reason.data);
@@ -40,6 +40,7 @@ static int add_headers(hz_call *call, struct http_job *job, char *error, size_t 
         hz_str text = header_value(call, value);
         if (!text.data || (type.len && name.len == 12 && strncasecmp(name.data, "content-type", 12) == 0))
             continue;
+        key = key || (name.len == 15 && strncasecmp(name.data, "idempotency-key", 15) == 0);
         accept = accept || (name.len == 6 && strncasecmp(name.data, "accept", 6) == 0);
         r = http_job_header(job, name, text);
         if (r == HZ_ERR_INVALID)
@@ -49,6 +50,10 @@ static int add_headers(hz_call *call, struct http_job *job, char *error, size_t 
     hz_next_stop(&cursor);
     if (r == HZ_OK && !accept)
         r = http_job_header(job, (hz_str){"Accept", 6}, (hz_str){"application/json, text/plain, */*", 33});
+    if (r == HZ_OK && !safe && !key) { /* the other side can tell a second attempt from a second request */
+        hz_str id = hz_idempotency_key(call);
+        r = id.data ? http_job_header(job, (hz_str){"Idempotency-Key", 15}, id) : HZ_ERR_NOMEM;
+    }
     if (r == HZ_OK && type.len) {
         r = http_job_header(job, (hz_str){"Content-Type", 12}, type);
         if (r == HZ_ERR_INVALID)
@@ -100,9 +105,10 @@ static int http_request_run(hz_call *call)
     int r = http_job_new(method, hz_param_str(call, "url", ""), error, sizeof error, &job);
     if (r != HZ_OK)
         return error[0] ? hz_fail(call, "%s", error) : r;
-    r = add_headers(call, job, error, sizeof error);
+    bool safe = strcmp(job->method, "GET") == 0 || strcmp(job->method, "HEAD") == 0;
+    r = add_headers(call, job, safe, error, sizeof error);
     if (r == HZ_OK)
-        r = add_body(call, job, strcmp(job->method, "GET") == 0 || strcmp(job->method, "HEAD") == 0);
+        r = add_body(call, job, safe);
     if (r == HZ_OK)
         return http_job_start(call, job, answered);
     http_job_free(&job);

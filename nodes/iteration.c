@@ -55,7 +55,7 @@ static int iteration_run(hz_call *call)
 
 HZ_NODE(.type = "iteration", .title = "Iteration", .group = "Procesamiento", .icon = "\U000F04E6", .color = "#27AE60",
         .desc = "Recorre un listado elemento por elemento", .version = HZ_VERSION, .author = "Horizon",
-        .license = "Apache-2.0", .flags = HZ_NODE_SINGLETON | HZ_NODE_CONCURRENT,
+        .license = "Apache-2.0", .flags = HZ_NODE_SINGLETON | HZ_NODE_CONCURRENT | HZ_NODE_PURE,
         .inputs = HZ_NAMES("init", "add", "next", "finish"), .outputs = HZ_NAMES("response", "finish", "error"),
         .run = iteration_run,
         .properties = HZ_PROPERTIES({"valor", "code", "Listado", "\"{{input.data}}\"", NULL,

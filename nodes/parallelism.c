@@ -30,7 +30,7 @@ static int parallelism_run(hz_call *call)
 
 HZ_NODE(.type = "parallelism", .title = "Parallelism", .group = "Procesamiento", .icon = "\U000F00F8",
         .color = "#2980B9", .desc = "Espera a que lleguen las ramas y las une", .version = HZ_VERSION,
-        .author = "Horizon", .license = "Apache-2.0", .flags = HZ_NODE_SINGLETON | HZ_NODE_CONCURRENT,
+        .author = "Horizon", .license = "Apache-2.0", .flags = HZ_NODE_SINGLETON | HZ_NODE_CONCURRENT | HZ_NODE_PURE,
         .inputs = HZ_NAMES("input"), .outputs = HZ_NAMES("response", "error"), .run = parallelism_run,
         .properties = HZ_PROPERTIES({"type", "options", "Tipo", "\"allParallel\"",
                 "[{\"label\":\"Esperar todas las ramas\",\"value\":\"allParallel\"},"

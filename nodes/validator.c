@@ -114,7 +114,7 @@ static int validator_run(hz_call *call)
 
 HZ_NODE(.type = "validator", .title = "Validación", .group = "Utilities", .icon = "\U000F05E1", .color = "#27AE60",
         .desc = "Valida los datos con un esquema JSON", .version = HZ_VERSION, .author = "Horizon",
-        .license = "Apache-2.0", .flags = HZ_NODE_CONCURRENT, .inputs = HZ_NAMES("input"),
+        .license = "Apache-2.0", .flags = HZ_NODE_CONCURRENT | HZ_NODE_PURE, .inputs = HZ_NAMES("input"),
         .outputs = HZ_NAMES("valid", "invalid", "error"), .run = validator_run,
         .properties = HZ_PROPERTIES({"inputPath", "string", "Ruta de entrada", "\"\"", NULL,
                                             "{\"description\":\"Ruta con puntos dentro de los datos; vacía es todo\"}"},

@@ -33,7 +33,7 @@ static int workflow_init_run(hz_call *call)
 
 HZ_NODE(.type = "workflow_init", .title = "Iniciador", .group = "Triggers", .icon = "\U000F040A", .color = "#3498DB",
         .desc = "Inicia el flujo y entrega los datos recibidos", .version = HZ_VERSION, .author = "Horizon",
-        .license = "Apache-2.0", .flags = HZ_NODE_CONCURRENT, .inputs = HZ_NONE, .outputs = HZ_NAMES("init"),
+        .license = "Apache-2.0", .flags = HZ_NODE_CONCURRENT | HZ_NODE_PURE, .inputs = HZ_NONE, .outputs = HZ_NAMES("init"),
         .run = workflow_init_run,
         .properties = HZ_PROPERTIES(
                 {"typeExec", "options", "Tipo de ejecución", "\"local\"",

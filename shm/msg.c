@@ -93,6 +93,16 @@ static void string_lengths(uint32_t type, const void *body, uint64_t ret_len[HZ_
         ret_len[0] = m->message_len, ret_len[1] = m->data_len;
         break;
     }
+    case HZ_MSG_RESUME: {
+        const struct hz_msg_resume *m = body;
+        ret_len[0] = m->state_len;
+        break;
+    }
+    case HZ_MSG_CHECKPOINT: {
+        const struct hz_msg_checkpoint *m = body;
+        ret_len[0] = m->state_len;
+        break;
+    }
     case HZ_MSG_ASK: {
         const struct hz_msg_ask *m = body;
         ret_len[0] = m->route_len, ret_len[1] = m->data_len;
@@ -140,6 +150,7 @@ static void string_lengths(uint32_t type, const void *body, uint64_t ret_len[HZ_
     }
     case HZ_MSG_SHUTDOWN:
     case HZ_MSG_HTTP_GONE:
+    case HZ_MSG_CHECKPOINTED:
     case HZ_MSG_WARM:
     case HZ_MSG_READY:
     case HZ_MSG_STARTED:

@@ -15,10 +15,12 @@ enum hz_msg_type {
 };
 
 #define HZ_MSG_MAX (UINT64_C(64) << 20) /* max_message */
+#define HZ_CHECKPOINT_MAX (UINT64_C(16) << 20) /* packed state of one execution */
 #define HZ_NO_NODE UINT32_MAX
 
 /* how a worker lives */
-enum { HZ_WORKER_RESIDENT = 1, HZ_WORKER_DEVELOPMENT = 2, HZ_WORKER_TRACKING = 4, HZ_WORKER_LISTENS = 8 };
+enum { HZ_WORKER_RESIDENT = 1, HZ_WORKER_DEVELOPMENT = 2, HZ_WORKER_TRACKING = 4, HZ_WORKER_LISTENS = 8,
+    HZ_WORKER_CHECKPOINTS = 16 /* what finished is on disk before effects that build on it */ };
 /* bits of hz_msg_execute.reserved */
 enum { HZ_EXECUTE_NO_RESULT = 1 /* nobody reads the result: leave it out of FINISHED */ };
 /* states of an execution, also on disk: never renumber */
@@ -42,6 +44,9 @@ struct hz_msg_request { uint64_t request; uint32_t route_len, reserved; uint64_t
 struct hz_msg_response { uint64_t request; uint32_t success, message_len; uint64_t data_len; }; /* message, data (JSON) */
 struct hz_msg_shutdown { uint32_t reserved, pad; };
 struct hz_msg_http_gone { uint64_t execution; };
+struct hz_msg_checkpointed { uint64_t execution, sequence; };
+struct hz_msg_resume { uint64_t execution; struct hz_uuid id; uint64_t deadline_ns; uint32_t attempt, flags; /* HZ_EXECUTE_* */ uint64_t state_len; };
+    /* string: the state of a former HZ_MSG_CHECKPOINT */
 
 struct hz_msg_warm { uint32_t pid, pad; };
 struct hz_msg_ready { uint32_t pid, nodes; };
@@ -52,6 +57,8 @@ struct hz_msg_started { uint64_t execution; /* with bit 63 set: numbered by the 
 struct hz_msg_finished { uint64_t execution; uint32_t state; /* enum hz_exec_state, a final one */ uint32_t node; /* of the error */
     uint64_t node_runs, emissions, cpu_ns, peak_bytes; uint32_t error_len, code_len; uint64_t result_len; };
     /* strings: error text, error code, result: last emission that reached an open end, as JSON ("" none) */
+struct hz_msg_checkpoint { uint64_t execution, sequence; /* counts up within the worker's execution */ uint64_t state_len; };
+    /* string: the state (worker/checkpoint.h), at most HZ_CHECKPOINT_MAX bytes */
 struct hz_msg_http_answer { uint64_t execution; uint32_t status, type_len, headers_len, pad; uint64_t body_len; };
     /* strings: content type, headers "Name: value\n"..., body */
 struct hz_msg_listen { uint32_t node, timeout_ms, method_len, endpoint_len; };

@@ -61,6 +61,7 @@ static int make_site(struct hz_worker *worker, uint32_t index)
     site->exclusive = (flags & HZ_NODE_SINGLETON) != 0 && (flags & HZ_NODE_CONCURRENT) == 0;
     site->blocking = (flags & HZ_NODE_BLOCKING) != 0;
     site->trigger = (flags & HZ_NODE_TRIGGER) != 0;
+    site->pure = (flags & HZ_NODE_PURE) != 0 && !site->blocking && !site->trigger;
     if (site->desc->self_size > 0) {
         site->self = calloc(1, site->desc->self_size);
         if (!site->self)
@@ -124,6 +125,15 @@ static void say_known_types(struct hz_worker *worker)
                 (unsigned)worker->port, worker->workflow_id, worker->development ? "true" : "false");
 }
 
+/* JavaScript may ask for the time or for chance: what follows from it is not the same the next time. */
+static void on_script(void *arg, uint32_t node, struct hz_plan_text property, const struct hz_plan_expr *expr)
+{
+    struct hz_worker *worker = arg;
+    (void)property;
+    (void)expr;
+    worker->sites[node].pure = false;
+}
+
 int hz_assembly_load(struct hz_worker *worker)
 {
     const struct hz_plan *plan = worker->plan;
@@ -140,6 +150,7 @@ int hz_assembly_load(struct hz_worker *worker)
         if (r != 0)
             return r;
     }
+    hz_plan_scripts(plan, on_script, worker);
     r = group_by_type(worker);
     if (r != 0)
         return r;

@@ -3,6 +3,7 @@
  * manager is trusted, but what it sends is checked as far as a mistake would hurt.
  */
 #include "ask.h"
+#include "checkpoint.h"
 #include "executor_run.h"
 #include "report.h"
 #include "worker.h"
@@ -44,6 +45,7 @@ static void assign(struct hz_worker *worker, const struct hz_msg *msg)
     worker->development = (body->flags & HZ_WORKER_DEVELOPMENT) != 0;
     worker->tracking = (body->flags & HZ_WORKER_TRACKING) != 0;
     worker->listens = (body->flags & HZ_WORKER_LISTENS) != 0;
+    worker->checkpoints = (body->flags & HZ_WORKER_CHECKPOINTS) != 0;
     worker->port = body->port;
     worker->start_wall_ms = body->start_wall_ms ? body->start_wall_ms : hz_base_wall_ms();
     memset(worker->id_text, 0, sizeof(worker->id_text));
@@ -181,6 +183,7 @@ static void execute(struct hz_worker *worker, const struct hz_msg *msg)
     if (!execution)
         return;
     execution->deadline_ns = body->deadline_ns;
+    execution->attempt = HZ_MAX(body->attempt, 1u);
     execution->start_node = body->node;
     execution->wants_result = (body->reserved & HZ_EXECUTE_NO_RESULT) == 0;
     /* A trigger's run() makes watches and timers, which belong to the main loop. */
@@ -203,6 +206,35 @@ static void execute(struct hz_worker *worker, const struct hz_msg *msg)
         return;
     }
     hz_pool_submit(worker, execution);
+}
+
+static void resume(struct hz_worker *worker, const struct hz_msg *msg)
+{
+    const struct hz_msg_resume *body = msg->body;
+    struct hz_execution *execution = new_execution(worker, body->execution, &body->id);
+    if (!execution)
+        return;
+    execution->deadline_ns = body->deadline_ns;
+    execution->attempt = HZ_MAX(body->attempt, 1u);
+    execution->wants_result = (body->flags & HZ_EXECUTE_NO_RESULT) == 0;
+    execution->is_resume = true;
+    execution->bytes = malloc(msg->str[0].len ? msg->str[0].len : 1);
+    if (!execution->bytes) {
+        forget(execution, "NOMEM", "out of memory");
+        return;
+    }
+    if (msg->str[0].len)
+        memcpy(execution->bytes, msg->str[0].data, msg->str[0].len);
+    execution->data_len = msg->str[0].len;
+    hz_pool_submit(worker, execution);
+}
+
+static void checkpointed(struct hz_worker *worker, const struct hz_msg *msg)
+{
+    const struct hz_msg_checkpointed *body = msg->body;
+    struct hz_execution *execution = hz_worker_find_execution(worker, body->execution);
+    if (execution) /* else it has ended meanwhile */
+        hz_checkpoint_saved(execution, body->sequence);
 }
 
 static void http_request(struct hz_worker *worker, const struct hz_msg *msg)
@@ -264,6 +296,12 @@ void hz_command_run(struct hz_worker *worker, const struct hz_msg *msg)
         break;
     case HZ_MSG_HTTP_REQUEST:
         http_request(worker, msg);
+        break;
+    case HZ_MSG_RESUME:
+        resume(worker, msg);
+        break;
+    case HZ_MSG_CHECKPOINTED:
+        checkpointed(worker, msg);
         break;
     case HZ_MSG_CANCEL:
         cancel(worker, msg);

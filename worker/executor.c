@@ -6,6 +6,7 @@
  */
 #include "executor.h"
 #include "call.h"
+#include "checkpoint.h"
 #include "crash.h"
 #include "executor_run.h"
 #include "report.h"
@@ -18,6 +19,7 @@
 
 #define FREE_EXECUTIONS_MAX 256u
 #define KEEP_WORK 64u /* deliveries whose array is kept with a free struct */
+#define KEEP_ORDINALS 256u /* nodes of a flow whose ordinals are kept with a free struct */
 #define LONG_SLICE_NS 200000u
 #define READY_NS 1000000000u
 
@@ -25,12 +27,15 @@ struct hz_execution *hz_execution_new(struct hz_worker *worker, uint64_t number,
 {
     struct hz_execution *execution = worker->free_executions;
     struct hz_delivery *work = NULL;
-    uint32_t capacity = 0;
+    uint32_t capacity = 0, *ordinals = NULL;
     if (execution) {
         worker->free_executions = execution->table_next;
         worker->free_execution_count--;
         work = execution->work;
         capacity = execution->work_capacity;
+        ordinals = execution->ordinals;
+        if (ordinals)
+            memset(ordinals, 0, worker->site_count * sizeof(*ordinals));
     } else {
         execution = malloc(sizeof(*execution));
         if (!execution)
@@ -43,6 +48,8 @@ struct hz_execution *hz_execution_new(struct hz_worker *worker, uint64_t number,
     execution->worker = worker;
     execution->work = work;
     execution->work_capacity = capacity;
+    execution->ordinals = ordinals;
+    execution->attempt = 1;
     execution->start_node = HZ_NO_NODE;
     execution->error_node = HZ_NO_NODE;
     atomic_init(&execution->refs, 1);
@@ -64,6 +71,10 @@ static void free_execution(struct hz_execution *execution)
         free(execution->work);
         execution->work = NULL;
         execution->work_capacity = 0;
+    }
+    if (!keep || worker->site_count > KEEP_ORDINALS) {
+        free(execution->ordinals);
+        execution->ordinals = NULL;
     }
     if (!keep) {
         free(execution);
@@ -328,6 +339,21 @@ void hz_executor_begin(struct hz_thread *thread, struct hz_execution *execution)
         return;
     }
     const char *error = "out of memory";
+    if (execution->is_resume) {
+        char text[256];
+        int r = hz_checkpoint_restore(execution, execution->bytes, execution->data_len);
+        free(execution->bytes);
+        execution->bytes = NULL;
+        if (r == 0) {
+            end_account(execution);
+            hz_executor_make_ready(execution);
+            return;
+        }
+        int n = snprintf(text, sizeof(text), "the checkpoint cannot be used: %s", hz_err_last());
+        hz_executor_fail(execution, HZ_NO_NODE, "CHECKPOINT", text, n < 0 ? 0 : HZ_MIN((size_t)n, sizeof(text) - 1));
+        hz_executor_end(execution, HZ_EXEC_FAILED);
+        return;
+    }
     const hz_value *data = start_input(execution, &error);
     free(execution->bytes);
     execution->bytes = NULL;
@@ -345,6 +371,8 @@ void hz_executor_begin(struct hz_thread *thread, struct hz_execution *execution)
     }
     struct hz_delivery first = {.data = data, .node = node, .origin = HZ_NO_NODE, .edge = HZ_NO_EDGE,
             .event = execution->start_event};
+    if (!execution->worker->sites[node].pure)
+        first.ordinal = hz_executor_ordinal(execution, node);
     if (hz_executor_push(execution, &first) != 0) {
         hz_value_unref(data);
         hz_executor_fail(execution, HZ_NO_NODE, "NOMEM", "out of memory", 13);
@@ -416,8 +444,14 @@ bool hz_executor_settle(struct hz_execution *execution)
         hz_executor_end(execution, end);
         return false;
     }
-    if (execution->parked || execution->work_count == 0) {
-        if (execution->parked || execution->open > 0) {
+    if (execution->parked || execution->gated || execution->work_count == 0) {
+        if (execution->parked || execution->gated || execution->open > 0) {
+            if (execution->worker->checkpoints)
+                hz_checkpoint_idle(execution);
+            if (execution->abort != 0) {
+                hz_executor_end(execution, execution->abort);
+                return false;
+            }
             end_account(execution);
             if (execution->is_first)
                 hz_worker_ready(execution->worker);
@@ -440,7 +474,10 @@ bool hz_executor_slice(struct hz_execution *execution, uint32_t runs)
         begin_account(execution);
     hz_alarm_stop(&thread->alarms, &execution->deadline);
     while (runs-- > 0 && verdict(execution) == 0 && execution->work_count > 0 && !execution->parked) {
-        struct hz_delivery next = execution->work[--execution->work_count];
+        struct hz_delivery next = execution->work[execution->work_count - 1];
+        if (execution->worker->checkpoints && !hz_checkpoint_passes(execution, &next))
+            break;
+        execution->work_count--;
         hz_executor_run(execution, &next, false);
         check_limits(execution);
     }
@@ -455,6 +492,7 @@ bool hz_executor_slice(struct hz_execution *execution, uint32_t runs)
 
 void hz_executor_enter(struct hz_execution *execution)
 {
+    execution->changes++; /* when it came depends on the world outside */
     if (execution->slice_ns == 0)
         begin_account(execution);
     hz_alarm_stop(&execution->thread->alarms, &execution->deadline);

@@ -43,6 +43,7 @@ struct hz_site {
     uint32_t index;
     bool exclusive; /* a singleton that is not concurrent: one call at a time */
     bool blocking, trigger, logs;
+    bool pure;    /* its outputs follow from the state of the execution: it may be run again instead of being kept */
     hz_str id, name, type;
     const hz_value **constant; /* parameters if they never change; NULL: evaluate */
     void *self;
@@ -61,6 +62,9 @@ struct hz_delivery {
     uint32_t edge;           /* of the plan; HZ_NO_EDGE: none */
     uint16_t attempt;        /* retries so far */
     uint16_t event;          /* call event() instead of run() */
+    uint32_t ordinal;        /* of this run of the node within the execution, from 1; 0: the node is pure */
+    uint32_t change;         /* execution->changes when it was sent */
+    int64_t since_ms;        /* wall clock: it waited already before a crash, from then on; 0: it did not */
 };
 
 struct hz_node_state {
@@ -91,7 +95,7 @@ struct hz_execution {
      * owner (all sequentially consistent): one of the two sees the other. http: enum below, changed by compare-and-swap. */
     _Atomic uint32_t refs, cancel, owner, http;
     char *cancel_reason;
-    struct hz_mail cancel_mail, done_mail, grant_mail;
+    struct hz_mail cancel_mail, done_mail, grant_mail, saved_mail;
 
     /* how it begins */
     uint32_t start_node;
@@ -114,6 +118,17 @@ struct hz_execution {
     uint64_t slice_ns;  /* when the slice began; 0: not in one */
     int64_t bytes_base; /* of the thread then */
     int64_t bytes_used, bytes_peak;
+    /* Checkpoints (checkpoint.c). changes counts what the last checkpoint does not determine; what was sent at a count of
+     * at most `saved` follows from what is on disk. */
+    uint32_t changes, saved, sending;
+    uint64_t checkpoint_sequence;
+    uint64_t acknowledged; /* main thread: the last one that is on disk */
+    bool gated;        /* an effect waits for the disk: nothing of the work list runs */
+    bool in_flight;    /* a checkpoint is under way */
+    bool long_wait;    /* a call waits for a second or more, and no checkpoint says so */
+    bool is_resume;    /* bytes are a packed state */
+    uint32_t attempt;  /* of the whole execution, from 1 */
+    uint32_t *ordinals; /* per node, last one given; NULL: none yet */
     const hz_value *result;
     uint32_t error_node, final_state;
     uint32_t abort; /* a final state decided from within, between two node runs */
@@ -144,6 +159,9 @@ void hz_executor_end(struct hz_execution *execution, uint32_t state);
 void hz_executor_fail(struct hz_execution *execution, uint32_t node, const char *code, const char *text, size_t len);
 /* Main thread: asks for the end. reason is copied. */
 void hz_executor_cancel(struct hz_execution *execution, uint32_t state, const char *reason, size_t len);
+
+/* The next ordinal of a node's runs; 0: out of memory. Owner. */
+uint32_t hz_executor_ordinal(struct hz_execution *execution, uint32_t node);
 
 /* The call's side (host functions). All on the thread that runs the call. */
 int hz_executor_emit(struct hz_call *call, const char *output, const hz_value *data, const hz_value *meta);

@@ -27,6 +27,16 @@ int hz_executor_push(struct hz_execution *execution, const struct hz_delivery *d
     return 0;
 }
 
+uint32_t hz_executor_ordinal(struct hz_execution *execution, uint32_t node)
+{
+    if (!execution->ordinals) {
+        execution->ordinals = calloc(execution->worker->site_count, sizeof(uint32_t));
+        if (!execution->ordinals)
+            return 0;
+    }
+    return ++execution->ordinals[node];
+}
+
 static const struct hz_plan_output *find_output(const struct hz_plan *plan, const struct hz_plan_node *node, const char *name,
         size_t len, uint32_t *ret_index)
 {
@@ -88,7 +98,9 @@ int hz_executor_send(struct hz_call *call, const char *output, size_t len, const
         uint32_t edge_index = drawn->first_edge + i;
         const struct hz_plan_edge *edge = hz_plan_edge(plan, edge_index);
         struct hz_delivery next = {.data = data, .branch = call->at.branch, .accumulated_ns = accumulated_ns, .node = edge->node,
-                .origin = call->site->index, .edge = edge_index};
+                .origin = call->site->index, .edge = edge_index, .change = execution->changes};
+        if (!worker->sites[edge->node].pure && (next.ordinal = hz_executor_ordinal(execution, edge->node)) == 0)
+            return HZ_ERR_NOMEM;
         if (hz_executor_push(execution, &next) != 0)
             return HZ_ERR_NOMEM;
         hz_value_ref(data);
@@ -258,7 +270,7 @@ static bool grow_states(struct hz_execution *execution)
     return true;
 }
 
-static struct hz_node_state *make_state(struct hz_execution *execution, uint32_t node)
+struct hz_node_state *hz_executor_make_state(struct hz_execution *execution, uint32_t node)
 {
     struct hz_node_state *state = find_state(execution, node);
     if (state)
@@ -291,7 +303,7 @@ int hz_executor_state_set(struct hz_call *call, const hz_value *value)
     } else {
         if (call->execution->finished)
             return HZ_ERR_CLOSED;
-        struct hz_node_state *state = make_state(call->execution, call->site->index);
+        struct hz_node_state *state = hz_executor_make_state(call->execution, call->site->index);
         if (!state)
             return HZ_ERR_NOMEM;
         slot = &state->value;
@@ -303,13 +315,6 @@ int hz_executor_state_set(struct hz_call *call, const hz_value *value)
 }
 
 /* ---- joins ---- */
-
-struct hz_join {
-    struct hz_branch *merged;
-    uint32_t arrived;
-    bool over;
-    bool seen[]; /* by position in the node's origins */
-};
 
 void hz_executor_drop_states(struct hz_execution *execution)
 {
@@ -339,7 +344,7 @@ int hz_executor_join(struct hz_call *call)
         position++;
     if (position == node->origin_count)
         return HZ_ERR_NOENT;
-    struct hz_node_state *state = make_state(execution, call->site->index);
+    struct hz_node_state *state = hz_executor_make_state(execution, call->site->index);
     if (state && !state->join)
         state->join = calloc(1, sizeof(struct hz_join) + node->origin_count * sizeof(bool));
     if (!state || !state->join)

@@ -4,6 +4,7 @@
  */
 #include "executor_run.h"
 #include "call.h"
+#include "checkpoint.h"
 #include "crash.h"
 #include "js.h"
 #include "pool.h"
@@ -15,6 +16,7 @@
 #include <string.h>
 
 #define RETRY_DELAY_MAX_MS 60000u
+#define RETRY_JITTER 5u
 
 const char *hz_executor_code_text(int code)
 {
@@ -386,6 +388,11 @@ static bool try_again(struct hz_call *call)
         return false;
     uint64_t delay_ms = (uint64_t)plan->retry_delay_ms << HZ_MIN(call->at.attempt, (uint16_t)20);
     delay_ms = HZ_MIN(delay_ms, (uint64_t)RETRY_DELAY_MAX_MS);
+    if (delay_ms >= RETRY_JITTER) { /* up to a fifth less, so that what failed together does not come back together */
+        uint32_t random;
+        hz_base_random(&random, sizeof(random));
+        delay_ms -= random % (delay_ms / RETRY_JITTER + 1);
+    }
     struct hz_call *holder = hz_call_new(thread, call->execution, &call->at);
     if (!holder)
         return false;
@@ -400,6 +407,8 @@ static bool try_again(struct hz_call *call)
     hz_value_ref(holder->at.data);
     hz_branch_ref(holder->at.branch);
     holder->at.attempt++;
+    if (delay_ms >= HZ_LONG_WAIT_MS)
+        call->execution->long_wait = true;
     holder->retrying = true;
     holder->state = HZ_CALL_DEFERRED;
     link_call(holder, true);
@@ -546,6 +555,8 @@ void hz_executor_run(struct hz_execution *execution, const struct hz_delivery *d
     }
     call->exclusive = site->exclusive;
     call->base = execution->work_count;
+    if (!site->pure)
+        execution->changes++;
     execution->node_runs++;
     thread->stats.v[HZ_STAT_node_runs]++;
     int rc;

@@ -4,6 +4,15 @@
 
 #include "executor.h"
 
+struct hz_join {
+    struct hz_branch *merged;
+    uint32_t arrived;
+    bool over;
+    bool seen[]; /* by position in the node's origins */
+};
+/* The node's place in the table of states, made if absent; NULL: out of memory. */
+struct hz_node_state *hz_executor_make_state(struct hz_execution *execution, uint32_t node);
+
 /* Runs one delivery whose references it takes over; entered: the exclusive site was granted already. */
 void hz_executor_run(struct hz_execution *execution, const struct hz_delivery *delivery, bool entered);
 /* Adds a delivery on top of the work list. 0 or HZ_ENOMEM. */

@@ -8,6 +8,7 @@
 #include "report.h"
 #include "worker.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -120,6 +121,35 @@ static bool host_is_development(hz_call *call)
 static void *host_self(hz_call *call)
 {
     return call->site->self;
+}
+
+/* <execution>:<node id, escaped as in a URL>:<ordinal> */
+static hz_str host_idempotency_key(hz_call *call)
+{
+    hz_str id = call->site->id;
+    char *text = hz_call_alloc(call, HZ_UUID_TEXT + 3 * id.len + 16);
+    if (!text)
+        return (hz_str){NULL, 0};
+    hz_uuid_format(&call->execution->id, text);
+    char *at = text + HZ_UUID_TEXT - 1;
+    *at++ = ':';
+    for (size_t i = 0; i < id.len; i++) {
+        unsigned char c = (unsigned char)id.data[i];
+        if ((c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c != 0 && strchr("-._~", c))) {
+            *at++ = (char)c;
+        } else {
+            *at++ = '%';
+            *at++ = "0123456789ABCDEF"[c >> 4];
+            *at++ = "0123456789ABCDEF"[c & 15];
+        }
+    }
+    at += snprintf(at, 16, ":%u", (unsigned)HZ_MAX(call->at.ordinal, 1u));
+    return (hz_str){text, (size_t)(at - text)};
+}
+
+static uint32_t host_attempt(hz_call *call)
+{
+    return call->execution->attempt + call->at.attempt;
 }
 
 /* ---- emissions, state ---- */
@@ -256,7 +286,8 @@ const struct hz_host *hz_host_table(void)
             .workflow_id = host_workflow_id, .worker_id = host_worker_id, .env = host_env,
             .is_development = host_is_development, .self = host_self, .emit = host_emit, .fail = host_fail, .join = host_join,
             .upstream = host_upstream, .state_get = host_state_get, .state_set = host_state_set, .log = host_log,
-            .console = host_console, .ask = host_ask, .tell = host_tell, .param_error = host_param_error};
+            .console = host_console, .ask = host_ask, .tell = host_tell, .param_error = host_param_error,
+            .idempotency_key = host_idempotency_key, .attempt = host_attempt};
     if (!table.alloc) {
         hz_host_set_values(&table);
         hz_host_set_waiting(&table);

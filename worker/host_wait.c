@@ -2,6 +2,7 @@
  * host_wait.c - waiting without a thread: timers of calls, continuations from anywhere, cancel hooks, posts to the main
  * loop, watches on descriptors, timers of the loop. Worker; which thread is said at each function of node_calls.h.
  */
+#include "checkpoint.h"
 #include "executor_run.h"
 #include "host.h"
 #include "worker.h"
@@ -89,6 +90,14 @@ static int host_after(hz_call *call, uint64_t delay_ms, hz_continue_fn *fn, void
     if (!timed)
         return HZ_ERR_NOMEM;
     uint64_t delay_ns = HZ_MIN(delay_ms, UINT64_MAX / 2000000u) * 1000000u;
+    if (hz_thread_self == call->owner && delay_ms >= HZ_LONG_WAIT_MS)
+        call->execution->long_wait = true;
+    if (call->at.since_ms != 0) { /* it waited before the crash: what has passed since counts, once */
+        int64_t passed_ms = hz_base_wall_ms() - call->at.since_ms;
+        call->at.since_ms = 0;
+        if (passed_ms > 0)
+            delay_ns -= HZ_MIN(delay_ns, (uint64_t)passed_ms * 1000000u);
+    }
     *timed = (struct timed){.wait = {.drop = drop_timed}, .alarm = {.fire = on_timed}, .mail = {.run = run_set_timed},
             .call = call, .fn = fn, .arg = arg, .due_ns = hz_base_now_ns() + delay_ns};
     if (hz_thread_self == call->owner) {

@@ -53,7 +53,7 @@ struct hz_worker {
     uint64_t looked_ns, kernel_ns; /* last look at the loop, last question for the kernel's figures */
     bool kernel_stale;
 
-    bool assigned, loaded, resident, development, tracking, listens, ready, failed;
+    bool assigned, loaded, resident, development, tracking, listens, ready, failed, checkpoints;
     uint32_t port, assign_flags;
     char id_text[HZ_UUID_TEXT];
     char *workflow_id;

@@ -64,11 +64,16 @@ void hz_api_executions_get(const char *id, hz_api_done_fn *done, void *arg);
 /* workflow_id, state: NULL all. Open states are those of now, of the others what is kept. */
 void hz_api_executions_list(
         const char *workflow_id, const char *state, uint64_t limit, int64_t before_ms, hz_api_done_fn *done, void *arg);
+/* ---- dead letters: executions that failed for good, of flows with `retry` ---- workflow_id NULL: of all */
+void hz_api_dead_list(const char *workflow_id, uint64_t limit, int64_t before_ms, hz_api_done_fn *done, void *arg);
+void hz_api_dead_redrive(const char *id, hz_api_done_fn *done, void *arg);
 void hz_api_executions_cancel(const char *id, const char *reason, hz_api_done_fn *done, void *arg);
 
 /* ---- nodes, health ---- */
 void hz_api_nodes_list(hz_api_done_fn *done, void *arg);
 void hz_api_nodes_get(const char *type, hz_api_done_fn *done, void *arg);
 void hz_api_health(hz_api_done_fn *done, void *arg);
+void hz_api_live(hz_api_done_fn *done, void *arg);  /* 200 as long as the process answers */
+void hz_api_ready(hz_api_done_fn *done, void *arg); /* 200, or 503 while the store cannot write; with the classes of the recovery */
 
 #endif

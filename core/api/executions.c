@@ -301,23 +301,9 @@ static void add_present(struct hz_json *json, const struct hz_store_execution *r
     hz_store_execution_fini(&live);
 }
 
-void hz_api_executions_list(
-        const char *workflow_id, const char *state, uint64_t limit, int64_t before_ms, hz_api_done_fn *done, void *arg)
+/* Takes the rows. */
+static void answer_rows(struct hz_store_execution *rows, size_t count, uint64_t limit, hz_api_done_fn *done, void *arg)
 {
-    struct hz_store_execution *rows;
-    size_t count;
-    enum hz_exec_state wanted = state ? state_of(state) : 0;
-    if (state && !wanted) {
-        hz_api_fail(done, arg, 400,
-                "state is one of queued, running, waiting, success, failed, cancelled, timed_out, crashed, interrupted");
-        return;
-    }
-    bool open = wanted && wanted < HZ_EXEC_SUCCESS;
-    if (open ? hz_scheduler_list_live(workflow_id, wanted, before_ms, (size_t)limit, &rows, &count)
-             : hz_store_list_state(workflow_id, wanted, before_ms, (size_t)limit, &rows, &count)) {
-        hz_api_fail(done, arg, 500, hz_err_last());
-        return;
-    }
     struct hz_json json = {0};
     hz_json_open(&json, '{');
     HZ_JSON_KEY(&json, "executions");
@@ -335,6 +321,83 @@ void hz_api_executions_list(
         hz_store_execution_fini(&rows[i]);
     free(rows);
     hz_api_answer(done, arg, 200, &json);
+}
+
+void hz_api_executions_list(
+        const char *workflow_id, const char *state, uint64_t limit, int64_t before_ms, hz_api_done_fn *done, void *arg)
+{
+    struct hz_store_execution *rows;
+    size_t count;
+    enum hz_exec_state wanted = state ? state_of(state) : 0;
+    if (state && !wanted) {
+        hz_api_fail(done, arg, 400,
+                "state is one of queued, running, waiting, success, failed, cancelled, timed_out, crashed, interrupted");
+        return;
+    }
+    bool open = wanted && wanted < HZ_EXEC_SUCCESS;
+    if (open ? hz_scheduler_list_live(workflow_id, wanted, before_ms, (size_t)limit, &rows, &count)
+             : hz_store_list_state(workflow_id, wanted, before_ms, (size_t)limit, &rows, &count)) {
+        hz_api_fail(done, arg, 500, hz_err_last());
+        return;
+    }
+    answer_rows(rows, count, limit, done, arg);
+}
+
+void hz_api_dead_list(const char *workflow_id, uint64_t limit, int64_t before_ms, hz_api_done_fn *done, void *arg)
+{
+    struct hz_store_execution *rows;
+    size_t count;
+    if (hz_store_dead(workflow_id, before_ms, (size_t)limit, &rows, &count))
+        hz_api_fail(done, arg, 500, hz_err_last());
+    else
+        answer_rows(rows, count, limit, done, arg);
+}
+
+/* ---- drive again ---- */
+struct driving {
+    hz_api_done_fn *done;
+    void *arg;
+    struct hz_uuid dead;
+};
+
+static void on_driven(void *arg, const struct hz_uuid *execution, const struct hz_worker_info *worker, const char *error,
+        uint32_t retry_after_s)
+{
+    struct driving *driving = arg;
+    (void)worker;
+    if (error) {
+        driving->done(driving->arg, &(struct hz_api_result){.status = retry_after_s ? 503 : hz_api_start_status(error), .error = error,
+                                            .retry_after_s = retry_after_s});
+    } else {
+        char id[HZ_UUID_TEXT], dead[HZ_UUID_TEXT];
+        if (hz_store_dead_clear(&driving->dead)) /* somebody else drove it, too, or the disk is full */
+            HZ_LOG(WARN, "a dead letter was driven again and could not be marked: %s", hz_err_last());
+        hz_uuid_format(execution, id);
+        hz_uuid_format(&driving->dead, dead);
+        hz_api_answer_value(driving->done, driving->arg, 202, json_pack("{s:s, s:s}", "executionId", id, "deadId", dead));
+    }
+    free(driving);
+}
+
+void hz_api_dead_redrive(const char *id, hz_api_done_fn *done, void *arg)
+{
+    struct hz_uuid uuid;
+    struct driving *driving = calloc(1, sizeof *driving);
+    if (!driving) {
+        hz_api_fail(done, arg, 500, hz_err_text(HZ_ENOMEM));
+        return;
+    }
+    *driving = (struct driving){.done = done, .arg = arg};
+    int err = id && hz_uuid_parse(id, strlen(id), &uuid) ? 0 : HZ_ENOTFOUND;
+    if (!err) {
+        driving->dead = uuid;
+        err = hz_scheduler_redrive(&uuid, on_driven, driving);
+    }
+    if (!err)
+        return;
+    free(driving);
+    hz_api_fail(done, arg, err == HZ_ENOTFOUND ? 404 : 422,
+            err == HZ_ENOTFOUND ? "No hay ninguna ejecución muerta con ese id" : hz_err_last());
 }
 
 /* ---- end ---- */

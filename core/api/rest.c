@@ -250,6 +250,20 @@ static void executions_all(struct hz_http_request *request, void *arg)
     list_of(request, hz_http_query(request, "workflowId"));
 }
 
+static void dead_list(struct hz_http_request *request, void *arg)
+{
+    (void)arg;
+    uint64_t limit = LIMIT_DEFAULT, before = 0;
+    if (query_number(request, "limit", 1, LIMIT_MAX, &limit) && query_number(request, "before", 0, INT64_MAX, &before))
+        hz_api_dead_list(hz_http_query(request, "workflow"), limit, (int64_t)before, hz_rest_done, request);
+}
+
+static void dead_redrive(struct hz_http_request *request, void *arg)
+{
+    (void)arg;
+    hz_api_dead_redrive(hz_http_param(request, "id"), hz_rest_done, request);
+}
+
 static void executions_get(struct hz_http_request *request, void *arg)
 {
     (void)arg;
@@ -280,6 +294,26 @@ static void health(struct hz_http_request *request, void *arg)
     hz_api_health(hz_rest_done, request);
 }
 
+static void live(struct hz_http_request *request, void *arg)
+{
+    (void)arg;
+    hz_api_live(hz_rest_done, request);
+}
+
+/* Not a problem document when it is not ready: what is counted is told either way. */
+static void ready_done(void *arg, const struct hz_api_result *result)
+{
+    struct hz_http_request *request = arg;
+    hz_http_respond(request, &(struct hz_http_response){.status = result->status, .type = "application/json",
+                                     .body = result->data ? result->data : "", .len = result->len});
+}
+
+static void ready(struct hz_http_request *request, void *arg)
+{
+    (void)arg;
+    hz_api_ready(ready_done, request);
+}
+
 int hz_rest_init(void)
 {
     static const struct {
@@ -302,10 +336,16 @@ int hz_rest_init(void)
             {"GET", "/api/v1/executions", executions_all},
             {"GET", "/api/v1/executions/:id", executions_get},
             {"POST", "/api/v1/executions/:id/cancel", executions_cancel},
+            {"GET", "/api/v1/dead", dead_list},
+            {"POST", "/api/v1/dead/:id/redrive", dead_redrive},
             {"GET", "/api/v1/nodes", nodes_list},
             {"GET", "/api/v1/nodes/:type", nodes_get},
     };
     int err = hz_http_route_open("GET", "/health", health, NULL);
+    if (!err)
+        err = hz_http_route_open("GET", "/livez", live, NULL);
+    if (!err)
+        err = hz_http_route_open("GET", "/readyz", ready, NULL);
     for (size_t i = 0; !err && i < HZ_COUNT_OF(routes); i++)
         err = hz_http_route(routes[i].method, routes[i].pattern, routes[i].fn, NULL);
     if (!err)

@@ -4,6 +4,7 @@
 #include "core/catalog.h"
 #include "core/policy.h"
 #include "core/workflow_files.h"
+#include "core/workflow_settings.h"
 #include "core/workflows.h"
 
 #include "shm/err.h"
@@ -81,6 +82,11 @@ int hz_flow_file_check(const struct hz_flow_file *file, const struct hz_config *
         err = hz_workflow_files_check_scripts(plan, config, report);
     if (!err)
         err = hz_policy_judge(plan, file->id, report, NULL);
+    struct hz_workflow_settings settings;
+    if (!err && config && hz_workflow_settings_check(hz_flow_json(flow), plan, config, &settings)) {
+        hz_flow_report_add(report, HZ_FLOW_ERROR, "", "", hz_err_last(), "");
+        err = HZ_EFORMAT;
+    }
     hz_flow_free(&flow);
     if (err || !ret_plan) {
         free(plan);

@@ -50,6 +50,7 @@
  * ## ABI history
  *
  *   1.0  first release
+ *   1.1  hz_idempotency_key(), hz_attempt(), HZ_NODE_PURE
  *
  * Rules: the major number changes when a node built earlier can no longer run; the minor number when something was
  * added. Additions go to the end of struct hz_host, struct hz_node_desc and struct hz_property; all of them carry
@@ -198,6 +199,9 @@ struct hz_host {
     int (*ask)(hz_call *, const char *route, const hz_value *data, hz_answer_fn *, void *arg);
     int (*tell)(hz_call *, const char *route, const hz_value *data);
     hz_str (*param_error)(hz_call *, const char *key);
+    /* since 1.1 */
+    hz_str (*idempotency_key)(hz_call *);
+    uint32_t (*attempt)(hz_call *);
 };
 
 /* ## What a node says of itself. Texts are UTF-8 and live as long as the shared object. */
@@ -219,7 +223,9 @@ enum {                      /* flags */
     HZ_NODE_TRIGGER = 1,    /* run() starts it once; each event is an execution of its own, begun by event() */
     HZ_NODE_SINGLETON = 2,  /* one instance per worker, as isSingleton in the catalogue; parameters are per run */
     HZ_NODE_CONCURRENT = 4, /* several executions may be inside this node at once */
-    HZ_NODE_BLOCKING = 8    /* run() may block or compute for long: it gets a thread of its own */
+    HZ_NODE_BLOCKING = 8,   /* run() may block or compute for long: it gets a thread of its own */
+    HZ_NODE_PURE = 16       /* no effect outside, and what it emits follows from parameters, input and state alone: where
+                               each step is kept on disk, it may be run again instead. Since 1.1 */
 };
 enum {                   /* capabilities: what run() needs beyond computing; the worker gets the union over its flow */
     HZ_CAP_NET = 1,      /* sockets to other machines, name resolution, CA certificates */

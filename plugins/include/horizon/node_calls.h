@@ -78,6 +78,17 @@ static inline hz_str hz_node_name(hz_call *call)
 {
     return hz_host_table->node_name(call);
 }
+/* For effects outside that must not happen twice: names this run within all executions, the same in each attempt at it and
+ * when the execution goes on after a crash; letters, digits and -._~:% only. data NULL: out of memory. Since ABI 1.1. */
+static inline hz_str hz_idempotency_key(hz_call *call)
+{
+    return hz_host_table->idempotency_key(call);
+}
+/* Which attempt at this run it is, from 1: retries of the node and of the execution are counted. Since ABI 1.1. */
+static inline uint32_t hz_attempt(hz_call *call)
+{
+    return hz_host_table->attempt(call);
+}
 /* The execution (a uuid), the flow it runs and the worker process it runs in (a uuid). */
 static inline hz_str hz_execution_id(hz_call *call)
 {

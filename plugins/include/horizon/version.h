@@ -13,6 +13,6 @@
 #define HZ_VERSION_PATCH 0
 
 #define HZ_ABI_MAJOR 1u
-#define HZ_ABI_MINOR 0u
+#define HZ_ABI_MINOR 1u
 
 #endif

@@ -171,6 +171,10 @@ static hz_str h_name(hz_call *call)
 {
     return (void)call, (hz_str){"node-1", 6};
 }
+static uint32_t h_attempt(hz_call *call)
+{
+    return (void)call, 1;
+}
 static hz_str h_env(hz_call *call, const char *name)
 {
     return (void)call, (void)name, (hz_str){NULL, 0};
@@ -520,7 +524,9 @@ static const struct hz_host table = {.size = sizeof(struct hz_host),
         .http_answer = h_http_answer,
         .log = h_log,
         .console = h_console,
-        .param_error = h_param_error};
+        .param_error = h_param_error,
+        .idempotency_key = h_name,
+        .attempt = h_attempt};
 
 /* ---- the loop ---- */
 

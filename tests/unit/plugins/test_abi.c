@@ -103,6 +103,8 @@ static void describe(void)
     MEMBER(hz_host, ask);
     MEMBER(hz_host, tell);
     MEMBER(hz_host, param_error);
+    MEMBER(hz_host, idempotency_key);
+    MEMBER(hz_host, attempt);
     MEMBER(hz_property, key);
     MEMBER(hz_property, type);
     MEMBER(hz_property, name);
@@ -163,6 +165,7 @@ static void describe(void)
     VALUE(HZ_NODE_SINGLETON);
     VALUE(HZ_NODE_CONCURRENT);
     VALUE(HZ_NODE_BLOCKING);
+    VALUE(HZ_NODE_PURE);
     VALUE(HZ_CAP_NET);
     VALUE(HZ_CAP_FS_READ);
     VALUE(HZ_CAP_FS_WRITE);
@@ -229,7 +232,7 @@ HZ_TEST(abi, everything_of_today_is_in_the_released_list)
     }
     /* nothing between the last listed member and the end: a member that nobody listed would be there */
     HZ_ASSERT_EQ(
-            offsetof(struct hz_host, param_error) + sizeof(((struct hz_host *)0)->param_error), sizeof(struct hz_host));
+            offsetof(struct hz_host, attempt) + sizeof(((struct hz_host *)0)->attempt), sizeof(struct hz_host));
     HZ_ASSERT_EQ(offsetof(struct hz_node_desc, close) + sizeof(((struct hz_node_desc *)0)->close),
             sizeof(struct hz_node_desc));
     free(golden);

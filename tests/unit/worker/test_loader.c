@@ -45,8 +45,8 @@ HZ_TEST(loader, another_abi_is_refused_with_both_versions)
 {
     if (access(hz_test_path("%s/tests/badnodes/abi_major/abi_major.so", hz_test_build_dir()), R_OK) != 0)
         HZ_SKIP("the broken nodes are not built");
-    HZ_ASSERT_STR_EQ(refusal("abi_major"), "built for node ABI 2.0, this host runs ABI 1.0 to 1.0");
-    HZ_ASSERT_STR_HAS(refusal("abi_minor"), "ABI 1.7");
+    HZ_ASSERT_STR_EQ(refusal("abi_major"), "built for node ABI 2.0, this host runs ABI 1.0 to 1.1");
+    HZ_ASSERT_STR_HAS(refusal("abi_minor"), "ABI 1.8");
     HZ_ASSERT_STR_HAS(refusal("abi_sizes"), "bytes in the node and");
     HZ_ASSERT_STR_HAS(refusal("bad_magic"), "magic");
 }
