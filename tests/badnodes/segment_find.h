@@ -10,7 +10,7 @@
 #include <sys/mman.h>
 
 /* Base and size of the segment; NULL: not found within 2 GiB below and above. */
-static inline volatile unsigned char *segment_find(size_t *ret_size)
+__attribute__((no_sanitize("address"))) static inline volatile unsigned char *segment_find(size_t *ret_size)
 {
     static const char here;
     uintptr_t middle = (uintptr_t)&here & ~(uintptr_t)4095;

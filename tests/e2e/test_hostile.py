@@ -130,7 +130,8 @@ class Hostile(hz.Case):
         print("\n".join(["attack, runs, what came of it, neighbour's speed against honest company, what stopped it", *rows]))
         self.assertEqual(self.wrong[:3], [])
         self.assertTrue(self.server.process.running())
-        self.assert_no_sanitizer_report(self.server.process.text("err").replace("horizon-worker", ""))
+        report = f"=={self.server.pid}==ERROR"  # the manager's own; what the attacker does to its worker is its affair
+        self.assertNotIn(report, self.server.process.text("err"))
         hz.wait_for(lambda: [w["workflowId"] for w in self.server.workers()] == ["vecino"], 15, what="only the neighbour is left")
         if seconds:
             print(f"neighbour: median {statistics.median(ratios):.2f}, lowest {min(ratios):.2f} of its speed beside an honest worker")
