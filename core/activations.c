@@ -4,6 +4,7 @@
 #include "executions.h"
 
 #include "lines.h"
+#include "parked.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -11,6 +12,10 @@
 void hz_activation_start(struct hz_execution *e)
 {
     char error[512];
+    if (hz_parked_get(e->workflow->id, error, sizeof error)) {
+        hz_execution_fail(e, HZ_EXEC_FAILED, error);
+        return;
+    }
     struct hz_service *service = hz_service_new(e->desk->yard, HZ_SERVICE_ACTIVATION, hz_workflow_ref(e->workflow), e->wants_port);
     if (!service) {
         hz_execution_fail(e, HZ_EXEC_FAILED, hz_err_last());

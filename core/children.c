@@ -29,6 +29,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -289,6 +290,45 @@ static void on_minute(struct hz_timer *timer)
 {
     search();
     hz_timer_after(hz_shard_timers(children.shard), timer, MINUTE_MS, on_minute);
+}
+
+/* Does the environment of this process hold the mark? */
+static bool is_marked(int32_t pid, const char *mark)
+{
+    char path[64], text[16384];
+    snprintf(path, sizeof path, "/proc/%d/environ", pid);
+    FILE *file = fopen(path, "re");
+    size_t len = file ? fread(text, 1, sizeof text - 1, file) : 0;
+    if (file)
+        fclose(file);
+    text[len] = 0;
+    for (size_t at = 0; at < len; at += strlen(text + at) + 1)
+        if (strcmp(text + at, mark) == 0)
+            return true;
+    return false;
+}
+
+unsigned hz_children_end_strays(const char *instance)
+{
+    char mark[64];
+    unsigned count = 0;
+    snprintf(mark, sizeof mark, HZ_CHILDREN_MARK "%s", instance);
+    DIR *proc = instance[0] ? opendir("/proc") : NULL;
+    for (const struct dirent *entry; proc && (entry = readdir(proc)) != NULL;) {
+        int32_t pid = entry->d_name[0] >= '1' && entry->d_name[0] <= '9' ? (int32_t)strtol(entry->d_name, NULL, 10) : 0;
+        if (pid <= 1 || pid == getpid() || pid == getppid())
+            continue;
+        /* The pidfd is opened before the look: what is killed is what was looked at. */
+        int fd = (int)syscall(SYS_pidfd_open, pid, 0);
+        if (fd < 0)
+            continue;
+        if (is_marked(pid, mark) && syscall(SYS_pidfd_send_signal, fd, SIGKILL, NULL, 0) == 0)
+            count++;
+        close(fd);
+    }
+    if (proc)
+        closedir(proc);
+    return count;
 }
 
 int hz_children_init(struct hz_shard *main_shard, hz_children_stopped_fn *stopped)

@@ -19,6 +19,7 @@ struct hz_config {
     uint32_t input_bytes;    /* of what is admitted */
     uint32_t queue_bytes;    /* backlog of one worker */
     uint32_t history;        /* executions kept in the store per workflow */
+    bool safe;            /* --safe: nothing is started by itself */
     bool development;     /* NODE_ENV=development */
     bool tracking;        /* TRACKING_EXECUTE */
     enum { HZ_SPAWN_ZYGOTE, HZ_SPAWN_EXEC } spawn; /* HORIZON_SPAWN */

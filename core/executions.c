@@ -559,6 +559,8 @@ void hz_execution_finish(struct hz_execution *e, const struct hz_outcome *outcom
     row.cpu_ns = outcome->cpu_ns;
     row.peak_bytes = outcome->peak_bytes;
     row.dead = e->workflow->retry.given && !e->is_activation && outcome->state != HZ_EXEC_SUCCESS && outcome->state != HZ_EXEC_CANCELLED;
+    row.bytes_in = e->bytes_in;
+    row.bytes_out = e->bytes_out + outcome->result_len;
     if (!ok)
         HZ_LOG(ERROR, "out of memory: the row of an execution is kept without its payload");
     hz_execution_set_state(e, outcome->state);

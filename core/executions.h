@@ -92,6 +92,7 @@ struct hz_execution {
     uint32_t checkpoint_ordinal; /* in the store, of all its workers */
     enum hz_checkpoint_state checkpoint_state;
     struct hz_timer later; /* between two attempts; or a checkpoint that is to be written or answered once more */
+    uint64_t bytes_in, bytes_out; /* its input or request; its questions and the answer to its request (the result comes on top) */
     struct { /* a webhook's request; shard NULL: none */
         struct hz_shard *shard;
         uint64_t ticket;

@@ -10,6 +10,7 @@
 #include "policy.h"
 #include "scheduler.h"
 #include "shard.h"
+#include "parked.h"
 #include "store.h"
 #include "secrets.h"
 #include "supervisor.h"
@@ -137,6 +138,8 @@ static int prepare(const struct hz_config *config)
     if (!err)
         err = hz_secrets_init(config->data_dir);
     if (!err)
+        err = hz_parked_init(config->data_dir);
+    if (!err)
         err = hz_workflows_init(config);
     if (err)
         return err;
@@ -219,6 +222,7 @@ int hz_manager_run(struct hz_config *config, const struct hz_manager_options *op
     hz_policy_close();
     hz_secrets_fini();
     hz_catalog_fini();
+    hz_parked_fini();
     hz_store_close();
     urcu_memb_unregister_thread();
     return atomic_load(&manager.exit_code);

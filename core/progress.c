@@ -79,9 +79,9 @@ bool hz_progress_judge(struct hz_progress_state *state, const struct hz_progress
     state->execution = bad && inside ? inside->execution : 0;
     uint64_t passed = look->now_ns - before.look_ns;
     if (bad && look->cpu_ns >= before.cpu_ns && before.cpu_ns != 0 && passed > 0)
-        state->computing = look->cpu_ns - before.cpu_ns > passed / 4;
+        state->computing = look->cpu_ns - before.cpu_ns > passed / 16;
     else
-        state->computing = false;
+        state->computing = bad && inside && look->cpu_ns > (look->now_ns - HZ_MIN(look->now_ns, inside->entered_ns)) / 16; /* the first look */
     if (bad && inside)
         state->since_ns = inside->entered_ns;
     else if (first || state->progress != before.progress)

@@ -87,6 +87,12 @@ void hz_reaper_detach(struct hz_worker *w)
     w->pidfd = -1;
 }
 
+bool hz_reaper_ask(struct hz_worker *w)
+{
+    /* Only one that is ready has a handler for it; to others it would be deadly. */
+    return w->pidfd >= 0 && !w->reaped && w->ready && !w->stopped && syscall(SYS_pidfd_send_signal, w->pidfd, SIGRTMIN, NULL, 0) == 0;
+}
+
 void hz_reaper_kill(struct hz_worker *w)
 {
     if (w->pidfd >= 0 && !w->reaped && syscall(SYS_pidfd_send_signal, w->pidfd, SIGKILL, NULL, 0) && errno != ESRCH)

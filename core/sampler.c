@@ -81,7 +81,7 @@ bool hz_sampler_read(struct hz_worker *w)
 }
 
 /* CPU time of the whole process by the kernel's word; 0 unknown. */
-static uint64_t read_cpu(const struct hz_worker *w)
+uint64_t hz_sampler_cpu_ns(const struct hz_worker *w)
 {
     clockid_t clock;
     struct timespec t;
@@ -108,7 +108,7 @@ static void show_progress(struct hz_worker *w)
 static bool look_at_progress(struct hz_worker *w)
 {
     uint64_t now = hz_base_now_ns();
-    struct hz_progress_look look = {.now_ns = now, .work = busy(w), .stopped = w->stopped, .cpu_ns = read_cpu(w)};
+    struct hz_progress_look look = {.now_ns = now, .work = busy(w), .stopped = w->stopped, .cpu_ns = hz_sampler_cpu_ns(w)};
     hz_progress_look(&w->link.segment, &look);
     look.runnable = hz_ring_fill(&w->link.segment.commands) > 0 || hz_link_blocked(&w->link) ||
             (w->info.has_stats && w->info.stats.v[HZ_STAT_queue_depth] > 0 && look.work);
@@ -189,6 +189,16 @@ static bool inside_node(const struct hz_worker *w)
     return false;
 }
 
+bool hz_sampler_busy(const struct hz_worker *w)
+{
+    return busy(w) || inside_node(w);
+}
+
+uint64_t hz_sampler_resident(struct hz_worker *w)
+{
+    return read_rss(w, true);
+}
+
 static void sample(struct hz_worker *w)
 {
     if (!w->workflow || w->buried || w->link.poisoned)
@@ -213,7 +223,7 @@ static void on_sample(struct hz_timer *timer)
     struct hz_worker *w, *next;
     cds_list_for_each_entry_safe(w, next, &yard->workers, all_node) {
         bool young = hz_base_now_ns() - w->created_ns < UINT64_C(3000000000);
-        if (w->workflow && (busy(w) || inside_node(w) || w->info.progress != HZ_PROGRESS_IDLE || young || w->dirty_info || i % SLICES == slice))
+        if (w->workflow && (hz_sampler_busy(w) || w->info.progress != HZ_PROGRESS_IDLE || young || w->dirty_info || i % SLICES == slice))
             sample(w);
         i++;
     }

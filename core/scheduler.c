@@ -56,7 +56,9 @@ int hz_scheduler_begin(struct hz_shard *shard)
         return HZ_ENOMEM;
     }
     hz_shard_set(shard, HZ_SHARD_SCHEDULER, desk);
-    if (hz_shard_index(shard) == 0)
+    if (hz_shard_index(shard) == 0 && config->safe)
+        HZ_LOG(WARN, "safe start: nothing is started by itself; what a former manager left open waits for a start without --safe");
+    else if (hz_shard_index(shard) == 0)
         hz_recover(desk);
     return 0;
 }

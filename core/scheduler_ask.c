@@ -81,6 +81,10 @@ void hz_ask_take(struct hz_worker *w, const struct hz_msg *msg)
     size_t route_len = msg->str[0].len, len = msg->str[1].len;
     char text[ROUTE_MOST + 64];
     w->last_activity_ns = hz_base_now_ns();
+    struct hz_desk *desk = hz_desk_here();
+    struct hz_execution *e = desk && ask->execution ? hz_execution_by_number(desk, ask->execution, w) : NULL;
+    if (e)
+        e->bytes_out += len;
     if (!ask_fn || route_len > ROUTE_MOST || memchr(msg->str[0].data, 0, route_len)) {
         snprintf(text, sizeof text, "Ruta no encontrada: %.*s", (int)HZ_MIN(route_len, (size_t)ROUTE_MOST), msg->str[0].data);
         respond(w, ask->request, false, text, "", 0);

@@ -5,6 +5,7 @@
 #include "executions.h"
 
 #include "lines.h"
+#include "parked.h"
 
 #include "core/flow/plan.h"
 
@@ -67,6 +68,8 @@ static int send_execute(struct hz_execution *e, struct hz_worker *w)
     if (!e->caller.finished && e->workflow->durability == HZ_DURABILITY_NONE)
         message.reserved = HZ_EXECUTE_NO_RESULT; /* nobody would read it */
     struct hz_part parts[] = {{&message, sizeof message}, {e->input, e->input_len}};
+    e->bytes_in = e->input_len;
+    e->bytes_out = 0; /* of this attempt */
     return hz_worker_send(w, HZ_MSG_EXECUTE, parts, HZ_COUNT_OF(parts));
 }
 
@@ -137,12 +140,13 @@ static void join_pool(struct hz_execution *e)
         hz_execution_fail(e, HZ_EXEC_FAILED, hz_err_last());
         return;
     }
-    if (service->parked) {
-        char text[384];
-        snprintf(text, sizeof text, "the workflow is parked after %u failures (%s); start it by hand", HZ_SERVICE_ENDS, service->reason);
+    char text[512];
+    if (hz_parked_get(e->workflow->id, text, sizeof text)) {
         hz_execution_fail(e, HZ_EXEC_FAILED, text);
         return;
     }
+    if (service->parked)
+        hz_service_release(service); /* a person did */
     e->service = service;
     move(e, &service->queue);
     service->queued++;

@@ -158,6 +158,7 @@ static void take_request(const struct request *r)
         hz_execution_set_input(e, copy, r->meta_len);
     }
     hz_dispatch_attach(e, w);
+    e->bytes_in = r->meta_len + r->type_len + r->body_len;
     if (workflow->timeout_ms) {
         e->deadline_ns = hz_base_now_ns() + (uint64_t)workflow->timeout_ms * 1000000u;
         hz_dispatch_deadline(e);
@@ -247,6 +248,7 @@ void hz_http_answer(struct hz_worker *w, const struct hz_msg *msg)
     if (!e || !e->http.shard || e->http.answered)
         return; /* the caller has gone, or it is over */
     e->http.answered = true;
+    e->bytes_out += msg->str[0].len + msg->str[1].len + msg->str[2].len;
     char *headers = msg->str[1].len ? malloc(msg->str[1].len + 1) : NULL;
     struct hz_http_reply reply = {.status = answer->status >= 200 && answer->status <= 599 ? answer->status : 500, .type = msg->str[0].data,
             .type_len = clean_type(msg->str[0].data, msg->str[0].len) ? msg->str[0].len : 0, .headers = headers ? headers : "",

@@ -225,6 +225,18 @@ static bool on_name(struct hz_worker *w, uint64_t number, char ret_id[HZ_UUID_TE
     return e != NULL;
 }
 
+static const char *on_input(struct hz_worker *w, uint64_t number, size_t *ret_len, bool *ret_error_flow)
+{
+    struct hz_desk *desk = hz_desk_here();
+    struct hz_execution *e = desk && number ? hz_execution_by_number(desk, number, w) : NULL;
+    *ret_error_flow = false;
+    struct hz_execution *any;
+    cds_list_for_each_entry(any, &w->executions, node)
+        *ret_error_flow |= strcmp(any->trigger, "error") == 0;
+    *ret_len = e ? e->input_len : 0;
+    return e ? e->input : NULL;
+}
+
 /* ---- a worker is lost ---- */
 
 static void end_lost(struct hz_execution *e, enum hz_exec_state state, const char *error, const struct hz_death *death)
@@ -259,6 +271,8 @@ static void settle(struct hz_worker *w, struct hz_execution *e, const struct hz_
         end_lost(e, HZ_EXEC_FAILED, text, death);
     } else if (death->crashed && death->execution == e->number) {
         end_lost(e, HZ_EXEC_CRASHED, death->text, death);
+    } else if (death->intent == HZ_INTENT_LIMIT && w->purpose == HZ_PURPOSE_SINGLE) {
+        end_lost(e, HZ_EXEC_FAILED, death->text, death);
     } else if (w->fatal[0] || (!w->ready && w->purpose == HZ_PURPOSE_SINGLE && death->signal != SIGKILL && death->intent == HZ_INTENT_NONE)) {
         end_lost(e, HZ_EXEC_FAILED, death->text, death);
     } else if (e->workflow->on_interrupt != HZ_INTERRUPT_FAIL && death->intent != HZ_INTENT_SERVER_END && hz_dispatch_again(e)) {
@@ -365,7 +379,7 @@ static void on_lost(struct hz_worker *w, const struct hz_death *death, bool spaw
 
 const struct hz_worker_sink *hz_scheduler_sink(void)
 {
-    static const struct hz_worker_sink sink = {.ready = on_ready, .message = on_message, .closing = on_closing, .name = on_name,
+    static const struct hz_worker_sink sink = {.ready = on_ready, .message = on_message, .closing = on_closing, .name = on_name, .input = on_input,
             .lost = on_lost};
     return &sink;
 }

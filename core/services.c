@@ -4,6 +4,7 @@
 #include "services.h"
 
 #include "executions.h"
+#include "parked.h"
 
 #include "core/flow/plan.h"
 
@@ -132,6 +133,7 @@ static void park(struct hz_service *service, const struct hz_death *death, const
     HZ_LOG(ERROR, "workflow %s: its worker ended %u times within a minute, the last time: %s; it is not started again by itself",
             service->workflow->id, HZ_SERVICE_ENDS, service->reason);
     service->parked = true;
+    hz_parked_add(service->workflow->id, service->reason, death->report);
     hz_supervisor_emit(HZ_EVENT_WORKER_PARKED, info, service->reason);
 }
 
@@ -147,6 +149,15 @@ enum hz_service_next hz_service_lost(struct hz_service *service, const struct hz
     service->restarts++;
     if (death->intent == HZ_INTENT_RESTART)
         return HZ_SERVICE_NOW;
+    /* Whether another one follows is the workflow's own rule. */
+    bool clean = death->kind == HZ_DEATH_ENDED && death->signal == 0 && death->exit_code == 0;
+    enum hz_restart policy = service->workflow->restart;
+    if (policy == HZ_RESTART_NEVER || (policy == HZ_RESTART_ON_FAILURE && clean && service->kind != HZ_SERVICE_POOL)) {
+        snprintf(service->reason, sizeof service->reason, "%.255s", death->text);
+        HZ_LOG(INFO, "workflow %s: its worker is not started again (restart: %s)", service->workflow->id,
+                policy == HZ_RESTART_NEVER ? "never" : "on-failure, and it ended in order");
+        return HZ_SERVICE_PARKED; /* without being parked: what waits is told, a pool's next execution starts a worker */
+    }
     /* The first one never came up: whoever asked for it hears so, and decides. A pool has nobody else to try again. */
     if (!w->ready && service->restarts == 1 && service->kind != HZ_SERVICE_POOL)
         return HZ_SERVICE_OVER;

@@ -3,7 +3,8 @@
  * of it. A service lives on one shard, has at most one worker, and outlives it. On its shard.
  *
  * Restart policy: after an end nobody asked for the next worker comes after 1 s, then 2, 4 ... 60 s; five such ends within 60 s and it
- * is parked: nothing more is tried until somebody starts the workflow by hand.
+ * is parked (parked.h): nothing more is tried until a person releases it. properties.horizon.restart `never` ends it after the
+ * first, `always` starts it anew also after it ended in order.
  */
 #ifndef HZ_CORE_SERVICES_H
 #define HZ_CORE_SERVICES_H

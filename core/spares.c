@@ -14,7 +14,7 @@
 
 static bool fits(const struct hz_workflow *workflow)
 {
-    return workflow->zygote == HZ_ZYGOTE_BASE && workflow->threads <= 1 && workflow->segment_bytes == 0 &&
+    return workflow->zygote == HZ_ZYGOTE_BASE && workflow->threads <= 1 && workflow->segment_bytes == 0 && workflow->limits.open_files <= 256 &&
             workflow->plan->untrusted_plugins == 0 && workflow->caps == 0 && workflow->uid == 0;
 }
 

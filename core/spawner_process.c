@@ -22,12 +22,15 @@
 #define CHILD_FD 3 /* the only descriptor besides 0, 1, 2 that the child gets */
 
 /* The manager's own variables hold secrets of workflows: the children get these three and nothing else. */
-static char **clean_environment(void)
+static char **clean_environment(const struct hz_config *config)
 {
     static const char *const names[] = {"PATH", "LANG", "TZ"};
     static const char *const sanitizers[] = {"ASAN_OPTIONS", "UBSAN_OPTIONS", "LSAN_OPTIONS", "TSAN_OPTIONS"};
-    char **env = calloc(HZ_COUNT_OF(names) + HZ_COUNT_OF(sanitizers) + 1, sizeof *env);
+    char **env = calloc(HZ_COUNT_OF(names) + HZ_COUNT_OF(sanitizers) + 2, sizeof *env);
     size_t count = 0;
+    /* Whatever is started below them carries it: what outlives a manager is found by the next one (children.h). */
+    if (env && config->instance[0] && asprintf(&env[count], HZ_CHILDREN_MARK "%s", config->instance) >= 0)
+        count++;
     for (size_t i = 0; env && i < HZ_COUNT_OF(names); i++) {
         const char *value = getenv(names[i]);
         if (value && asprintf(&env[count], "%s=%s", names[i], value) >= 0)
@@ -52,10 +55,10 @@ static void free_environment(char **env)
     free(env);
 }
 
-static int spawn(char *const argv[], int child_fd, int32_t *ret_pid)
+static int spawn(const struct hz_config *config, char *const argv[], int child_fd, int32_t *ret_pid)
 {
     HZ_ASSERT(getpid() == (pid_t)syscall(SYS_gettid));
-    char **env = clean_environment();
+    char **env = clean_environment(config);
     if (!env)
         return ENOMEM;
     posix_spawn_file_actions_t actions;
@@ -104,7 +107,7 @@ static int start(const struct hz_config *config, const char *mode, const char *k
         if (texts[i])
             argv[n++] = (char *)(uintptr_t)texts[i]; /* posix_spawn takes char *const, and changes nothing */
     argv[n] = NULL;
-    int code = spawn(argv, child_fd, ret_pid);
+    int code = spawn(config, argv, child_fd, ret_pid);
     free(nodes);
     return code ? hz_err_set(-code, "cannot start %s", config->worker_path) : 0;
 }

@@ -97,7 +97,7 @@ struct hz_store_crash {
     struct hz_uuid id, execution; /* execution: nil if none */
     int64_t at_wall_ms;
     char workflow_id[128], worker_id[HZ_UUID_TEXT], kind[24]; /* kind: "crash", "oom", "timeout", "killed", ... */
-    char *node, *signature, *report; /* node may be NULL; signature: node and top frames; report: JSON text, NULL in lists */
+    char *node, *signature, *report; /* node may be NULL; signature: node and top frames; report: JSON text; in lists only its member `text`, or NULL */
     uint64_t seen_before;            /* reports of the same signature before this one; not read by put */
 };
 void hz_store_crash_fini(struct hz_store_crash *crash);

@@ -103,7 +103,7 @@
             " WHERE id = ?1")                                                                                                               \
     X(CRASH_LIST,                                                                                                                           \
             "SELECT id, at_ms, workflow_id, worker_id, execution, node, kind, signature,"                                                   \
-            " (SELECT COUNT(*) FROM crashes b WHERE b.signature = c.signature AND b.sequence < c.sequence), NULL FROM crashes c"            \
+            " (SELECT COUNT(*) FROM crashes b WHERE b.signature = c.signature AND b.sequence < c.sequence), CASE WHEN json_valid(report) THEN json_extract(report, '$.text') END FROM crashes c" \
             " WHERE (?1 IS NULL OR workflow_id = ?1) AND (?2 = 0 OR at_ms < ?2) ORDER BY sequence DESC LIMIT ?3")                           \
     X(LOGS,                                                                                                                                 \
             "SELECT at_ms, level, workflow_id, worker_id, execution, text FROM logs WHERE at_ms >= ?1 AND at_ms < ?2"                       \

@@ -8,6 +8,7 @@
 #include "supervisor.h"
 
 #include "children.h"
+#include "crash.h"
 #include "lines.h"
 #include "logs.h"
 #include "ports.h"
@@ -93,12 +94,16 @@ int hz_supervisor_init(const struct hz_config *config)
     /* A worker of the same user must reach neither our memory nor our descriptors. */
     if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0))
         HZ_LOG(WARN, "the manager could not close its memory to other processes");
+    (void)hz_crash_oom_rose(); /* from here on it is counted */
     unsigned stale = 0;
     int err = hz_segment_list(config->instance, unlink_stale, &stale);
     if (err < 0)
         return err;
     if (stale > 0)
         HZ_LOG(INFO, "%u segments of workers that outlived no manager were removed", stale);
+    unsigned strays = hz_children_end_strays(config->instance);
+    if (strays > 0)
+        HZ_LOG(WARN, "%u processes that a former manager left behind were ended", strays);
     err = hz_children_init(hz_shard_main(), hz_sampler_stopped);
     if (!err)
         err = hz_spawner_init(config);

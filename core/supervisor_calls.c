@@ -4,6 +4,7 @@
  */
 #include "supervisor.h"
 
+#include "parked.h"
 #include "services.h"
 
 #include <stdio.h>
@@ -93,13 +94,6 @@ static struct call *new_call(void *arg)
 
 /* ---- start ---- */
 
-static void release_parked(struct hz_yard *yard, const struct hz_workflow *workflow)
-{
-    struct hz_service *service = hz_service_find_pool(yard, workflow);
-    if (service && service->parked)
-        hz_service_release(service);
-}
-
 static void run_start(struct hz_mail *mail)
 {
     struct call *call = HZ_CONTAINER_OF(mail, struct call, mail);
@@ -108,7 +102,11 @@ static void run_start(struct hz_mail *mail)
         fail(call, "Deteniendo todos los workers...");
         return;
     }
-    release_parked(yard, call->workflow);
+    char reason[512];
+    if (hz_parked_get(call->workflow->id, reason, sizeof reason)) {
+        fail(call, reason);
+        return;
+    }
     struct hz_workflow *workflow = call->workflow;
     call->workflow = NULL;
     struct hz_service *service = hz_service_new(yard, HZ_SERVICE_PLAIN, workflow, call->wants_port);
@@ -145,7 +143,7 @@ void hz_supervisor_start(const struct hz_start_options *options, hz_worker_start
         snprintf(call->id_text, sizeof call->id_text, "%s", options->worker_id_text);
     call->started = fn;
     call->mail.run = run_start;
-    /* A workflow's workers that somebody starts by hand live where its pool lives, so that the start releases a parked one. */
+    /* A workflow's workers that somebody starts by hand live where its pool lives. */
     hz_shard_post(hz_service_home(workflow), &call->mail);
 }
 

@@ -5,6 +5,7 @@
 #include "worker.h"
 
 #include "children.h"
+#include "limits.h"
 #include "lines.h"
 #include "spawner.h"
 #include "uids.h"
@@ -128,6 +129,7 @@ static void on_spawned(void *arg, int32_t pid, const char *error)
     hz_worker_publish(w);
     if (w->workflow)
         hz_worker_poll_expect(w);
+    hz_limits_begin(w);
     if (w->kill_when_known)
         hz_reaper_kill(w);
     else if (w->early_ready)
@@ -185,7 +187,8 @@ static int ask_process(struct hz_worker *w, enum hz_zygote_kind kind)
     }
     struct hz_spawn_request request = {.magic = HZ_SPAWN_MAGIC, .version = HZ_LAYOUT_VERSION, .threads = w->link.segment.geometry.lanes,
             .caps = w->workflow ? w->workflow->caps : 0, .manager_pid = (uint32_t)getpid(), .geometry = w->link.segment.geometry,
-            .open_files = 256, .uid = w->uid, .tasks = alone ? TASKS_MOST : 0, .worker_id = w->info.id};
+            .open_files = w->workflow && w->workflow->limits.open_files ? w->workflow->limits.open_files : 256, .uid = w->uid,
+            .tasks = alone ? TASKS_MOST : 0, .worker_id = w->info.id};
     if (config->sandbox == HZ_SANDBOX_OFF)
         request.flags |= HZ_SPAWN_SANDBOX_OFF;
     if (config->sandbox == HZ_SANDBOX_REQUIRE)
@@ -208,6 +211,7 @@ static int christen(struct hz_worker *w, const struct hz_worker_options *options
     w->workflow = workflow;
     w->execution = options->execution;
     w->service = options->service;
+    w->flow_ns = hz_base_now_ns();
     w->info.restarts = options->restarts;
     w->info.resident = options->purpose == HZ_PURPOSE_RESIDENT;
     w->info.sequence = atomic_fetch_add_explicit(&sequences, 1, memory_order_relaxed);
@@ -231,6 +235,7 @@ static int christen(struct hz_worker *w, const struct hz_worker_options *options
     hz_supervisor_emit(HZ_EVENT_WORKER_CREATED, &w->info, NULL);
     hz_worker_poll_expect(w);
     hz_sampler_wake(w->yard);
+    hz_limits_begin(w); /* a spare has its process already */
     return 0;
 }
 

@@ -35,6 +35,8 @@ struct hz_worker_sink {
     void (*closing)(struct hz_worker *w); /* takes nothing new from now on */
     /* Id of the execution with this number on this worker, for reports; false: it has none. */
     bool (*name)(struct hz_worker *w, uint64_t number, char ret_id[HZ_UUID_TEXT]);
+    /* Input of the execution with this number on this worker, valid during the report; NULL: none kept. */
+    const char *(*input)(struct hz_worker *w, uint64_t number, size_t *ret_len, bool *ret_error_flow);
     /* It is dead and everything it held is free; spawn_lost: it never was, because its zygote died. */
     void (*lost)(struct hz_worker *w, const struct hz_death *death, bool spawn_lost);
 };
@@ -128,6 +130,15 @@ struct hz_worker {
     struct rusage usage;      /* of the whole life, from the reaping */
     struct hz_progress_state progress_state;
     bool stopped;             /* by a signal, as the kernel told us */
+    uint64_t ask_ns, ask_cpu_ns;
+    unsigned asked, ask_looks; /* asked: of struct hz_evidence */
+    struct hz_timer ask_timer;   /* it was asked where it is: killed when this is due */
+    /* limits */
+    struct hz_timer limit_timer;
+    uint64_t flow_ns;         /* when it got its flow */
+    unsigned limit_warned;    /* bit by kind */
+    bool limit_memory;
+    char limit_text[320];     /* which limit it reached */
 };
 
 struct hz_worker_options {
@@ -179,6 +190,7 @@ void hz_worker_exited(struct hz_worker *w, int code, int status);        /* reap
 int hz_reaper_attach(struct hz_worker *w, int32_t pid);                        /* pidfd, check, poll; 0 or the error */
 void hz_reaper_detach(struct hz_worker *w);
 void hz_reaper_kill(struct hz_worker *w);
+bool hz_reaper_ask(struct hz_worker *w);               /* where are you? (SIGRTMIN); false: it cannot be asked */
 int hz_worker_poll_attach(struct hz_worker *w);   /* worker_poll.c: doorbell into the loop */
 void hz_worker_poll_expect(struct hz_worker *w);  /* its first work is on its way: look without sleeping, a quarter of a millisecond at most */
 void hz_worker_poll_detach(struct hz_worker *w);
@@ -198,6 +210,9 @@ void hz_sampler_begin(struct hz_yard *yard);      /* sampler.c */
 void hz_sampler_end(struct hz_yard *yard);
 void hz_sampler_detach(struct hz_worker *w);
 void hz_sampler_wake(struct hz_yard *yard);       /* a worker became busy or was made */
+bool hz_sampler_busy(const struct hz_worker *w);  /* work in hand, by our books or by its cells */
+uint64_t hz_sampler_resident(struct hz_worker *w); /* bytes, the kernel's word; 0 unknown */
+uint64_t hz_sampler_cpu_ns(const struct hz_worker *w); /* of the process, the kernel's word; 0 unknown */
 bool hz_sampler_read(struct hz_worker *w);        /* now; true if a figure changed */
 void hz_sampler_stopped(int32_t pid, bool stopped); /* any thread: the kernel says that this child stands still, or goes on */
 struct hz_shard *hz_supervisor_shard_of(const struct hz_uuid *id); /* supervisor.c: NULL unknown */

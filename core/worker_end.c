@@ -8,15 +8,20 @@
 #include "uids.h"
 
 #include "children.h"
+#include "crash.h"
+#include "limits.h"
 #include "lines.h"
 #include "logs.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #define LINGER_MS 2000u
+#define ASK_MS 20u   /* it answers in 0.2 ms if it can answer at all and has a CPU */
+#define ASK_LOOKS 10u
 
 struct hz_worker_sink hz_worker_sink; /* set before the shards run, read-only afterwards */
 
@@ -60,6 +65,8 @@ void hz_worker_release(struct hz_worker *w)
     hz_timer_cancel(timers, &w->start_timer);
     hz_timer_cancel(timers, &w->stop_timer);
     hz_timer_cancel(timers, &w->linger_timer);
+    hz_timer_cancel(timers, &w->ask_timer);
+    hz_limits_end(w);
     hz_worker_poll_detach(w);
     hz_worker_port_detach(w);
     hz_sampler_detach(w);
@@ -154,21 +161,31 @@ void hz_worker_exited(struct hz_worker *w, int code, int status)
     struct hz_death death = {.intent = w->intent, .signal = status, .exit_code = 128 + status, .node = HZ_NO_NODE, .text = "died"};
     if (evidence) {
         *evidence = (struct hz_evidence){.wait_code = code, .wait_status = status, .intent = w->intent, .killed = w->killed,
-                .may_exit = w->may_exit, .lanes = w->link.segment.geometry.lanes, .plan = w->workflow ? w->workflow->plan : NULL,
+                .may_exit = w->may_exit, .intent_execution = w->intent_execution, .oom_rose = status == SIGKILL && !w->killed && hz_crash_oom_rose(),
+                .asked = w->asked, .out_of_memory = w->limit_memory, .limit = w->limit_text[0] ? w->limit_text : NULL, .lanes = w->link.segment.geometry.lanes, .plan = w->workflow ? w->workflow->plan : NULL,
                 .poison = w->link.poison_reason};
         for (uint32_t i = 0; i < evidence->lanes; i++)
             hz_attribution_copy(&evidence->cells[i], w->link.segment.lanes[i].crash);
+        hz_attribution_places(evidence, w->link.segment.lanes[0].crash);
         hz_attribution_judge(evidence, &death);
         free(evidence);
     }
     if (w->fatal[0] && !w->killed && !death.signal)
         snprintf(death.text, sizeof death.text, "%s", w->fatal);
-    char id[HZ_UUID_TEXT];
-    size_t used = strlen(death.text);
+    char id[HZ_UUID_TEXT] = "";
+    size_t used = strlen(death.text), input_len = 0;
+    bool error_flow = false;
     if (death.node != HZ_NO_NODE && death.execution && hz_worker_sink.name && hz_worker_sink.name(w, death.execution, id))
         snprintf(death.text + used, sizeof death.text - used, ", execution %s", id);
     else
         death.execution = 0; /* none of this worker's: its claim accuses nobody */
+    if (hz_crash_wanted(w, &death)) {
+        const char *input = hz_worker_sink.input ? hz_worker_sink.input(w, death.execution, &input_len, &error_flow) : NULL;
+        char *report = hz_crash_report(w, &death, id, input, input_len);
+        if (report)
+            hz_crash_start_error_flow(w, report, error_flow);
+        free(report);
+    }
     char error[HZ_UUID_TEXT + 64] = "";
     if (w->intent == HZ_INTENT_START_TIMEOUT)
         snprintf(error, sizeof error, "Timeout al iniciar worker %s", w->info.id_text);
@@ -193,6 +210,23 @@ void hz_worker_stillborn(struct hz_worker *w, const char *error, bool spawn_lost
 
 /* ---- killing and stopping ---- */
 
+static void on_asked(struct hz_timer *timer)
+{
+    struct hz_worker *w = HZ_CONTAINER_OF(timer, struct hz_worker, ask_timer);
+    uint64_t cpu = hz_sampler_cpu_ns(w), passed = hz_base_now_ns() - w->ask_ns;
+    if (w->ask_cpu_ns != 0 && cpu >= w->ask_cpu_ns)
+        /* On a busy machine a loop may get no CPU in this moment; then what it had all along tells. */
+        w->asked = cpu - w->ask_cpu_ns > passed / 16 || cpu > (hz_base_now_ns() - w->flow_ns) / 16 ? HZ_ASKED_COMPUTES : HZ_ASKED_WAITS;
+    bool answered = false;
+    for (uint32_t i = 0; i < w->link.segment.geometry.lanes; i++)
+        answered |= atomic_load_explicit(&w->link.segment.lanes[i].crash->stage, memory_order_acquire) >= 3;
+    if (!answered && ++w->ask_looks < ASK_LOOKS) {
+        hz_timer_after(hz_shard_timers(w->yard->shard), timer, ASK_MS, on_asked);
+        return;
+    }
+    hz_reaper_kill(w);
+}
+
 void hz_worker_kill(struct hz_worker *w, enum hz_intent intent, uint64_t execution)
 {
     HZ_CHECK_OBJ(w, HZ_WORKER_MAGIC);
@@ -209,10 +243,17 @@ void hz_worker_kill(struct hz_worker *w, enum hz_intent intent, uint64_t executi
     if (!w->stopping && hz_worker_sink.closing && w->workflow)
         hz_worker_sink.closing(w);
     w->stopping = true;
-    if (w->spawning)
+    /* Before it is killed for not coming back it is asked where it is, so that the report has a stack. */
+    bool ask = intent == HZ_INTENT_DEADLINE || intent == HZ_INTENT_LIMIT;
+    if (w->spawning) {
         w->kill_when_known = true;
-    else
+    } else if (ask && hz_reaper_ask(w)) {
+        w->ask_ns = hz_base_now_ns();
+        w->ask_cpu_ns = hz_sampler_cpu_ns(w);
+        hz_timer_after(hz_shard_timers(w->yard->shard), &w->ask_timer, ASK_MS, on_asked);
+    } else {
         hz_reaper_kill(w);
+    }
 }
 
 void hz_worker_poison(struct hz_worker *w, const char *reason)

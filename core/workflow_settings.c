@@ -34,14 +34,15 @@ static int read_word(const json_t *settings, const char *key, const char *const 
     return hz_err_set(HZ_EFORMAT, "properties.horizon.%s: expected one of %s", key, expected);
 }
 
-static int read_number(const json_t *settings, const char *key, json_int_t lowest, json_int_t highest, json_int_t initial, json_int_t *ret)
+/* name: as people know it, below properties.horizon. */
+static int read_named(const json_t *settings, const char *key, const char *name, json_int_t lowest, json_int_t highest, json_int_t initial, json_int_t *ret)
 {
     const json_t *value = json_object_get(settings, key);
     *ret = initial;
     if (!value)
         return 0;
     if (!json_is_integer(value) || json_integer_value(value) < lowest || json_integer_value(value) > highest)
-        return hz_err_set(HZ_EFORMAT, "properties.horizon.%s: expected a whole number from %" JSON_INTEGER_FORMAT " to %" JSON_INTEGER_FORMAT, key,
+        return hz_err_set(HZ_EFORMAT, "properties.horizon.%s: expected a whole number from %" JSON_INTEGER_FORMAT " to %" JSON_INTEGER_FORMAT, name,
                 lowest, highest);
     *ret = json_integer_value(value);
     return 0;
@@ -77,6 +78,57 @@ static int read_retry(const json_t *retry, struct hz_retry *ret_retry)
     return 0;
 }
 
+static int read_number(const json_t *settings, const char *key, json_int_t lowest, json_int_t highest, json_int_t initial, json_int_t *ret)
+{
+    return read_named(settings, key, key, lowest, highest, initial, ret);
+}
+
+static int read_limits(const json_t *settings, struct hz_workflow_limits *ret)
+{
+    static const char *const known[] = {"memory", "cpu", "wallClock", "openFiles", "processes"};
+    const json_t *limits = json_object_get(settings, "limits"), *value;
+    const char *key;
+    memset(ret, 0, sizeof *ret);
+    if (!limits)
+        return 0;
+    if (!json_is_object(limits))
+        return hz_err_set(HZ_EFORMAT, "properties.horizon.limits: expected an object");
+    json_object_foreach((json_t *)(uintptr_t)limits, key, value) {
+        bool found = false;
+        for (size_t i = 0; i < HZ_COUNT_OF(known); i++)
+            found |= strcmp(known[i], key) == 0;
+        if (!found) /* a limit that is misspelt would limit nothing */
+            return hz_err_set(HZ_EFORMAT, "properties.horizon.limits.%.64s: expected memory, cpu, wallClock, openFiles or processes", key);
+    }
+    json_int_t memory, cpu, wall, files, processes;
+    int err = read_named(limits, "memory", "limits.memory", 16777216, INT64_C(1) << 40, 0, &memory);
+    if (!err)
+        err = read_named(limits, "cpu", "limits.cpu", 10, 2000000000, 0, &cpu);
+    if (!err)
+        err = read_named(limits, "wallClock", "limits.wallClock", 10, 2000000000, 0, &wall);
+    if (!err)
+        err = read_named(limits, "openFiles", "limits.openFiles", 16, 65536, 0, &files);
+    if (!err)
+        err = read_named(limits, "processes", "limits.processes", 1, 65536, 0, &processes);
+    if (err)
+        return err;
+    *ret = (struct hz_workflow_limits){.memory_bytes = (uint64_t)memory, .cpu_ms = (uint64_t)cpu, .wall_ms = (uint64_t)wall,
+            .open_files = (uint32_t)files, .processes = (uint32_t)processes};
+    return 0;
+}
+
+static int read_on_error(const json_t *settings, const char **ret)
+{
+    const json_t *value = json_object_get(settings, "onError");
+    *ret = NULL;
+    if (!value)
+        return 0;
+    if (!json_is_string(value) || !hz_workflows_valid_id(json_string_value(value), json_string_length(value)))
+        return hz_err_set(HZ_EFORMAT, "properties.horizon.onError: expected the id of a workflow");
+    *ret = json_string_value(value);
+    return 0;
+}
+
 int hz_workflow_settings_read(const json_t *flow, const struct hz_config *config, struct hz_workflow_settings *ret_settings)
 {
     static const char *const isolations[] = {"auto", "isolated", "resident", NULL};
@@ -85,7 +137,8 @@ int hz_workflow_settings_read(const json_t *flow, const struct hz_config *config
     const json_t *settings = json_object_get(json_object_get(flow, "properties"), "horizon");
     if (settings && !json_is_object(settings))
         return hz_err_set(HZ_EFORMAT, "properties.horizon: expected an object");
-    int isolation, durability, interrupt;
+    static const char *const restarts[] = {"on-failure", "never", "always", NULL};
+    int isolation, durability, interrupt, restart;
     json_int_t threads, timeout, segment;
     int err = read_word(settings, "isolation", isolations, HZ_ISOLATION_AUTO, &isolation);
     if (!err)
@@ -103,8 +156,15 @@ int hz_workflow_settings_read(const json_t *flow, const struct hz_config *config
         err = read_number(settings, "segmentBytes", 131072, 1073741824, 0, &segment);
     if (!err)
         err = read_retry(json_object_get(settings, "retry"), &ret_settings->retry);
+    if (!err)
+        err = read_word(settings, "restart", restarts, HZ_RESTART_ON_FAILURE, &restart);
+    if (!err)
+        err = read_limits(settings, &ret_settings->limits);
+    if (!err)
+        err = read_on_error(settings, &ret_settings->on_error);
     if (err)
         return err;
+    ret_settings->restart = (enum hz_restart)restart;
     ret_settings->isolation = (enum hz_isolation)isolation;
     ret_settings->durability = (enum hz_durability)durability;
     ret_settings->on_interrupt = (enum hz_on_interrupt)interrupt;
@@ -229,6 +289,9 @@ int hz_workflow_new(const char *id, const char *version, const json_t *flow, str
     workflow->retry = settings.retry;
     workflow->segment_bytes = settings.segment_bytes;
     hz_flow_queueing(flow, NULL, &workflow->queueing); /* compiling it checked them */
+    workflow->restart = settings.restart;
+    workflow->limits = settings.limits;
+    snprintf(workflow->on_error, sizeof workflow->on_error, "%s", settings.on_error ? settings.on_error : "");
     *ret_workflow = workflow;
     return 0;
 }

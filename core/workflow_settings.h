@@ -12,6 +12,9 @@ struct hz_workflow_settings {
     uint32_t threads, timeout_ms;
     uint64_t segment_bytes;
     struct hz_retry retry;
+    enum hz_restart restart;
+    struct hz_workflow_limits limits;
+    const char *on_error; /* of the flow's JSON; NULL none */
 };
 /* Reads flow.properties.horizon; what is absent keeps its default. HZ_EFORMAT: hz_err_last() names property, value and expectation. */
 HZ_MUST_CHECK int hz_workflow_settings_read(const json_t *flow, const struct hz_config *config, struct hz_workflow_settings *ret_settings);

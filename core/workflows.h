@@ -18,6 +18,14 @@ struct hz_retry { /* properties.horizon.retry */
     bool given; /* then what fails for good is a dead letter */
     uint32_t times, delay_ms, max_ms, jitter; /* jitter: percent of a wait that chance may take off */
 };
+enum hz_restart { HZ_RESTART_ON_FAILURE, HZ_RESTART_NEVER, HZ_RESTART_ALWAYS };
+/* Of each worker of the workflow; 0: none. */
+struct hz_workflow_limits {
+    uint64_t memory_bytes;             /* resident, as the kernel counts it */
+    uint64_t cpu_ms, wall_ms;          /* of the worker's whole life */
+    uint32_t open_files, processes;    /* processes: itself and what it started */
+};
+
 struct hz_workflow { /* one version, ready to run; immutable */
     uint32_t references; /* atomic */
     char id[128], version[32];
@@ -36,9 +44,12 @@ struct hz_workflow { /* one version, ready to run; immutable */
     size_t paths_len;
     char **secrets;               /* names the flow lists; NULL-terminated or NULL */
     struct hz_queueing queueing;  /* how its executions are queued */
+    enum hz_restart restart;
+    struct hz_workflow_limits limits;
+    char on_error[128];           /* workflow that is started with the crash report as its input; "" none */
     char **env;                   /* pairs name, value of the flow's own names that are set; NULL-terminated */
 };
-/* properties.horizon in flow.json: {isolation, durability, onInterrupt, threads, timeout, segmentBytes, concurrency, queue, priority, share,
+/* properties.horizon in flow.json: {isolation, durability, onInterrupt, threads, timeout, segmentBytes, restart, limits, onError, concurrency, queue, priority, share,
  * rate, burst, retry {times, delay, max, jitter}}. */
 
 struct hz_config;

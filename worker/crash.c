@@ -301,6 +301,8 @@ int hz_crash_install(void)
     for (int i = 0; i < 2; i++) {
         struct sigaction action = {.sa_sigaction = on_question, .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_RESTART};
         sigemptyset(&action.sa_mask);
+        if (i == 0) /* the thread that takes the question is asked in turn when it is back where it was */
+            sigaddset(&action.sa_mask, SIGRTMIN + 1);
         if (sigaction(SIGRTMIN + i, &action, NULL) != 0)
             return -errno;
     }

@@ -107,21 +107,27 @@ const char *hz_execution_id_text(struct hz_execution *execution)
 
 /* ---- the bill ---- */
 
-/* CPU time of the thread since `from_ns` of the clock. Short stretches are taken from the clock: asking the kernel for the
- * thread's CPU time costs as much as several node runs. */
-static uint64_t cpu_since(struct hz_thread *thread, uint64_t from_ns)
+/*
+ * CPU time of the thread that nobody has paid for yet. All its time awake is charged to somebody: what it needs between two executions
+ * (reading commands, sending results, waking up) to the one that comes next, so that the sum over the executions is what the kernel
+ * counts. Short stretches are taken from the clock, because asking the kernel costs as much as several node runs; what that was too much
+ * or too little is made good when it is asked, at least each LONG_SLICE_NS and after each sleep (cpu_wall_ns is 0 then).
+ */
+static uint64_t take_cpu(struct hz_thread *thread)
 {
-    uint64_t wall = thread->now_ns - from_ns;
-    if (wall < LONG_SLICE_NS)
-        return wall;
+    uint64_t now = thread->now_ns, wall = now - HZ_MIN(now, thread->billed_ns);
     struct timespec t;
-    if (clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t) != 0)
+    thread->billed_ns = now;
+    if (now - thread->cpu_wall_ns < LONG_SLICE_NS || clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t) != 0) {
+        thread->cpu_ahead_ns += wall;
         return wall;
+    }
     uint64_t cpu = (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec, used = cpu - thread->cpu_base_ns;
-    uint64_t before = from_ns > thread->cpu_wall_ns ? from_ns - thread->cpu_wall_ns : 0;
+    uint64_t paid = HZ_MIN(used, thread->cpu_ahead_ns);
+    thread->cpu_ahead_ns -= paid;
     thread->cpu_base_ns = cpu;
-    thread->cpu_wall_ns = thread->now_ns;
-    return HZ_MIN(used > before ? used - before : 0, wall);
+    thread->cpu_wall_ns = now;
+    return used - paid;
 }
 
 static void begin_account(struct hz_execution *execution)
@@ -142,7 +148,7 @@ static void end_account(struct hz_execution *execution)
 {
     if (execution->slice_ns == 0)
         return;
-    execution->cpu_ns += cpu_since(execution->thread, execution->slice_ns);
+    execution->cpu_ns += take_cpu(execution->thread);
     execution->bytes_used = bytes_now(execution);
     execution->slice_ns = 0;
     execution->thread->memory.limit = INT64_MAX;
@@ -176,6 +182,10 @@ static void report_finished(struct hz_execution *execution)
             hz_buffer_fini(&result);
     }
     const char *code = execution->error_code ? execution->error_code : "";
+    struct timespec t;
+    /* A process of its own is its bill: all threads, and what its birth cost. */
+    if (!execution->worker->resident && clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t) == 0)
+        execution->cpu_ns = (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
     struct hz_msg_finished finished = {.execution = execution->number, .state = execution->final_state,
             .node = execution->error_node, .node_runs = execution->node_runs, .emissions = execution->emissions,
             .cpu_ns = execution->cpu_ns,

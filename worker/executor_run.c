@@ -651,6 +651,7 @@ void hz_executor_blocking_done(struct hz_call *call)
         return;
     }
     hz_executor_enter(execution);
+    execution->cpu_ns += call->blocking_cpu_ns;
     call->blocking = false;
     call->state = HZ_CALL_RUNNING;
     call->base = execution->work_count;

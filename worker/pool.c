@@ -249,6 +249,7 @@ static void sleep_until_woken(struct hz_thread *thread)
     }
     (void)syscall(SYS_futex, &thread->asleep, FUTEX_WAIT_PRIVATE, 1, timeout, NULL, 0);
     atomic_store(&thread->asleep, 0);
+    hz_thread_woke(thread);
 }
 
 static void begin_thread(struct hz_thread *thread)
@@ -293,6 +294,7 @@ static void *lane_main(void *arg)
     }
     (void)hz_thread_drain(thread);
     (void)hz_report_flush(thread);
+    hz_report_stats(thread, false); /* also what was done since its last sleep */
     struct hz_worker *worker = thread->worker;
     end_thread(thread);
     (void)atomic_fetch_add(&worker->lanes_gone, 1); /* from here on the main thread may touch what was ours */
@@ -330,6 +332,12 @@ static void run_outcome(struct hz_thread *thread, struct hz_mail *mail)
     hz_executor_blocking_done(HZ_CONTAINER_OF(mail, struct hz_call, mail));
 }
 
+static uint64_t thread_cpu_ns(void)
+{
+    struct timespec t;
+    return clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t) == 0 ? (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec : 0;
+}
+
 static void run_job(struct hz_call *call)
 {
     bool given_up = atomic_load_explicit(&call->closed, memory_order_acquire) != 0;
@@ -338,7 +346,10 @@ static void run_job(struct hz_call *call)
         int (*code)(hz_call *) = call->event ? call->site->desc->event : call->site->desc->run;
         hz_crash_note(call->site->index, call->execution->number);
         hz_thread_call = call;
+        uint64_t before = hz_thread_self && !hz_thread_self->lane ? thread_cpu_ns() : 0;
         call->outcome = code(call);
+        if (before != 0) /* else the lane's own account has it */
+            call->blocking_cpu_ns = thread_cpu_ns() - before;
         hz_thread_call = NULL;
         hz_crash_note(HZ_NO_NODE, 0);
     }

@@ -46,7 +46,8 @@ struct hz_thread {
     struct hz_stream_out results, metrics;
     struct hz_stats stats;
     uint64_t now_ns;      /* the clock as last read */
-    uint64_t cpu_base_ns, cpu_wall_ns; /* thread CPU time and clock when both were last read together */
+    uint64_t cpu_base_ns, cpu_wall_ns; /* thread CPU time and clock when both were last read together; cpu_wall_ns 0: read next time */
+    uint64_t billed_ns, cpu_ahead_ns;  /* the clock up to which time is charged; what was charged by the clock since cpu_base_ns */
     uint64_t slices;      /* counted into the heartbeat */
 
     struct hz_execution *ready_first, *ready_last; /* begun, with work */
@@ -97,6 +98,12 @@ size_t hz_thread_drain(struct hz_thread *thread);
 static inline bool hz_thread_has_mail(struct hz_thread *thread)
 {
     return atomic_load(&thread->inbox) != NULL;
+}
+/* Owner, after a sleep: time asleep is nobody's, and the next bill asks the kernel. */
+static inline void hz_thread_woke(struct hz_thread *thread)
+{
+    thread->billed_ns = hz_base_now_ns();
+    thread->cpu_wall_ns = 0;
 }
 /* Any thread, after making work visible to `to` by a sequentially consistent store. */
 void hz_thread_wake(struct hz_thread *to);

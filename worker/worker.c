@@ -360,6 +360,7 @@ static void sleep_in_loop(struct hz_worker *worker, bool clean)
     hz_doorbell_awake(&worker->bell, worker->rung);
     worker->rung = false;
     worker->looked_ns = thread->now_ns = hz_base_now_ns();
+    hz_thread_woke(thread);
 }
 
 /* Counters go out when there is nothing to do, and once a second while there is; the kernel is asked once a second at most. */

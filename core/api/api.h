@@ -42,7 +42,14 @@ void hz_api_workers_message(
         const char *id, const char *route, const char *data, size_t len, hz_api_done_fn *done, void *arg);
 void hz_api_dashboard(hz_api_done_fn *done, void *arg);
 
+/* ---- crash reports ---- workflow_id NULL: of all; before_ms 0: the newest; id: whole, or its beginning */
+void hz_api_crashes_list(const char *workflow_id, uint64_t limit, int64_t before_ms, hz_api_done_fn *done, void *arg);
+void hz_api_crashes_get(const char *id, hz_api_done_fn *done, void *arg);
+
 /* ---- workflows ---- */
+/* What is parked and why; a person releases it. */
+void hz_api_parked_list(hz_api_done_fn *done, void *arg);
+void hz_api_workflows_release(const char *id, hz_api_done_fn *done, void *arg);
 void hz_api_workflows_list(hz_api_done_fn *done, void *arg);
 void hz_api_workflows_get(const char *id, hz_api_done_fn *done, void *arg);
 void hz_api_workflows_put(

@@ -137,6 +137,10 @@ static void add_record(struct hz_json *json, const struct hz_store_execution *ro
     hz_json_uint(json, row->cpu_ns);
     HZ_JSON_KEY(json, "peakBytes");
     hz_json_uint(json, row->peak_bytes);
+    HZ_JSON_KEY(json, "bytesIn");
+    hz_json_uint(json, row->bytes_in);
+    HZ_JSON_KEY(json, "bytesOut");
+    hz_json_uint(json, row->bytes_out);
     hz_json_close(json, '}');
     hz_json_close(json, '}');
 }

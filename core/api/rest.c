@@ -276,6 +276,32 @@ static void executions_cancel(struct hz_http_request *request, void *arg)
     hz_api_executions_cancel(hz_http_param(request, "id"), "Detenido por " HZ_API_USER, hz_rest_done, request);
 }
 
+static void crashes_list(struct hz_http_request *request, void *arg)
+{
+    (void)arg;
+    uint64_t limit = LIMIT_DEFAULT, before = 0;
+    if (query_number(request, "limit", 1, LIMIT_MAX, &limit) && query_number(request, "before", 0, INT64_MAX, &before))
+        hz_api_crashes_list(hz_http_query(request, "workflow"), limit, (int64_t)before, hz_rest_done, request);
+}
+
+static void crashes_get(struct hz_http_request *request, void *arg)
+{
+    (void)arg;
+    hz_api_crashes_get(hz_http_param(request, "id"), hz_rest_done, request);
+}
+
+static void parked_list(struct hz_http_request *request, void *arg)
+{
+    (void)arg;
+    hz_api_parked_list(hz_rest_done, request);
+}
+
+static void workflows_release(struct hz_http_request *request, void *arg)
+{
+    (void)arg;
+    hz_api_workflows_release(hz_http_param(request, "id"), hz_rest_done, request);
+}
+
 static void nodes_list(struct hz_http_request *request, void *arg)
 {
     (void)arg;
@@ -338,6 +364,10 @@ int hz_rest_init(void)
             {"POST", "/api/v1/executions/:id/cancel", executions_cancel},
             {"GET", "/api/v1/dead", dead_list},
             {"POST", "/api/v1/dead/:id/redrive", dead_redrive},
+            {"GET", "/api/v1/crashes", crashes_list},
+            {"GET", "/api/v1/crashes/:id", crashes_get},
+            {"GET", "/api/v1/parked", parked_list},
+            {"POST", "/api/v1/workflows/:id/release", workflows_release},
             {"GET", "/api/v1/nodes", nodes_list},
             {"GET", "/api/v1/nodes/:type", nodes_get},
     };

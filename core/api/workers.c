@@ -6,6 +6,7 @@
 
 #include "core/flow/plan.h"
 #include "core/scheduler.h"
+#include "core/parked.h"
 #include "core/supervisor.h"
 
 #include "shm/err.h"
@@ -140,7 +141,11 @@ static void on_activation_accepted(void *arg, const struct hz_uuid *execution, c
 void hz_api_workers_start(const char *workflow_id, const char *version, hz_api_done_fn *done, void *arg)
 {
     struct hz_workflow *workflow;
-    char *text = NULL;
+    char *text = NULL, parked[512];
+    if (hz_parked_get(workflow_id, parked, sizeof parked)) {
+        hz_api_fail(done, arg, 409, parked);
+        return;
+    }
     int err = hz_workflows_get(workflow_id, version, &workflow, &text);
     if (err) {
         hz_api_fail(done, arg, err == HZ_ENOTFOUND ? 404 : 422,

@@ -29,6 +29,7 @@ static int run(const struct hz_args *args)
     else if (hz_config_open_data(&config, hz_args_data(args), &lock))
         code = hz_cli_error(HZ_EXIT_FAILED, "%s", hz_err_last());
     else {
+        config.safe = hz_args_has(args, "--safe");
         hz_cli_raise_limits();
         served = &config;
         code = hz_cli_host->run(&config, true, false, started, NULL);
@@ -40,7 +41,7 @@ static int run(const struct hz_args *args)
 }
 
 const struct hz_command hz_command_serve = {.name = "serve",
-        .words = "[--data DIR] [--listen HOST:PORT]",
+        .words = "[--data DIR] [--listen HOST:PORT] [--safe]",
         .summary = "Runs the server",
         .text = "Flows are those of DIR/workflows/<id>/flow.json. Serves REST under /api/v1, GET /health and the "
                 "flows' webhooks on\n"
@@ -48,7 +49,8 @@ const struct hz_command hz_command_serve = {.name = "serve",
                 "commands on\n"
                 "DIR/horizon.sock. SIGTERM or SIGINT stops all workers and ends it.",
         .options = {{"--data", 0, "DIR", "data directory, made if it is not there (default ./data)"},
-                {"--listen", 0, "HOST:PORT", "address of the server; port 0: any free one"}},
+                {"--listen", 0, "HOST:PORT", "address of the server; port 0: any free one"},
+                {"--safe", 0, NULL, "start no flow and no open execution by itself; what was open stays open for the next start"}},
         .least = 0,
         .most = 0,
         .run = run};

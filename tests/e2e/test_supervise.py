@@ -78,5 +78,229 @@ class Progress(hz.Case):
         server.stop()
 
 
+# node: (kind, what the sentence must hold, a frame or None, settings of the flow)
+DEATHS = {
+    "null_write": ("crash", ["SIGSEGV", "address 0x0"], "null_write_run", {}),
+    "stack_overflow": ("crash", ["SIGSEGV", "likely a stack overflow"], "stack_overflow.so", {}),
+    "double_free": ("crash", ["SIGABRT"], "double_free_run", {}),
+    "aborts": ("crash", ["SIGABRT"], "aborts_run", {}),
+    "div_zero": ("crash", ["SIGFPE"], "div_zero", {}),
+    "run_exit": ("exit", ["ended the process with code 0"], None, {}),
+    "run_exit3": ("exit", ["ended the process with code 3"], None, {}),
+    "deadlock": ("time-out", ["deadline passed", "it was waiting"], "pthread_mutex_lock", {"timeout": 500}),
+    "infinite_run": ("time-out", ["deadline passed", "it was computing"], "infinite_run", {"timeout": 500}),
+    "leaks": ("out of memory", ["limit reached, memory:", "of 64.0 MB allowed by workflow leaks"], "run", {"limits": {"memory": 64 << 20}}),
+    "sigkill": ("killed", ["killed from outside with SIGKILL, likely by a person"], None, {}),
+}
+
+
+@hz.unittest.skipIf(hz.SANITIZE, "sanitizers take the faults for themselves")
+class Reports(hz.Case):
+    def test_each_death_is_named_rightly_with_its_node(self):
+        flows = {name: bad_flow(name, **row[3]) for name, row in DEATHS.items()}
+        server = hz.Server(self.place, flows=flows, env=nodes(*DEATHS))
+        secret = {"password": "geheim", "n": 7, "list": [{"apiKey": "auch geheim"}]}
+        for name, (kind, texts, frame, _) in DEATHS.items():
+            with self.subTest(name=name):
+                started = time.monotonic()
+                record = server.execute(name, secret, timeout=60)
+                took = time.monotonic() - started
+                crash = server.call("GET", f"/crashes?workflow={name}", expect=200)["crashes"]
+                self.assertEqual(len(crash), 1, crash)
+                report = server.call("GET", f"/crashes/{crash[0]['id']}", expect=200)
+                self.assertEqual((report["kind"], report["seenBefore"]), (kind, 0), report)
+                for text in texts:
+                    self.assertIn(text, report["text"])
+                self.assertEqual(report["node"]["name"], "Malo")
+                self.assertEqual(report["node"]["type"], f"bad_{name}")
+                self.assertEqual(report["executionId"], record["id"])
+                self.assertEqual(report["input"]["text"], '{"password":"***","n":7,"list":[{"apiKey":"***"}]}')
+                self.assertNotIn("geheim", json.dumps(report))
+                self.assertEqual((report["events"][-1]["kind"], report["events"][-1]["node"]), ("enter", "Malo"))
+                self.assertGreater(report["usage"]["maxResidentBytes"], 1000000)
+                shown = server.cli("crash", crash[0]["id"][:8])
+                self.clean_exit(shown)
+                self.assertIn("Malo", shown.out)
+                if frame:
+                    self.assertTrue(any(frame in line for line in shown.out.splitlines() if line.startswith("  #")), shown.out)
+                print(f"{name}: {report['kind']} after {took:.2f} s: {report['text'][:110]}")
+        server.stop()
+
+    def test_the_same_death_is_counted_and_another_is_not(self):
+        server = hz.Server(self.place, flows={"a": bad_flow("null_write"), "b": bad_flow("null_write")}, env=nodes("null_write"))
+        for _ in range(3):
+            server.execute("a")
+        server.execute("b")
+        listed = server.call("GET", "/crashes", expect=200)["crashes"]
+        self.assertEqual([(c["workflowId"], c["seenBefore"]) for c in listed], [("b", 0), ("a", 2), ("a", 1), ("a", 0)])
+        self.assertEqual(server.call("GET", "/crashes/00000000").status, 404)
+        server.stop()
+        again = hz.Server(self.place, data=server.data, env=nodes("null_write"))  # kept on disk
+        self.assertEqual(len(again.call("GET", "/crashes", expect=200)["crashes"]), 4)
+        again.stop()
+
+    def test_the_manager_starts_the_error_flow_with_the_report(self):
+        report = hz.Flow("aviso")
+        report.chain(report.node("workflow_init", "Inicio"), "init",
+                     report.node("data_transformer", "Paso", mapping='{"kind": "{{input.data.data.kind}}", "node": "{{input.data.data.node.name}}"}'),
+                     "output", report.node("console_output", "Consola"))
+        loop = bad_flow("aborts", onError="malo_mismo")
+        flows = {"malo": bad_flow("null_write", onError="aviso"), "aviso": report.json, "malo_mismo": loop}
+        server = hz.Server(self.place, flows=flows, env=nodes("null_write", "aborts"))
+        server.execute("malo")
+
+        def told():
+            runs = server.call("GET", "/workflows/aviso/executions", expect=200)["executions"]
+            return runs if runs and runs[0]["state"] == "success" else None
+
+        runs = hz.wait_for(told, 10, what="the error flow ran")
+        self.assertEqual((len(runs), runs[0]["trigger"]), (1, "error"))
+        result = server.execution(runs[0]["id"])["result"]
+        self.assertEqual((result["kind"], result["node"]), ("crash", "Malo"), result)
+        server.execute("malo_mismo")  # its own error flow: not started for ever
+        time.sleep(0.5)
+        self.assertEqual(len(server.call("GET", "/workflows/malo_mismo/executions", expect=200)["executions"]), 1)
+        server.stop()
+
+
+class Limits(hz.Case):
+    def test_warning_at_80_percent_and_the_end_at_100(self):
+        """Each limit: the warning is shown while the worker lives, then it ends with the limit named."""
+        loop = {"isolation": "isolated"}
+        flows = {"memoria": bad_flow("leaks", **loop, limits={"memory": 160 << 20}),
+                 "cpu": bad_flow("infinite_run", **loop, limits={"cpu": 1500}),
+                 "reloj": bad_flow("deadlock", **loop, limits={"wallClock": 1500})}
+        if hz.SANITIZE:
+            del flows["memoria"]  # the shadow is resident too
+        server = hz.Server(self.place, flows=flows, env=nodes("leaks", "infinite_run", "deadlock"))
+        for name, word, kind in (("memoria", "memory", "out of memory"), ("cpu", "CPU time", "limit"), ("reloj", "wall clock", "limit")):
+            if name not in flows:
+                continue
+            with self.subTest(name=name):
+                started = time.monotonic()
+                run = server.execute(name, wait=False)
+                warned = hz.wait_for(lambda: [w.get("warning") for w in server.workers() if w["workflowId"] == name and w.get("warning")],
+                                     20, every=0.01, what="the warning")
+                first = time.monotonic() - started
+                self.assertIn(f"near its limit, {word}", warned[0])
+                record = hz.wait_for(lambda: next((r for r in [server.execution(run["executionId"])] if r["state"] != "running"
+                                                   and r["state"] != "queued"), None), 20, what="the end")
+                self.assertEqual(record["state"], "crashed", record)
+                self.assertIn(f"limit reached, {word}", record["error"]["message"])
+                self.assertIn("Malo", record["error"]["message"])
+                report = server.call("GET", f"/crashes?workflow={name}", expect=200)["crashes"][0]
+                self.assertEqual((report["kind"], report["node"]), (kind, "Malo"))
+                print(f"{name}: warned after {first:.2f} s ({warned[0]}), ended after {time.monotonic() - started:.2f} s")
+        server.stop()
+
+    def test_a_limit_that_is_misspelt_is_refused_by_name(self):
+        for limits, word in (({"memry": 1}, "limits.memry"), ({"memory": 5}, "limits.memory"), ([], "limits")):
+            flow = hz.simple_flow("x")
+            flow["properties"]["horizon"] = {"limits": limits}
+            self.place.write("x/flow.json", flow)
+            server = hz.Server(self.place, data=self.place.path("data" + word), flows={})
+            answer = server.call("PUT", "/workflows/x", json.dumps(flow))
+            started = server.call("POST", "/workflows/x/executions", {}) if answer.status < 300 else answer
+            self.assertGreaterEqual(started.status, 400)
+            self.assertIn(word, started.text)
+            server.stop()
+
+
+class Restart(hz.Case):
+    def end_worker(self, server, name, number=signal.SIGKILL):
+        worker = hz.wait_for(lambda: next((w for w in server.workers() if w["workflowId"] == name and w["status"] == "running"), None),
+                             30, what=f"a worker of {name}")
+        os.kill(worker["processId"], number)
+        hz.wait_for(lambda: all(w["id"] != worker["id"] for w in server.workers()), 10, what="its end")
+        return worker
+
+    def test_the_policy_decides_whether_another_follows(self):
+        flows = {}
+        for policy in ("never", "on-failure", "always"):
+            flow = hz.webhook_flow(policy, f"/{policy}")
+            flow["properties"]["horizon"] = {"restart": policy}
+            flows[policy] = flow
+        server = hz.Server(self.place, flows=flows)
+        for policy in flows:
+            server.start_worker(policy)
+        self.end_worker(server, "never")
+        self.end_worker(server, "on-failure")
+        self.end_worker(server, "always", signal.SIGTERM)  # it ends in order, by itself
+        back = hz.wait_for(lambda: {w["workflowId"]: w["restarts"] for w in server.workers() if w["status"] == "running"}
+                           if len(server.workers()) == 2 else None, 10, what="two of them are back")
+        time.sleep(1.5)
+        self.assertEqual({w["workflowId"] for w in server.workers()}, {"on-failure", "always"}, back)
+        self.end_worker(server, "on-failure", signal.SIGTERM)
+        time.sleep(2.5)
+        self.assertEqual({w["workflowId"] for w in server.workers()}, {"always"})
+        server.stop()
+
+    def test_parked_after_the_fifth_end_until_a_person_releases_it(self):
+        flow = hz.webhook_flow("malo", "/malo")
+        server = hz.Server(self.place, flows={"malo": flow})
+        server.start_worker("malo")
+        times, started = [], time.monotonic()
+        for _ in range(5):
+            worker = self.end_worker(server, "malo")
+            times.append(round(time.monotonic() - started, 1))
+        print("ends at", times)
+        self.assertEqual(worker["restarts"], 4)
+        parked = hz.wait_for(lambda: server.call("GET", "/parked", expect=200)["parked"], 5, what="it is parked")
+        self.assertEqual(list(parked), ["malo"])
+        self.assertEqual(server.call("GET", f"/crashes/{parked['malo']['crashId']}", expect=200)["kind"], "killed")
+        refused = server.call("POST", "/workers", {"workflowId": "malo"})
+        self.assertEqual(refused.status, 409)
+        self.assertIn("horizon release malo", refused.text)
+        server.stop()
+        again = hz.Server(self.place, data=server.data, arguments=("--safe",))  # a restart is no release
+        self.assertEqual(again.workers(), [])
+        listed = again.cli("release")
+        self.assertIn("malo", listed.out)
+        self.clean_exit(again.cli("release", "malo"))
+        self.assertEqual(again.call("POST", "/workflows/malo/release").status, 404)
+        again.start_worker("malo")
+        self.assertEqual(hz.request(again.port, "GET", "/malo").status, 200)
+        again.stop()
+
+    def test_a_stray_of_a_former_manager_is_ended_at_the_start(self):
+        server = hz.Server(self.place)
+        instance = server.instance
+        server.stop()
+        stray = hz.subprocess.Popen(["sleep", "300"], env={"HORIZON_INSTANCE": instance, "PATH": os.environ["PATH"]})
+        other = hz.subprocess.Popen(["sleep", "300"], env={"HORIZON_INSTANCE": "00000000", "PATH": os.environ["PATH"]})
+        try:
+            again = hz.Server(self.place, data=server.data)
+            self.assertEqual(stray.wait(5), -signal.SIGKILL)
+            self.assertIsNone(other.poll())
+            again.stop()
+        finally:
+            other.kill()
+            other.wait()
+            if stray.poll() is None:
+                stray.kill()
+            stray.wait()
+
+
+class Bill(hz.Case):
+    def test_the_executions_pay_for_what_the_worker_used(self):
+        """The sum over the executions is within 5 % of the process's CPU time, trivial and heavy ones alike."""
+        flow = hz.simple_flow("cuenta", '{"n": {{input.data}}}')
+        flow["properties"]["horizon"] = {"isolation": "resident", "threads": 1, "durability": "execution"}
+        server = hz.Server(self.place, flows={"cuenta": flow})
+        ids = [server.execute("cuenta", {"k": "x" * 2000}, wait=False)["executionId"] for _ in range(300)]
+        hz.wait_for(lambda: server.execution(ids[-1])["state"] == "success", 30, what="the last one")
+        time.sleep(0.5)
+        worker = next(w for w in server.workers() if w["workflowId"] == "cuenta")
+        with open(f"/proc/{worker['processId']}/schedstat", encoding="ascii") as file:
+            used = int(file.read().split()[0])
+        records = [server.execution(one) for one in ids]
+        paid = sum(record["bill"]["cpuNs"] for record in records)
+        print(f"{len(ids)} executions paid {paid / 1e6:.2f} ms, the process used {used / 1e6:.2f} ms: {paid / used:.3f}")
+        self.assertTrue(all(record["bill"]["bytesIn"] > 2000 for record in records), records[0])
+        self.assertTrue(all(record["bill"]["bytesOut"] > 0 for record in records), records[0])
+        self.assertTrue(0.95 <= paid / used <= 1.05, (paid, used))
+        server.stop()
+
+
 if __name__ == "__main__":
     hz.main()
