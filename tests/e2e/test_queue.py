@@ -168,7 +168,11 @@ class Queue(hz.Case):
         # Those that wait belong to the version with the pause; it is what they were accepted for. A short one takes its place.
         self.patch(server.data)
         server = hz.Server(self.place, data=server.data)
-        hz.wait_for(lambda: len(sink.bodies) >= count, 60, what="all have run")
+        try:
+            hz.wait_for(lambda: len(sink.bodies) >= count, 60, what="all have run")
+        except AssertionError:
+            states = {state: len(listed(server, state)) for state in ("queued", "running", "success", "failed", "interrupted")}
+            raise AssertionError(f"{len(sink.bodies)} effects; {states}; failed: {listed(server, 'failed')[:2]}") from None
         hz.wait_for(lambda: not listed(server, "queued") and not listed(server, "running"), what="the end")
         self.assertEqual(sorted(body["n"] for body in sink.bodies), list(range(count)))
         priorities = [body["p"] for body in sink.bodies]
