@@ -85,7 +85,8 @@ const char *hz_intent_text(enum hz_intent intent)
 {
     static const char *const texts[] = {"nothing was asked of it", "stopped", "stopped for a restart", "stopped because the manager ends",
             "killed because it was not ready in time", "killed because an execution's deadline passed and its node did not return",
-            "killed because an execution was cancelled and its node did not return", "killed because it broke a rule of the shared memory",
+            "killed because an execution was cancelled and its node did not return",
+            "killed because a node took longer than its limit and did not return", "killed because it broke a rule of the shared memory",
             "killed because it did not end after its work", "discarded as a spare"};
     return (unsigned)intent < HZ_COUNT_OF(texts) ? texts[intent] : "?";
 }
@@ -139,6 +140,9 @@ static void say_fault(const struct hz_cell_copy *cell, int number, char *text, s
     const char *name = hz_attribution_signal(number, buf);
     if (number == SIGSYS)
         snprintf(text, size, "forbidden call %u (%s)", cell ? cell->syscall_nr : 0, name);
+    else if (cell && cell->stage > 0 && number == SIGABRT) /* sent, not met: what the kernel gives instead of an address is the sender */
+        snprintf(text, size, "crash with %s%s%s%s%s", name, cell->module[0] ? " in " : "", cell->module, cell->text[0] ? ": " : "",
+                cell->text);
     else if (cell && cell->stage > 0 && cell->module[0])
         snprintf(text, size, "crash with %s at address 0x%" PRIx64 " in %s+0x%" PRIx64 "%s%s", name, cell->address, cell->module,
                 cell->module_offset, cell->text[0] ? ": " : "", cell->text);

@@ -213,6 +213,14 @@ static void on_closing(struct hz_worker *w)
     hz_webhooks_close(w);
 }
 
+static void on_overrun(struct hz_worker *w, uint64_t number, uint32_t limit_ms)
+{
+    struct hz_desk *desk = hz_desk_here();
+    struct hz_execution *e = desk ? hz_execution_by_number(desk, number, w) : NULL;
+    if (e)
+        hz_dispatch_overrun(e, limit_ms);
+}
+
 static bool on_name(struct hz_worker *w, uint64_t number, char ret_id[HZ_UUID_TEXT])
 {
     struct hz_desk *desk = hz_desk_here();
@@ -228,7 +236,7 @@ static void end_lost(struct hz_execution *e, enum hz_exec_state state, const cha
 {
     char buf[24];
     const char *code = death->crashed && death->signal ? hz_attribution_signal(death->signal, buf) : NULL;
-    bool accused = state == HZ_EXEC_CRASHED;
+    bool accused = state == HZ_EXEC_CRASHED || (state == HZ_EXEC_FAILED && death->intent == HZ_INTENT_OVERRUN);
     struct hz_outcome outcome = {.state = state, .error = error, .error_len = strlen(error), .node = accused ? death->node_name : NULL,
             .code = accused ? code : NULL, .code_len = accused && code ? strlen(code) : 0};
     if (e->http.shard)
@@ -248,7 +256,7 @@ static void settle(struct hz_worker *w, struct hz_execution *e, const struct hz_
         end_lost(e, HZ_EXEC_CANCELLED, text, death);
     } else if (death->intent == HZ_INTENT_RESTART && hz_dispatch_again(e)) {
         return;
-    } else if (meant && (death->intent == HZ_INTENT_DEADLINE || death->intent == HZ_INTENT_CANCEL)) {
+    } else if (meant && (death->intent == HZ_INTENT_DEADLINE || death->intent == HZ_INTENT_CANCEL || death->intent == HZ_INTENT_OVERRUN)) {
         snprintf(text, sizeof text, "%s; %s", e->reason, death->text);
         end_lost(e, e->wanted, text, death);
     } else if (death->intent == HZ_INTENT_START_TIMEOUT) {
@@ -362,7 +370,7 @@ static void on_lost(struct hz_worker *w, const struct hz_death *death, bool spaw
 
 const struct hz_worker_sink *hz_scheduler_sink(void)
 {
-    static const struct hz_worker_sink sink = {.ready = on_ready, .message = on_message, .closing = on_closing, .name = on_name,
-            .lost = on_lost};
+    static const struct hz_worker_sink sink = {.ready = on_ready, .message = on_message, .closing = on_closing,
+            .overrun = on_overrun, .name = on_name, .lost = on_lost};
     return &sink;
 }

@@ -33,6 +33,8 @@ struct hz_worker_sink {
     /* STARTED FINISHED HTTP_ANSWER LISTEN ASK TELL, while the worker has a flow. */
     void (*message)(struct hz_worker *w, const struct hz_msg *msg);
     void (*closing)(struct hz_worker *w); /* takes nothing new from now on */
+    /* By its own account a lane has been in one node for longer than the node's limit. */
+    void (*overrun)(struct hz_worker *w, uint64_t number, uint32_t limit_ms);
     /* Id of the execution with this number on this worker, for reports; false: it has none. */
     bool (*name)(struct hz_worker *w, uint64_t number, char ret_id[HZ_UUID_TEXT]);
     /* It is dead and everything it held is free; spawn_lost: it never was, because its zygote died. */
@@ -120,6 +122,8 @@ struct hz_worker {
     size_t early_bytes;
     /* sampler */
     int statm_fd;
+    uint64_t overrun_ns; /* sampler: since when a lane has been in a node for too long, as seen last time; 0 none */
+    uint32_t overrun_node;
     uint64_t last_activity_ns;
     bool dirty_info; /* counters changed since the registry's copy */
     char *progress, *metrics; /* latest, JSON text */

@@ -61,6 +61,18 @@ class Refused(hz.Case):
                 self.assertIn("No existe el nodo", result.err)
 
 
+class Overrun(hz.Case):
+    def test_a_node_that_never_returns_ends_by_its_own_timeout(self):
+        """No deadline of the execution is set: the 4 s of the node's meta.timeout are enough."""
+        for name in ("infinite_run", "unkillable"):
+            with self.subTest(name=name):
+                result = self.place.run("run", os.path.join(folder(name), "flow.json"),
+                                        env={"HORIZON_NODES": folder(name)}, timeout=20)
+                self.clean_exit(result, 1)
+                self.assertRegex(result.err, f'horizon: {name} failed in node "Malo": the node took longer than 4000 ms')
+                self.assertLess(result.seconds, 4 + 5 * hz.SLOW)
+
+
 class Running(hz.Case):
     rows = [row for row in table() if row[1] != "refused"]
 
