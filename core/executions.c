@@ -20,6 +20,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+HZ_KEEPS_WHAT_IS_ALLOCATED /* a row is taken by the store */
+
 #define STRIPES 64u
 #define BUCKETS 65536u /* of the index; a multiple of STRIPES */
 #define LATE_MS 100u

@@ -15,6 +15,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+HZ_KEEPS_WHAT_IS_ALLOCATED /* lines are owned by the array that ends at NULL */
+
 #define STRIPES 256u
 #define LOCKS 4u
 #define LONGEST ((size_t)16 << 10)

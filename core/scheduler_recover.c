@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+HZ_KEEPS_WHAT_IS_ALLOCATED /* a row is taken by the store */
+
 static const char reason[] = "the manager ended while it ran";
 
 static void close_row(struct hz_desk *desk, struct hz_store_execution *row, enum hz_exec_state state, const char *error)

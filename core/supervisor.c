@@ -21,6 +21,8 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 
+HZ_KEEPS_WHAT_IS_ALLOCATED /* mail is owned by the shard it is posted to */
+
 #define LISTENERS 8
 
 static struct {

@@ -16,6 +16,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+HZ_KEEPS_WHAT_IS_ALLOCATED /* texts are owned by the array that ends at NULL */
+
 static int read_word(const json_t *settings, const char *key, const char *const *words, int initial, int *ret)
 {
     const json_t *value = json_object_get(settings, key);
@@ -112,8 +114,8 @@ static int take_env(struct hz_workflow *workflow)
         if (!value)
             continue;
         workflow->env[n] = strdup(name);
-        workflow->env[n + 1] = strdup(value);
-        if (!workflow->env[n] || !workflow->env[n + 1])
+        workflow->env[n + 1] = workflow->env[n] ? strdup(value) : NULL; /* the list ends at its first NULL */
+        if (!workflow->env[n + 1])
             return HZ_ENOMEM;
         n += 2;
     }

@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+HZ_KEEPS_WHAT_IS_ALLOCATED /* a site owns what its node keeps */
+
 static hz_str plan_text(const struct hz_plan *plan, struct hz_plan_text text)
 {
     return (hz_str){hz_plan_chars(plan, text), text.len};

@@ -14,6 +14,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+HZ_KEEPS_WHAT_IS_ALLOCATED /* what is parked is owned by its site's line */
+
 #define RETRY_DELAY_MAX_MS 60000u
 
 const char *hz_executor_code_text(int code)

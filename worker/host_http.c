@@ -72,10 +72,9 @@ static int host_fire(hz_trigger *trigger, const hz_value *data)
         return HZ_ERR_LIMIT;
     }
     struct fired *fired = malloc(sizeof(*fired));
-    const hz_value *input = data ? hz_value_ref(data) : hz_value_object();
-    if (!fired || !input) {
+    const hz_value *input = !fired ? NULL : data ? hz_value_ref(data) : hz_value_object();
+    if (!input) {
         (void)atomic_fetch_sub_explicit(&worker->waiting_events, 1, memory_order_relaxed);
-        hz_value_unref(input);
         free(fired);
         return HZ_ERR_NOMEM;
     }

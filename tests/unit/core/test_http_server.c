@@ -616,6 +616,7 @@ static int dial_worker_port(void)
 {
     int pair[2];
     struct handed *handed = calloc(1, sizeof *handed);
+    HZ_ASSERT_NOT_NULL(handed);
     HZ_ASSERT_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair), 0);
     handed->mail.run = run_add;
     handed->fd = pair[0];

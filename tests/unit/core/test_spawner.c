@@ -66,6 +66,7 @@ HZ_TEST(spawner, a_dead_zygote_is_replaced_and_what_it_lost_is_asked_again)
     world_forget(&one);
     /* The only child is the zygote. */
     DIR *proc = opendir("/proc");
+    HZ_ASSERT_NOT_NULL(proc);
     for (struct dirent *entry; (entry = readdir(proc)) != NULL;) {
         char path[300], line[512];
         snprintf(path, sizeof path, "/proc/%s/stat", entry->d_name);

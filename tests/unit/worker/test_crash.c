@@ -89,7 +89,7 @@ static int die(void (*fn)(void), struct hz_thread *thread, bool company)
 static volatile int zero;
 __attribute__((noinline)) static void null_write(void)
 {
-    volatile int *volatile nowhere = NULL;
+    static volatile int *volatile nowhere;
     *nowhere = 1;
 }
 __attribute__((noinline)) static void divide(void)
