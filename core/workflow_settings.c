@@ -4,6 +4,9 @@
  */
 #include "workflow_settings.h"
 
+#include "core/flow/flow.h"
+#include "core/flow/model.h"
+#include "core/flow/report.h"
 #include "shm/err.h"
 #include "shm/segment.h"
 
@@ -18,71 +21,96 @@
 
 HZ_KEEPS_WHAT_IS_ALLOCATED /* texts are owned by the array that ends at NULL */
 
-static int read_word(const json_t *settings, const char *key, const char *const *words, int initial, int *ret)
+static void find(struct hz_flow_report *report, const char *key, const json_t *value, const char *expected)
+{
+    char property[64], message[128], quoted[HZ_REPORT_QUOTE];
+    if (json_is_string(value))
+        snprintf(message, sizeof message, "is the text `%s`",
+                hz_report_quote(json_string_value(value), json_string_length(value), quoted));
+    else if (json_is_number(value))
+        snprintf(message, sizeof message, "is %.15g", json_number_value(value));
+    else
+        snprintf(message, sizeof message, "is %s", hz_model_type_name(value));
+    snprintf(property, sizeof property, "properties.horizon%s%s", *key ? "." : "", key);
+    hz_flow_report_add(report, HZ_FLOW_ERROR, NULL, property, message, expected);
+}
+
+/* The number of the word; a word that `offered` leaves out is an error, too. */
+static int read_word(const json_t *settings, const char *key, const char *const *words, int offered, int initial, struct hz_flow_report *report)
 {
     const json_t *value = json_object_get(settings, key);
-    *ret = initial;
     if (!value)
-        return 0;
-    char expected[128] = "";
-    for (int i = 0; words[i]; i++) {
-        if (json_is_string(value) && strcmp(json_string_value(value), words[i]) == 0) {
-            *ret = i;
-            return 0;
-        }
+        return initial;
+    char expected[128] = "one of ";
+    for (int i = 0; i < offered; i++) {
+        if (json_is_string(value) && strcmp(json_string_value(value), words[i]) == 0)
+            return i;
         size_t used = strlen(expected);
         snprintf(expected + used, sizeof expected - used, "%s%s", i ? ", " : "", words[i]);
     }
-    return hz_err_set(HZ_EFORMAT, "properties.horizon.%s: expected one of %s", key, expected);
+    find(report, key, value, expected);
+    return initial;
 }
 
-static int read_number(const json_t *settings, const char *key, json_int_t lowest, json_int_t highest, json_int_t initial, json_int_t *ret)
+static json_int_t read_number(
+        const json_t *settings, const char *key, json_int_t lowest, json_int_t highest, json_int_t initial, struct hz_flow_report *report)
 {
     const json_t *value = json_object_get(settings, key);
-    *ret = initial;
     if (!value)
-        return 0;
-    if (!json_is_integer(value) || json_integer_value(value) < lowest || json_integer_value(value) > highest)
-        return hz_err_set(HZ_EFORMAT, "properties.horizon.%s: expected a whole number from %" JSON_INTEGER_FORMAT " to %" JSON_INTEGER_FORMAT, key,
-                lowest, highest);
-    *ret = json_integer_value(value);
-    return 0;
+        return initial;
+    if (json_is_integer(value) && json_integer_value(value) >= lowest && json_integer_value(value) <= highest)
+        return json_integer_value(value);
+    char expected[96];
+    snprintf(expected, sizeof expected, "a whole number from %" JSON_INTEGER_FORMAT " to %" JSON_INTEGER_FORMAT, lowest, highest);
+    find(report, key, value, expected);
+    return initial;
 }
 
-int hz_workflow_settings_read(const json_t *flow, const struct hz_config *config, struct hz_workflow_settings *ret_settings)
+static void warn_of_unknown(const json_t *settings, struct hz_flow_report *report)
 {
-    static const char *const isolations[] = {"auto", "isolated", "resident", NULL};
-    static const char *const durabilities[] = {"none", "execution", "checkpoint", NULL};
-    static const char *const interrupts[] = {"fail", "restart", "resume", NULL};
+    static const char *const known[] = {"isolation", "durability", "onInterrupt", "threads", "timeout", "segmentBytes"};
+    const char *key;
+    json_t *value;
+    json_object_foreach((json_t *)(uintptr_t)settings, key, value) /* jansson's macro knows no const */
+    {
+        bool found = false;
+        for (size_t i = 0; i < HZ_COUNT_OF(known); i++)
+            found |= strcmp(known[i], key) == 0;
+        char property[128];
+        snprintf(property, sizeof property, "properties.horizon.%.60s", key);
+        if (!found)
+            hz_flow_report_add(report, HZ_FLOW_WARNING, NULL, property, "is unknown and changes nothing",
+                    "isolation, durability, onInterrupt, threads, timeout or segmentBytes");
+    }
+}
+
+int hz_workflow_settings_read(const json_t *flow, const struct hz_plan *plan, const struct hz_config *config, struct hz_flow_report *report,
+        struct hz_workflow_settings *ret_settings)
+{
+    static const char *const isolations[] = {"auto", "isolated", "resident"};
+    static const char *const durabilities[] = {"none", "execution"}; /* HZ_DURABILITY_CHECKPOINT is not offered yet */
+    static const char *const interrupts[] = {"fail", "restart"};     /* nor HZ_INTERRUPT_RESUME, which needs it */
+    size_t errors = report->errors;
     const json_t *settings = json_object_get(json_object_get(flow, "properties"), "horizon");
     if (settings && !json_is_object(settings))
-        return hz_err_set(HZ_EFORMAT, "properties.horizon: expected an object");
-    int isolation, durability, interrupt;
-    json_int_t threads, timeout, segment;
-    int err = read_word(settings, "isolation", isolations, HZ_ISOLATION_AUTO, &isolation);
-    if (!err)
-        err = read_word(settings, "durability", durabilities, HZ_DURABILITY_EXECUTION, &durability);
-    if (!err && durability == HZ_DURABILITY_CHECKPOINT)
-        err = hz_err_set(HZ_EFORMAT, "properties.horizon.durability: checkpoint is not offered by this version, expected none or execution");
-    if (!err)
-        err = read_word(settings, "onInterrupt", interrupts, HZ_INTERRUPT_FAIL, &interrupt);
-    if (!err && interrupt == HZ_INTERRUPT_RESUME)
-        err = hz_err_set(HZ_EFORMAT, "properties.horizon.onInterrupt: resume needs durability checkpoint, expected fail or restart");
-    if (!err)
-        err = read_number(settings, "threads", 1, HZ_MAX_LANES, config->threads, &threads);
-    if (!err)
-        err = read_number(settings, "timeout", 0, 2000000000, config->execution_timeout_ms, &timeout);
-    if (!err)
-        err = read_number(settings, "segmentBytes", 131072, 1073741824, 0, &segment);
-    if (err)
-        return err;
-    ret_settings->isolation = (enum hz_isolation)isolation;
-    ret_settings->durability = (enum hz_durability)durability;
-    ret_settings->on_interrupt = (enum hz_on_interrupt)interrupt;
-    ret_settings->threads = (uint32_t)threads;
-    ret_settings->timeout_ms = (uint32_t)timeout;
-    ret_settings->segment_bytes = (uint64_t)segment;
-    return 0;
+        find(report, "", settings, "an object");
+    warn_of_unknown(settings, report);
+    *ret_settings = (struct hz_workflow_settings){
+            .isolation = (enum hz_isolation)read_word(settings, "isolation", isolations, HZ_COUNT_OF(isolations), HZ_ISOLATION_AUTO, report),
+            .durability = (enum hz_durability)read_word(
+                    settings, "durability", durabilities, HZ_COUNT_OF(durabilities), HZ_DURABILITY_EXECUTION, report),
+            .on_interrupt =
+                    (enum hz_on_interrupt)read_word(settings, "onInterrupt", interrupts, HZ_COUNT_OF(interrupts), HZ_INTERRUPT_FAIL, report),
+            .threads = (uint32_t)read_number(settings, "threads", 1, HZ_MAX_LANES, config->threads, report),
+            .timeout_ms = (uint32_t)read_number(settings, "timeout", 0, 2000000000, config->execution_timeout_ms, report),
+            .segment_bytes = (uint64_t)read_number(settings, "segmentBytes", 131072, 1073741824, 0, report)};
+    if (plan->trigger_count > 0 && ret_settings->isolation == HZ_ISOLATION_ISOLATED)
+        find(report, "isolation", json_object_get(settings, "isolation"), "resident or auto, as the flow has a trigger");
+    if (report->errors == errors)
+        return 0;
+    const struct hz_flow_finding *last = report->count ? &report->findings[report->count - 1] : NULL;
+    return hz_err_set(HZ_EFORMAT, "%s: %s (expected %s)", last ? last->property : "properties.horizon", last ? last->message : "is wrong",
+            last ? last->expected : "other values");
 }
 
 /* The process variable of a name: WORKFLOW_<NAME> first, then WFV_<NAME>, upper case. */
@@ -126,6 +154,7 @@ int hz_workflow_new(const char *id, const char *version, const json_t *flow, str
         struct hz_workflow **ret_workflow)
 {
     struct hz_workflow_settings settings;
+    struct hz_flow_report report = {0};
     struct hz_workflow *workflow = calloc(1, sizeof *workflow);
     if (!workflow) {
         free(plan);
@@ -133,11 +162,10 @@ int hz_workflow_new(const char *id, const char *version, const json_t *flow, str
     }
     workflow->references = 1;
     workflow->plan = plan;
-    int err = hz_workflow_settings_read(flow, config, &settings);
+    int err = hz_workflow_settings_read(flow, plan, config, &report, &settings);
+    hz_flow_report_fini(&report);
     if (!err && (take_env(workflow) || asprintf(&workflow->path, "%s/workflows/%s/flow.json", config->data_dir ? config->data_dir : ".", id) < 0))
         err = hz_err_set(HZ_ENOMEM, "workflow %s", id);
-    if (!err && plan->trigger_count > 0 && settings.isolation == HZ_ISOLATION_ISOLATED)
-        err = hz_err_set(HZ_EFORMAT, "properties.horizon.isolation: a flow with a trigger is always resident, expected resident or auto");
     if (err) {
         hz_workflow_unref(&workflow);
         return err;

@@ -1,4 +1,4 @@
-/* workflow_settings.h - `properties.horizon` of a flow: how it is run. Private to workflows.c and its tests. */
+/* workflow_settings.h - `properties.horizon` of a flow: how it is run. For workflows.c, the commands that check a file, and tests. */
 #ifndef HZ_CORE_WORKFLOW_SETTINGS_H
 #define HZ_CORE_WORKFLOW_SETTINGS_H
 
@@ -12,8 +12,10 @@ struct hz_workflow_settings {
     uint32_t threads, timeout_ms;
     uint64_t segment_bytes;
 };
-/* Reads flow.properties.horizon; what is absent keeps its default. HZ_EFORMAT: hz_err_last() names property, value and expectation. */
-HZ_MUST_CHECK int hz_workflow_settings_read(const json_t *flow, const struct hz_config *config, struct hz_workflow_settings *ret_settings);
+/* Reads flow.properties.horizon; what is absent keeps its default. HZ_EFORMAT with a finding in *report for each value that is wrong,
+ * the last one also in hz_err_last(); an unknown key is a warning. */
+HZ_MUST_CHECK int hz_workflow_settings_read(const json_t *flow, const struct hz_plan *plan, const struct hz_config *config,
+        struct hz_flow_report *report, struct hz_workflow_settings *ret_settings);
 /* Makes a workflow ready to run of a compiled plan (taken also on failure). HZ_ENOMEM, HZ_EFORMAT (settings). */
 HZ_MUST_CHECK int hz_workflow_new(const char *id, const char *version, const json_t *flow, struct hz_plan *plan, const struct hz_config *config,
         struct hz_workflow **ret_workflow);

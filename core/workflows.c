@@ -131,6 +131,10 @@ static int compile(const char *id, const char *version, const char *text, size_t
         err = hz_flow_compile(flow, types, strict, &report, &plan);
     if (!err && strict)
         err = hz_workflow_files_check_scripts(plan, flows.config, &report);
+    if (!err) {
+        struct hz_workflow_settings settings;
+        err = hz_workflow_settings_read(hz_flow_json(flow), plan, flows.config, &report, &settings);
+    }
     if (err && ret_text)
         *ret_text = report_text(&report, id);
     if (err) {

@@ -3,6 +3,7 @@
 
 #include "core/catalog.h"
 #include "core/workflow_files.h"
+#include "core/workflow_settings.h"
 #include "core/workflows.h"
 
 #include "shm/err.h"
@@ -78,6 +79,10 @@ int hz_flow_file_check(const struct hz_flow_file *file, const struct hz_config *
     }
     if (!err && config)
         err = hz_workflow_files_check_scripts(plan, config, report);
+    if (!err && config) {
+        struct hz_workflow_settings settings;
+        err = hz_workflow_settings_read(hz_flow_json(flow), plan, config, report, &settings);
+    }
     hz_flow_free(&flow);
     if (err || !ret_plan) {
         free(plan);
@@ -93,8 +98,6 @@ void hz_flow_file_print(const struct hz_flow_file *file, const struct hz_flow_re
     for (size_t i = 0; i < report->count; i++) {
         const struct hz_flow_finding *finding = &report->findings[i];
         char *text = hz_flow_finding_text(finding, file->path);
-        if (finding->severity == HZ_FLOW_WARNING)
-            fputs("warning: ", stderr);
         fprintf(stderr, "%s\n", text ? text : finding->message);
         free(text);
     }
