@@ -52,6 +52,12 @@ class Refused(hz.Case):
                 for part in texts:
                     self.assertIn(part, result.out + result.err)
 
+    def test_inspect_takes_files_only(self):
+        for path in (PLACE, "/dev/zero"):
+            result = self.place.run("node", "inspect", path)
+            self.clean_exit(result, 1)
+            self.assertEqual(result.err, f"horizon: {path} is no regular file\n")
+
     def test_their_flows_do_not_run(self):
         for name in ("abi_major", "load_crash", "no_node"):
             with self.subTest(name=name):
