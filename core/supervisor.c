@@ -99,7 +99,7 @@ int hz_supervisor_init(const struct hz_config *config)
     if (err < 0)
         return err;
     if (stale > 0)
-        HZ_LOG(INFO, "%u segments of workers that outlived no manager were removed", stale);
+        HZ_LOG(INFO, "%u segments left over from a server that was killed were removed", stale);
     err = hz_children_init(hz_shard_main());
     if (!err)
         err = hz_spawner_init(config);
