@@ -43,7 +43,7 @@ int hz_executions_init(const struct hz_config *config)
     executions.most = config->max_executions;
     atomic_store(&executions.admitted, 0);
     executions.buckets = calloc(BUCKETS, sizeof(struct hz_execution *));
-    executions.stripes = calloc(STRIPES, sizeof *executions.stripes);
+    executions.stripes = calloc(STRIPES, sizeof(pthread_mutex_t));
     if (!executions.buckets || !executions.stripes) {
         hz_executions_fini();
         return hz_err_set(HZ_ENOMEM, "executions");
@@ -332,8 +332,8 @@ static void on_late(struct hz_timer *timer)
 
 void hz_execution_store_late(struct hz_desk *desk, bool last)
 {
-    while (!cds_list_empty(&desk->late_rows)) {
-        struct late_row *late = cds_list_first_entry(&desk->late_rows, struct late_row, node);
+    struct late_row *late, *next;
+    cds_list_for_each_entry_safe(late, next, &desk->late_rows, node) {
         int err = hz_store_put(&late->row, false, NULL, NULL);
         if (err && !last) {
             hz_timer_after(hz_shard_timers(desk->shard), &desk->late_timer, LATE_MS, on_late);

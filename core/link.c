@@ -24,9 +24,9 @@ static int open_streams(struct hz_link *link, size_t backlog)
     if (!link->streams)
         return hz_err_set(HZ_ENOMEM, "link");
     for (uint32_t i = 0; i < lanes; i++) {
-        int err = hz_stream_in_init(&link->streams[2 * i], &link->segment.lanes[i].results, 'R', true);
+        int err = hz_stream_in_init(&link->streams[2 * (size_t)i], &link->segment.lanes[i].results, 'R', true);
         if (!err)
-            err = hz_stream_in_init(&link->streams[2 * i + 1], &link->segment.lanes[i].metrics, 'M', true);
+            err = hz_stream_in_init(&link->streams[2 * (size_t)i + 1], &link->segment.lanes[i].metrics, 'M', true);
         if (err)
             return err;
     }
@@ -158,10 +158,11 @@ unsigned hz_link_visit(struct hz_link *link, hz_link_fn *fn, void *arg)
     uint32_t lanes = link->segment.geometry.lanes;
     unsigned records = HZ_LINK_RECORDS, taken = 0;
     size_t bytes = HZ_LINK_BYTES;
+    HZ_ASSERT(lanes > 0);
     link->visits++;
     for (uint32_t i = 0; i < lanes && records > 0 && bytes > 0 && !faulted(link); i++) {
         uint32_t lane = (link->next + i) % lanes;
-        struct hz_stream_in *results = &link->streams[2 * lane], *metrics = results + 1;
+        struct hz_stream_in *results = &link->streams[2 * (size_t)lane], *metrics = results + 1;
         if (hz_ring_has_data(results->ring))
             taken += visit_stream(link, results, &records, &bytes, fn, arg);
         /* Metrics never take the last of a visit from results: a flood of them costs its own lane's metrics only. */

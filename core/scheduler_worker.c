@@ -254,7 +254,7 @@ static void settle(struct hz_worker *w, struct hz_execution *e, const struct hz_
     if (death->intent == HZ_INTENT_STOP) {
         snprintf(text, sizeof text, "Detenido por %s", w->user);
         end_lost(e, HZ_EXEC_CANCELLED, text, death);
-    } else if (death->intent == HZ_INTENT_RESTART && hz_dispatch_again(e)) {
+    } else if (death->intent == HZ_INTENT_RESTART && hz_dispatch_again(e)) { /* NOLINT(bugprone-branch-clone): the order counts */
         return;
     } else if (meant && (death->intent == HZ_INTENT_DEADLINE || death->intent == HZ_INTENT_CANCEL || death->intent == HZ_INTENT_OVERRUN)) {
         snprintf(text, sizeof text, "%s; %s", e->reason, death->text);

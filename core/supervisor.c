@@ -237,8 +237,9 @@ void hz_supervisor_stop_all(void (*fn)(void *arg), void *arg)
     struct all_stop *all = calloc(1, sizeof *all);
     HZ_ASSERT(all != NULL); /* the process could not end in order */
     *all = (struct all_stop){.from = hz_shard_self(), .fn = fn, .arg = arg, .left = hz_shard_count()};
+    HZ_ASSERT(all->left > 0);
     hz_lines_print(false, "Deteniendo todos los workers...");
-    for (uint32_t i = 0; i < hz_shard_count(); i++) {
+    for (uint32_t i = 0, shards = all->left; i < shards; i++) {
         struct stop_mail *m = calloc(1, sizeof *m);
         HZ_ASSERT(m != NULL);
         m->all = all;

@@ -94,6 +94,7 @@ static int group_by_type(struct hz_worker *worker)
     for (uint32_t i = 0; i < count; i++) {
         hz_str type = worker->sites[worker->type_nodes[i]].type;
         struct hz_worker_type *last = worker->type_count ? &worker->types[worker->type_count - 1] : NULL;
+        /* NOLINTNEXTLINE(clang-analyzer-core.NonNullParamChecker): `last` was written when it was counted */
         if (!last || strcmp(last->type.data, type.data) != 0) {
             last = &worker->types[worker->type_count++];
             *last = (struct hz_worker_type){.type = type, .first = i};

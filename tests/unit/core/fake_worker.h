@@ -99,7 +99,8 @@ static void fake_scribble(bool plausible, unsigned ms)
                 size_t at = (seed >> 20) % (ring->capacity / 8);
                 __atomic_store_n(&bytes[at], (uint64_t)(HZ_MSG_READY + seed % 10) << 32 | (seed >> 8) % 128, __ATOMIC_RELAXED);
                 if (i % 16 == 0)
-                    __atomic_store_n(&ring->shared->tail, (seed >> 30) % (ring->capacity * 4) & ~UINT64_C(7), __ATOMIC_RELEASE);
+                    atomic_store_explicit(
+                            &ring->shared->tail, (seed >> 30) % (ring->capacity * 4) & ~UINT64_C(7), memory_order_release);
             }
         }
         uint64_t one = 1;
