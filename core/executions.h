@@ -76,7 +76,9 @@ struct hz_execution {
 
 int hz_executions_init(const struct hz_config *config);
 void hz_executions_fini(void);
-/* How many are admitted and not finished, all shards. */
+/* Hash of an execution's number (or of a piece of its id) that no worker can compute. Any thread. */
+uint64_t hz_executions_hash(uint64_t key);
+/* How many are admitted and not finished, all shards; without those that workers began by themselves. */
 uint32_t hz_executions_admitted(void);
 
 /* Makes one, admits it (bounded by max_executions unless `forced`), enters it into the index. workflow: taken on success. id NULL: a new one;

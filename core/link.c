@@ -133,10 +133,11 @@ bool hz_link_flush(struct hz_link *link)
 /* One ring of one lane; returns the records taken. The budget is what is left of the visit's. */
 static unsigned visit_stream(struct hz_link *link, struct hz_stream_in *in, unsigned *records, size_t *bytes, hz_link_fn *fn, void *arg)
 {
-    unsigned begin = *records;
+    unsigned begin = *records, charged = link->charged;
     struct hz_msg msg;
     enum hz_ring_result result;
     hz_stream_in_begin(in, *records, *bytes);
+    link->visited = in;
     while ((result = hz_stream_in_next(in, &msg)) == HZ_RING_OK) {
         if (faulted(link))
             break;
@@ -144,12 +145,21 @@ static unsigned visit_stream(struct hz_link *link, struct hz_stream_in *in, unsi
         if (link->poisoned)
             break;
     }
+    link->visited = NULL;
     hz_stream_in_end(in);
     *records = in->records_left;
     *bytes = in->bytes_left;
     if (result == HZ_RING_POISON)
         hz_link_poison(link, in->poison_reason ? in->poison_reason : "a record that cannot be");
-    return begin - *records;
+    return begin - *records - (link->charged - charged);
+}
+
+void hz_link_charge(struct hz_link *link, unsigned records)
+{
+    HZ_ASSERT(link->visited != NULL);
+    unsigned part = HZ_MIN(records, link->visited->records_left);
+    link->visited->records_left -= part;
+    link->charged += part;
 }
 
 unsigned hz_link_visit(struct hz_link *link, hz_link_fn *fn, void *arg)

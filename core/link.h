@@ -23,6 +23,8 @@ struct hz_link {
     uint32_t next;                 /* lane the next visit begins with */
     bool poisoned;
     char poison_reason[160];
+    struct hz_stream_in *visited; /* of the message that fn is looking at; NULL outside a visit */
+    unsigned charged;             /* records charged so far; wraps */
     uint64_t records, visits;
 };
 
@@ -48,6 +50,8 @@ static inline bool hz_link_blocked(const struct hz_link *link)
  * a visit. Returns how many records were taken; a broken rule poisons the link for good and ends the visit. fn must not close the link. */
 typedef void hz_link_fn(void *arg, const struct hz_msg *msg, bool lossy);
 unsigned hz_link_visit(struct hz_link *link, hz_link_fn *fn, void *arg);
+/* From fn: this message was as much work as so many more records; they are taken from the visit's budget. */
+void hz_link_charge(struct hz_link *link, unsigned records);
 /* Is there anything to take? */
 bool hz_link_has_data(struct hz_link *link);
 /* Marks it poisoned because of what a message said. */

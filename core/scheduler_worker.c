@@ -19,6 +19,7 @@
 
 #define OWN_MOST 65536u                /* executions a worker may have begun by itself and not ended */
 #define EARLY_BYTES ((size_t)64 << 20) /* ends that wait for their beginning */
+#define EARLY_BUCKETS 1024u            /* OWN_MOST of them: 64 in each */
 #define START_TRIES 3u
 
 struct hz_early {
@@ -60,8 +61,10 @@ static void end_execution(struct hz_worker *w, struct hz_execution *e, const str
         outcome.error_len = strlen(e->reason);
     }
     struct hz_service *service = e->service;
-    if (e->number & HZ_NUMBER_WORKER)
+    if (e->number & HZ_NUMBER_WORKER) {
         w->own_count--;
+        hz_worker_poll_behind(w); /* nobody but the store bounds how many it begins and ends */
+    }
     if (e->http.shard)
         hz_http_ended(e, outcome.state, false);
     hz_execution_finish(e, &outcome);
@@ -70,10 +73,18 @@ static void end_execution(struct hz_worker *w, struct hz_execution *e, const str
 
 /* ---- beginnings and ends ---- */
 
+static struct hz_early **early_bucket(struct hz_worker *w, uint64_t number)
+{
+    return &w->early[hz_executions_hash(number) % EARLY_BUCKETS];
+}
+
 static void keep_early(struct hz_worker *w, const struct hz_msg *msg)
 {
     size_t strings = msg->str[0].len + msg->str[1].len + msg->str[2].len;
-    struct hz_early *early = w->early_bytes + strings > EARLY_BYTES ? NULL : malloc(sizeof *early + strings);
+    bool room = w->early_count < OWN_MOST && w->early_bytes + strings <= EARLY_BYTES;
+    if (room && !w->early)
+        w->early = calloc(EARLY_BUCKETS, sizeof(struct hz_early *));
+    struct hz_early *early = room && w->early ? malloc(sizeof *early + strings) : NULL;
     if (!early) {
         hz_worker_poison(w, "too many executions end that never began");
         return;
@@ -89,22 +100,42 @@ static void keep_early(struct hz_worker *w, const struct hz_msg *msg)
         early->msg.str[i].data = at;
         at += msg->str[i].len;
     }
-    early->next = w->early;
-    w->early = early;
+    struct hz_early **bucket = early_bucket(w, early->body.execution);
+    early->next = *bucket;
+    *bucket = early;
     w->early_bytes += early->bytes;
+    w->early_count++;
 }
 
 static struct hz_early *take_early(struct hz_worker *w, uint64_t number)
 {
-    for (struct hz_early **link = &w->early; *link; link = &(*link)->next) {
+    if (w->early_count == 0)
+        return NULL;
+    for (struct hz_early **link = early_bucket(w, number); *link; link = &(*link)->next) {
         struct hz_early *early = *link;
         if (early->body.execution != number)
             continue;
         *link = early->next;
         w->early_bytes -= early->bytes;
+        w->early_count--;
         return early;
     }
     return NULL;
+}
+
+static void forget_early(struct hz_worker *w)
+{
+    for (unsigned i = 0; w->early && i < EARLY_BUCKETS; i++) {
+        while (w->early[i]) {
+            struct hz_early *early = w->early[i];
+            w->early[i] = early->next;
+            free(early);
+        }
+    }
+    free(w->early);
+    w->early = NULL;
+    w->early_count = 0;
+    w->early_bytes = 0;
 }
 
 static void on_finished(struct hz_worker *w, const struct hz_msg *msg)
@@ -352,11 +383,7 @@ static void on_lost(struct hz_worker *w, const struct hz_death *death, bool spaw
     /* A restart runs the same execution again before anybody hears of the end. */
     while (!cds_list_empty(&w->executions))
         settle(w, cds_list_first_entry(&w->executions, struct hz_execution, node), &d, spawn_lost);
-    while (w->early) {
-        struct hz_early *early = w->early;
-        w->early = early->next;
-        free(early);
-    }
+    forget_early(w);
     if (w->service)
         service_lost(w, death);
     if (!desk)

@@ -121,6 +121,10 @@ static void fake_execute(const struct hz_msg *msg)
     const struct hz_msg_execute *m = msg->body;
     if (!fake_first)
         fake_first = m->execution;
+#ifdef FAKE_ATTACK /* attacks of another file's making: `attack-...` */
+    if (fake_is("attack-"))
+        FAKE_ATTACK(msg);
+#endif
     if (fake_is("crash") && (!strstr(fake_mode, "second") || m->execution != fake_first)) {
         struct hz_crash_cell *cell = fake_segment.lanes[0].crash;
         fake_in_node(m->execution, 0);
@@ -236,6 +240,17 @@ static void fake_plan(void)
             fake_listen(4000, "get", "/x", 1);
     }
     fake_ready();
+    for (int i = 0; i < 50 && fake_is("begins"); i++) { /* and never ends */
+        struct hz_uuid id = hz_uuid_new();
+        fake_started((UINT64_C(1) << 63) | (uint64_t)(i + 1), &id);
+    }
+    for (int i = 0; i < 50 && fake_is("moans"); i++) {
+        struct hz_msg_fatal m = {.message_len = 5};
+        struct hz_part parts[] = {{&m, sizeof m}, {"nadie", 5}};
+        fake_send(&fake_results, HZ_MSG_FATAL, parts, 2);
+    }
+    if (fake_is("moans") || fake_is("begins"))
+        fake_line("said");
     if (fake_is("hook") || fake_is("trigger")) {
         struct hz_uuid id = hz_uuid_new();
         fake_started((UINT64_C(1) << 63) | 1, &id);

@@ -33,6 +33,7 @@
 static struct hz_config world_config;
 static int world_lock = -1, world_fds;
 static bool world_is_up;
+static void (*world_before_start)(void); /* listeners are registered here; NULL none */
 static char world_log[65536]; /* everything logged while the world is up */
 static size_t world_log_len;
 static pthread_mutex_t world_log_lock = PTHREAD_MUTEX_INITIALIZER;
@@ -175,6 +176,8 @@ static void world_up(void)
     HZ_ASSERT_OK(hz_registry_init());
     HZ_ASSERT_OK(hz_supervisor_init(&world_config));
     HZ_ASSERT_OK(hz_scheduler_init(&world_config));
+    if (world_before_start)
+        world_before_start();
     HZ_ASSERT_OK(hz_shard_start(world_begin, NULL));
     world_is_up = true;
 }
