@@ -160,6 +160,7 @@ void hz_link_charge(struct hz_link *link, unsigned records)
     unsigned part = HZ_MIN(records, link->visited->records_left);
     link->visited->records_left -= part;
     link->charged += part;
+    link->debt += records - part;
 }
 
 unsigned hz_link_visit(struct hz_link *link, hz_link_fn *fn, void *arg)
@@ -169,7 +170,10 @@ unsigned hz_link_visit(struct hz_link *link, hz_link_fn *fn, void *arg)
     unsigned records = HZ_LINK_RECORDS, taken = 0;
     size_t bytes = HZ_LINK_BYTES;
     HZ_ASSERT(lanes > 0);
+    unsigned owed = HZ_MIN(link->debt, records);
     link->visits++;
+    link->debt -= owed;
+    records -= owed;
     for (uint32_t i = 0; i < lanes && records > 0 && bytes > 0 && !faulted(link); i++) {
         uint32_t lane = (link->next + i) % lanes;
         struct hz_stream_in *results = &link->streams[2 * (size_t)lane], *metrics = results + 1;

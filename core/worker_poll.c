@@ -102,8 +102,10 @@ void hz_worker_poll_drain(struct hz_worker *w)
 {
     /* No record takes less than 16 bytes: more than this was not in its rings, somebody else is still writing them. */
     size_t most = w->link.segment.total_bytes / 16;
-    for (size_t taken = 0, n = 1; n > 0 && taken < most && !w->link.poisoned; taken += n)
+    for (size_t taken = 0, n = 1; n > 0 && taken < most && !w->link.poisoned; taken += n) {
+        w->link.debt = 0;
         n = hz_link_visit(&w->link, hz_worker_on_message, w);
+    }
 }
 
 /* ---- commands that wait for room ---- */
