@@ -17,6 +17,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+HZ_KEEPS_WHAT_IS_ALLOCATED /* what came early is owned by its worker's list */
+
 #define OWN_MOST 65536u                /* executions a worker may have begun by itself and not ended */
 #define EARLY_BYTES ((size_t)64 << 20) /* ends that wait for their beginning */
 #define EARLY_BUCKETS 1024u            /* OWN_MOST of them: 64 in each */
@@ -307,10 +309,9 @@ static void settle(struct hz_worker *w, struct hz_execution *e, const struct hz_
     }
 }
 
-void hz_service_over(struct hz_service *service, const char *reason, enum hz_exec_state state)
+/* Ends what waits for the service; the service stays. */
+static void fail_queue(struct hz_service *service, const char *reason, enum hz_exec_state state)
 {
-    struct hz_death death = {.intent = HZ_INTENT_NONE, .node = HZ_NO_NODE};
-    snprintf(death.text, sizeof death.text, "%s", reason);
     while (!cds_list_empty(&service->queue)) {
         struct hz_execution *e = cds_list_first_entry(&service->queue, struct hz_execution, node);
         service->queued--;
@@ -319,6 +320,13 @@ void hz_service_over(struct hz_service *service, const char *reason, enum hz_exe
         cds_list_add_tail(&e->node, &e->desk->idle);
         hz_execution_fail(e, state, reason);
     }
+}
+
+void hz_service_over(struct hz_service *service, const char *reason, enum hz_exec_state state)
+{
+    struct hz_death death = {.intent = HZ_INTENT_NONE, .node = HZ_NO_NODE};
+    snprintf(death.text, sizeof death.text, "%s", reason);
+    fail_queue(service, reason, state);
     struct hz_execution *activation = service->activation;
     service->activation = NULL;
     if (activation) {
@@ -345,14 +353,7 @@ static void service_lost(struct hz_worker *w, const struct hz_death *death)
         break;
     case HZ_SERVICE_PARKED:
         if (service->kind == HZ_SERVICE_POOL) { /* it stays, so that the reason does */
-            while (!cds_list_empty(&service->queue)) {
-                struct hz_execution *e = cds_list_first_entry(&service->queue, struct hz_execution, node);
-                service->queued--;
-                e->service = NULL;
-                cds_list_del(&e->node);
-                cds_list_add_tail(&e->node, &e->desk->idle);
-                hz_execution_fail(e, HZ_EXEC_FAILED, service->reason);
-            }
+            fail_queue(service, service->reason, HZ_EXEC_FAILED);
             break;
         }
         hz_activation_over(service, death, w->user);

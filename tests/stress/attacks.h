@@ -80,7 +80,7 @@ static void attack_change(struct hz_ring *ring, bool must_refuse)
     if (must_refuse) {
         uint64_t r = attack_random();
         if (r % 3 == 0)
-            __atomic_store_n(&ring->shared->tail, ring->index + (r >> 8) % (4 * ring->capacity), __ATOMIC_RELEASE);
+            atomic_store_explicit(&ring->shared->tail, ring->index + (r >> 8) % (4 * ring->capacity), memory_order_release);
         else
             __atomic_store_n(&words[at], (uint64_t)(HZ_MSG_LOG + r % 3) << 32 | (r >> 8) % 256, __ATOMIC_RELAXED);
     } else if ((uint32_t)old == sizeof(struct attack_both)) {

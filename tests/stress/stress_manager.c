@@ -204,8 +204,9 @@ static void run_phase(const char *mode, double seconds, uint32_t timeout_ms, str
     HZ_ASSERT_TRUE(run_loop(0, true));
     qsort(now.samples, now.count, sizeof *now.samples, compare);
     HZ_ASSERT_GT(now.count, 0);
-    ret_phase->p50_us = now.samples[now.count / 2] / 10.0;
-    ret_phase->p99_us = now.samples[now.count * 99 / 100] / 10.0;
+    size_t half = now.count / 2, most = now.count * 99 / 100;
+    ret_phase->p50_us = now.samples[half] / 10.0;
+    ret_phase->p99_us = now.samples[most] / 10.0;
     ret_phase->worst_us = now.samples[now.count - 1] / 10.0;
     free(now.samples);
     hz_workflow_unref(&now.neighbour);
