@@ -326,7 +326,7 @@ int hz_bench_main(int argc, char **argv, const struct hz_bench_row *rows, size_t
             printf("%-20s %10s %10s %8s  %-12s %-14s %-6s %3s\n", "name", "ours", "reference", "ratio", "unit", "reach",
                     "there", "n");
         head = true;
-        struct outcome outcome;
+        struct outcome outcome = {0};
         if (!measure(row, &outcome)) {
             fprintf(stderr, "%s: not measured: %s\n", row->name, skip_text[0] != '\0' ? skip_text : "the run failed");
             code = 1;

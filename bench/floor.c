@@ -6,7 +6,6 @@
  *   bench-floor NODES bare COUNT            median ns of clone + _exit + wait
  *   bench-floor NODES cold COUNT            the same with segment, mapping, sandbox, fault handlers
  *   bench-floor NODES rate COUNT IN_FLIGHT  cold ones a second, so many alive at once
- *   bench-floor NODES pss                   PSS of a bare child that waits, MiB
  */
 #include "bench.h"
 
@@ -139,26 +138,13 @@ static double per_second(unsigned count, unsigned in_flight)
     return count / ((double)(hz_base_now_ns() - begun) / 1e9);
 }
 
-static double child_pss_mib(void)
-{
-    pid_t pid = clone_child();
-    if (pid == 0)
-        for (;;)
-            pause();
-    (void)nanosleep(&(struct timespec){.tv_nsec = 20000000}, NULL);
-    double mib = hz_bench_pss_mib(pid);
-    kill(pid, SIGKILL);
-    (void)waitpid(pid, NULL, 0);
-    return mib;
-}
-
 int main(int argc, char **argv)
 {
     unsigned count = argc > 3 ? (unsigned)strtoul(argv[3], NULL, 10) : 100, in_flight = argc > 4 ? (unsigned)strtoul(argv[4], NULL, 10) : 1;
     const char *what = argc > 2 ? argv[2] : "";
     (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (argc < 3 || count == 0 || in_flight == 0) {
-        fprintf(stderr, "usage: bench-floor NODES bare|cold COUNT | rate COUNT IN_FLIGHT | pss\n");
+        fprintf(stderr, "usage: bench-floor NODES bare|cold COUNT | rate COUNT IN_FLIGHT\n");
         return 2;
     }
     if (hz_loader_preload(argv[1], false) < 0)
@@ -170,8 +156,6 @@ int main(int argc, char **argv)
     fflush(NULL);
     if (strcmp(what, "rate") == 0)
         printf("%.17g\n", per_second(count, in_flight));
-    else if (strcmp(what, "pss") == 0)
-        printf("%.17g\n", child_pss_mib());
     else
         printf("%.17g\n", median_ns(count, strcmp(what, "cold") == 0));
     return 0;

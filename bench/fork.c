@@ -58,8 +58,3 @@ double hz_bench_cold_fork_rate(unsigned count, unsigned in_flight)
 {
     return ask("rate", count, in_flight);
 }
-
-double hz_bench_fork_pss_mib(void)
-{
-    return ask("pss", 1, 1);
-}

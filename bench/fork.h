@@ -19,7 +19,5 @@ double hz_bench_fork_ns(unsigned count);
 double hz_bench_cold_fork_ns(unsigned count);
 /* Cold ones a second, as many as go, `in_flight` alive at once. */
 double hz_bench_cold_fork_rate(unsigned count, unsigned in_flight);
-/* PSS of a bare child that waits, MiB. */
-double hz_bench_fork_pss_mib(void);
 
 #endif

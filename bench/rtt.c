@@ -23,7 +23,7 @@
 
 #define BURST        2000u /* turns; as in hz_bench_distance(), the median of the bursts counts */
 #define BURSTS       100u
-#define AWAKE_TURNS  (BURST * BURSTS)
+#define AWAKE_TURNS  ((uint64_t)BURST * BURSTS)
 #define ASLEEP_TURNS 4000u
 #define SPINS        200u /* looks before a sleep */
 
@@ -269,7 +269,7 @@ static bool run_awake(struct hz_bench_pair *ret_pair)
 
 static bool run_flood(struct hz_bench_pair *ret_pair)
 {
-    uint64_t drained;
+    uint64_t drained = 0;
     ret_pair->reference = awake_ns(false, NULL);
     ret_pair->ours = awake_ns(true, &drained);
     if (drained < AWAKE_TURNS / 10)

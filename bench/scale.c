@@ -47,14 +47,14 @@ static bool drive(const struct hz_config *config, void *arg)
     sleep(4);
     result->idle_percent = (total_cpu_s(infos, count) - cpu) / 4 * 100;
     for (unsigned i = 0; i < 20; i++)
-        pss += hz_bench_pss_mib(infos[i * (WORKERS / 20)].pid);
+        pss += hz_bench_pss_mib(infos[(size_t)i * (WORKERS / 20)].pid);
     result->pss_mib = pss / 20;
     for (size_t i = 0; i < HZ_COUNT_OF(ms); i++) {
         size_t len;
         begun = hz_base_now_ns();
         char *json = hz_api_dashboard_json(&len);
         ms[i] = (double)(hz_base_now_ns() - begun) / 1e6;
-        if (!json || len < WORKERS * 50)
+        if (!json || len < (size_t)WORKERS * 50)
             return hz_bench_skip("the dashboard is too short");
         free(json);
     }

@@ -86,7 +86,8 @@ const char *hz_intent_text(enum hz_intent intent)
 {
     static const char *const texts[] = {"nothing was asked of it", "stopped", "stopped for a restart", "stopped because the manager ends",
             "killed because it was not ready in time", "killed because an execution's deadline passed and its node did not return",
-            "killed because an execution was cancelled and its node did not return", "killed because it broke a rule of the shared memory",
+            "killed because an execution was cancelled and its node did not return",
+            "killed because a node took longer than its limit and did not return", "killed because it broke a rule of the shared memory",
             "killed because it did not end after its work", "discarded as a spare", "ended because it reached a limit"};
     return (unsigned)intent < HZ_COUNT_OF(texts) ? texts[intent] : "?";
 }
@@ -239,6 +240,7 @@ static enum hz_death_kind kind_of(const struct hz_evidence *e, const struct hz_d
     case HZ_INTENT_LIMIT:
         return e->out_of_memory ? HZ_DEATH_MEMORY : HZ_DEATH_LIMIT;
     case HZ_INTENT_DEADLINE:
+    case HZ_INTENT_OVERRUN:
     case HZ_INTENT_START_TIMEOUT:
         return HZ_DEATH_TIMEOUT;
     case HZ_INTENT_NONE:

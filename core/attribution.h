@@ -18,6 +18,7 @@ enum hz_intent {
     HZ_INTENT_START_TIMEOUT, /* not ready in time */
     HZ_INTENT_DEADLINE,      /* an execution's deadline passed and its node did not return */
     HZ_INTENT_CANCEL,        /* an execution was cancelled and its node did not return */
+    HZ_INTENT_OVERRUN,       /* a node took longer than its own limit and did not return */
     HZ_INTENT_POISON,        /* broke a rule of the shared memory */
     HZ_INTENT_LINGER,        /* its work was done, it did not end */
     HZ_INTENT_DISCARD,       /* a spare nobody needs */

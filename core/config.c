@@ -216,7 +216,8 @@ int hz_config_load(struct hz_config *ret_config)
         config.threads = HZ_MIN(cpus, 4u);
     config.spawn = spawn ? HZ_SPAWN_EXEC : HZ_SPAWN_ZYGOTE;
     config.sandbox = sandbox == 0 ? HZ_SANDBOX_TRY : sandbox == 1 ? HZ_SANDBOX_REQUIRE : HZ_SANDBOX_OFF;
-    config.development = getenv("NODE_ENV") == NULL || mode == 1 || !*getenv("NODE_ENV");
+    const char *environment = getenv("NODE_ENV");
+    config.development = mode == 1 || !environment || !*environment;
     const char *tracking = getenv("TRACKING_EXECUTE");
     config.tracking = tracking && (strcmp(tracking, "true") == 0 || strcmp(tracking, "1") == 0);
     *ret_config = config;

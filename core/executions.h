@@ -102,7 +102,9 @@ struct hz_execution {
 
 int hz_executions_init(const struct hz_config *config);
 void hz_executions_fini(void);
-/* How many are admitted and not finished, all shards. */
+/* Hash of an execution's number (or of a piece of its id) that no worker can compute. Any thread. */
+uint64_t hz_executions_hash(uint64_t key);
+/* How many are admitted and not finished, all shards; without those that workers began by themselves. */
 uint32_t hz_executions_admitted(void);
 
 /* Makes one, admits it (bounded by max_executions unless `forced`), enters it into the index. workflow: taken on success. id NULL: a new one;
@@ -160,6 +162,7 @@ void hz_dispatch_singles(struct hz_desk *desk);    /* room for more workers of t
 void hz_dispatch_pool(struct hz_service *service); /* sends what its worker has room for, starts one if there is none */
 void hz_dispatch_deadline(struct hz_execution *e);
 void hz_dispatch_cancel(struct hz_execution *e, const char *reason);
+void hz_dispatch_overrun(struct hz_execution *e, uint32_t limit_ms); /* one of its nodes does not return */
 bool hz_dispatch_again(struct hz_execution *e);    /* back to queued with attempt + 1, and on; false: it cannot be run again */
 void hz_dispatch_attach(struct hz_execution *e, struct hz_worker *w); /* it runs there now */
 void hz_dispatch_detach(struct hz_execution *e);   /* from its worker */

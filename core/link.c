@@ -24,9 +24,9 @@ static int open_streams(struct hz_link *link, size_t backlog)
     if (!link->streams)
         return hz_err_set(HZ_ENOMEM, "link");
     for (uint32_t i = 0; i < lanes; i++) {
-        int err = hz_stream_in_init(&link->streams[2 * i], &link->segment.lanes[i].results, 'R', true);
+        int err = hz_stream_in_init(&link->streams[2 * (size_t)i], &link->segment.lanes[i].results, 'R', true);
         if (!err)
-            err = hz_stream_in_init(&link->streams[2 * i + 1], &link->segment.lanes[i].metrics, 'M', true);
+            err = hz_stream_in_init(&link->streams[2 * (size_t)i + 1], &link->segment.lanes[i].metrics, 'M', true);
         if (err)
             return err;
     }
@@ -133,10 +133,11 @@ bool hz_link_flush(struct hz_link *link)
 /* One ring of one lane; returns the records taken. The budget is what is left of the visit's. */
 static unsigned visit_stream(struct hz_link *link, struct hz_stream_in *in, unsigned *records, size_t *bytes, hz_link_fn *fn, void *arg)
 {
-    unsigned begin = *records;
+    unsigned begin = *records, charged = link->charged;
     struct hz_msg msg;
     enum hz_ring_result result;
     hz_stream_in_begin(in, *records, *bytes);
+    link->visited = in;
     while ((result = hz_stream_in_next(in, &msg)) == HZ_RING_OK) {
         if (faulted(link))
             break;
@@ -144,12 +145,22 @@ static unsigned visit_stream(struct hz_link *link, struct hz_stream_in *in, unsi
         if (link->poisoned)
             break;
     }
+    link->visited = NULL;
     hz_stream_in_end(in);
     *records = in->records_left;
     *bytes = in->bytes_left;
     if (result == HZ_RING_POISON)
         hz_link_poison(link, in->poison_reason ? in->poison_reason : "a record that cannot be");
-    return begin - *records;
+    return begin - *records - (link->charged - charged);
+}
+
+void hz_link_charge(struct hz_link *link, unsigned records)
+{
+    HZ_ASSERT(link->visited != NULL);
+    unsigned part = HZ_MIN(records, link->visited->records_left);
+    link->visited->records_left -= part;
+    link->charged += part;
+    link->debt += records - part;
 }
 
 unsigned hz_link_visit(struct hz_link *link, hz_link_fn *fn, void *arg)
@@ -158,10 +169,14 @@ unsigned hz_link_visit(struct hz_link *link, hz_link_fn *fn, void *arg)
     uint32_t lanes = link->segment.geometry.lanes;
     unsigned records = HZ_LINK_RECORDS, taken = 0;
     size_t bytes = HZ_LINK_BYTES;
+    HZ_ASSERT(lanes > 0);
+    unsigned owed = HZ_MIN(link->debt, records);
     link->visits++;
+    link->debt -= owed;
+    records -= owed;
     for (uint32_t i = 0; i < lanes && records > 0 && bytes > 0 && !faulted(link); i++) {
         uint32_t lane = (link->next + i) % lanes;
-        struct hz_stream_in *results = &link->streams[2 * lane], *metrics = results + 1;
+        struct hz_stream_in *results = &link->streams[2 * (size_t)lane], *metrics = results + 1;
         if (hz_ring_has_data(results->ring))
             taken += visit_stream(link, results, &records, &bytes, fn, arg);
         /* Metrics never take the last of a visit from results: a flood of them costs its own lane's metrics only. */

@@ -23,6 +23,8 @@ struct hz_link {
     uint32_t next;                 /* lane the next visit begins with */
     bool poisoned;
     char poison_reason[160];
+    struct hz_stream_in *visited; /* of the message that fn is looking at; NULL outside a visit */
+    unsigned charged, debt;       /* records charged in all (wraps); charged beyond a visit's budget: later visits are shorter */
     uint64_t records, visits;
 };
 
@@ -48,6 +50,9 @@ static inline bool hz_link_blocked(const struct hz_link *link)
  * a visit. Returns how many records were taken; a broken rule poisons the link for good and ends the visit. fn must not close the link. */
 typedef void hz_link_fn(void *arg, const struct hz_msg *msg, bool lossy);
 unsigned hz_link_visit(struct hz_link *link, hz_link_fn *fn, void *arg);
+/* From fn: this message was as much work as so many more records. They are taken from this visit's budget, and what it has not got, from
+ * the next ones': a link gets the same share of a loop's time whatever its records cost. */
+void hz_link_charge(struct hz_link *link, unsigned records);
 /* Is there anything to take? */
 bool hz_link_has_data(struct hz_link *link);
 /* Marks it poisoned because of what a message said. */

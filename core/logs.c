@@ -15,6 +15,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+HZ_KEEPS_WHAT_IS_ALLOCATED /* lines are owned by the array that ends at NULL */
+
 #define STRIPES 256u
 #define LOCKS 4u
 #define LONGEST ((size_t)16 << 10)
@@ -145,15 +147,8 @@ static char *print_line(const struct line *line)
 {
     char iso[HZ_ISO_TEXT];
     hz_base_iso(line->wall_ms, iso);
-    size_t iso_len = strlen(iso);
-    char *text = malloc(iso_len + line->len + 4);
-    if (!text)
-        return NULL;
-    text[0] = '[';
-    memcpy(text + 1, iso, iso_len);
-    memcpy(text + 1 + iso_len, "] ", 2);
-    memcpy(text + 3 + iso_len, line->text, line->len + 1);
-    return text;
+    char *text = NULL;
+    return asprintf(&text, "[%s] %s", iso, line->text) < 0 ? NULL : text;
 }
 
 /* Under the stripe's lock. Returns how many were printed, or SIZE_MAX. */

@@ -18,6 +18,7 @@
 
 #define PERIOD_MS 1000u
 #define SLICES 30u
+#define OVERRUN_SLACK_MS 500u /* the worker ends by itself what comes back late */
 
 static uint64_t read_rss(struct hz_worker *w, bool keep)
 {
@@ -199,10 +200,41 @@ uint64_t hz_sampler_resident(struct hz_worker *w)
     return read_rss(w, true);
 }
 
+/* A thread that does not come back from a node cannot keep the node's limit: the worker ends what waits, the manager what does
+ * not return. The cells are the worker's claim; who lies there has only its own executions to lose. */
+static void look_for_overrun(struct hz_worker *w)
+{
+    const struct hz_plan *plan = w->workflow->plan;
+    uint64_t suspect_ns = 0;
+    uint32_t suspect = HZ_NO_NODE;
+    for (uint32_t i = 0; i < w->link.segment.geometry.lanes && !w->killed; i++) {
+        const struct hz_crash_cell *cell = w->link.segment.lanes[i].crash;
+        uint32_t phase = atomic_load_explicit(&cell->phase, memory_order_relaxed);
+        uint32_t node = atomic_load_explicit(&cell->node, memory_order_relaxed);
+        uint64_t execution = atomic_load_explicit(&cell->execution, memory_order_relaxed);
+        uint64_t entered_ns = atomic_load_explicit(&cell->entered_ns, memory_order_relaxed);
+        if ((phase != HZ_PHASE_NODE && phase != HZ_PHASE_EXPRESSION) || !plan || node >= plan->node_count)
+            continue;
+        uint32_t limit_ms = hz_plan_node(plan, node)->timeout_ms;
+        uint64_t now = hz_base_now_ns();
+        if (limit_ms == 0 || entered_ns >= now || now - entered_ns <= (limit_ms + OVERRUN_SLACK_MS) * UINT64_C(1000000))
+            continue;
+        /* The four words may be of two entries: only what a second look finds unchanged is believed. */
+        if (w->overrun_ns == entered_ns && w->overrun_node == node)
+            hz_worker_sink.overrun(w, execution, limit_ms);
+        suspect_ns = entered_ns;
+        suspect = node;
+    }
+    w->overrun_ns = suspect_ns;
+    w->overrun_node = suspect;
+}
+
 static void sample(struct hz_worker *w)
 {
     if (!w->workflow || w->buried || w->link.poisoned)
         return;
+    if (hz_worker_sink.overrun && !w->stopping)
+        look_for_overrun(w);
     bool changed = hz_sampler_read(w);
     if (w->buried || w->link.poisoned)
         return;

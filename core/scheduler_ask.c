@@ -13,7 +13,8 @@
 #define OPEN_MOST 1024u                 /* questions of one worker that wait for an answer */
 #define ROUTE_MOST 256u
 #define LATEST_MOST ((size_t)16 << 10)  /* of a progress or metrics report */
-#define LOG_MOST ((size_t)256 << 10)    /* of a batch of log lines */
+#define LOG_MOST ((size_t)256 << 10)    /* of a batch of log lines ... */
+#define LOG_LINES 1000u                 /* ... of which so many are shown: 256 KiB may be 17,000 empty ones */
 
 static hz_ask_fn *ask_fn; /* before the shards run */
 
@@ -40,8 +41,11 @@ static void respond(struct hz_worker *w, uint64_t request, bool success, const c
     struct hz_msg_response response = {.request = request, .success = success, .message_len = (uint32_t)strlen(message), .data_len = len};
     struct hz_part parts[] = {{&response, sizeof response}, {message, response.message_len}, {data, len}};
     int err = hz_worker_send(w, HZ_MSG_RESPONSE, parts, HZ_COUNT_OF(parts));
-    if (err && err != HZ_ECLOSED && err != HZ_EPOISON)
-        HZ_LOG(WARN, "worker %s: an answer of %zu bytes was dropped: %s", w->info.id_text, len, hz_err_text(err));
+    if (!err || err == HZ_ECLOSED || err == HZ_EPOISON)
+        return;
+    if (w->answers_dropped++ == 0) /* who asks and never reads must not fill the log */
+        HZ_LOG(WARN, "worker %s: an answer of %zu bytes was dropped, further ones without a word: %s", w->info.id_text, len,
+                hz_err_text(err));
 }
 
 static void run_answer(struct hz_mail *mail)
@@ -139,8 +143,15 @@ static void say_lines(struct hz_worker *w, const struct hz_msg *msg, bool many)
         say_one(w, tell->wall_ms, data);
     } else {
         const json_t *lines = json_object_get(data, "data");
-        for (size_t i = 0; i < json_array_size(lines); i++)
+        size_t count = json_array_size(lines), shown = HZ_MIN(count, (size_t)LOG_LINES);
+        for (size_t i = 0; i < shown; i++)
             say_one(w, tell->wall_ms, json_array_get(lines, i));
+        if (shown < count) {
+            char text[64];
+            int len = snprintf(text, sizeof text, "%zu further lines of one batch are left out", count - shown);
+            hz_logs_say(&w->info, tell->wall_ms, HZ_LOG_WARN, false, text, (size_t)len);
+        }
+        hz_link_charge(&w->link, (unsigned)shown); /* each is as much work as a record */
     }
     json_decref(data);
 }

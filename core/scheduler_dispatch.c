@@ -17,6 +17,7 @@
 #define POOL_IN_FLIGHT 1024u /* sent to one resident worker and not finished */
 #define DEADLINE_SLACK_MS 100u /* the worker ends it by itself first */
 #define DEADLINE_GRACE_MS 2000u
+#define OVERRUN_GRACE_MS 1000u
 #define SPAWN_TRIES 3u
 #define ATTEMPTS 10u
 
@@ -244,7 +245,11 @@ static void on_grace(struct hz_timer *timer)
     struct hz_execution *e = HZ_CONTAINER_OF(timer, struct hz_execution, timer);
     HZ_CHECK_OBJ(e, HZ_EXECUTION_MAGIC);
     if (e->worker)
-        hz_worker_kill(e->worker, e->wanted == HZ_EXEC_TIMED_OUT ? HZ_INTENT_DEADLINE : HZ_INTENT_CANCEL, e->number);
+        hz_worker_kill(e->worker,
+                e->wanted == HZ_EXEC_TIMED_OUT ? HZ_INTENT_DEADLINE
+                : e->wanted == HZ_EXEC_FAILED  ? HZ_INTENT_OVERRUN
+                                               : HZ_INTENT_CANCEL,
+                e->number);
 }
 
 /* In a queue: ended at once. With a worker: asked to end it between two node runs; the worker takes nothing new; after the grace it
@@ -280,6 +285,13 @@ static void on_deadline(struct hz_timer *timer)
 void hz_dispatch_deadline(struct hz_execution *e)
 {
     hz_timer_at(hz_shard_timers(e->desk->shard), &e->timer, e->deadline_ns + DEADLINE_SLACK_MS * UINT64_C(1000000), on_deadline);
+}
+
+void hz_dispatch_overrun(struct hz_execution *e, uint32_t limit_ms)
+{
+    char reason[64];
+    snprintf(reason, sizeof reason, "the node took longer than %u ms", limit_ms);
+    end_early(e, HZ_EXEC_FAILED, reason, OVERRUN_GRACE_MS);
 }
 
 void hz_dispatch_cancel(struct hz_execution *e, const char *reason)

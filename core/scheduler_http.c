@@ -13,6 +13,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+HZ_KEEPS_WHAT_IS_ALLOCATED /* tickets are owned by their table, mail by the shard it is posted to */
+
 #define BUCKETS 1024u
 #define PATIENCE_MS 120000u    /* of a webhook that names none */
 #define WORKER_OPEN 65536u     /* requests one worker may have at once, beyond its backlog's bytes */

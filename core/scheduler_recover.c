@@ -11,6 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+HZ_KEEPS_WHAT_IS_ALLOCATED /* a row is taken by the store */
+
 static const char reason[] = "the manager ended while it ran";
 static struct hz_recovery recovery;
 

@@ -17,8 +17,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+HZ_KEEPS_WHAT_IS_ALLOCATED /* what came early is owned by its worker's list */
+
 #define OWN_MOST 65536u                /* executions a worker may have begun by itself and not ended */
 #define EARLY_BYTES ((size_t)64 << 20) /* ends that wait for their beginning */
+#define EARLY_BUCKETS 1024u            /* OWN_MOST of them: 64 in each */
 #define START_TRIES 3u
 
 struct hz_early {
@@ -60,8 +63,10 @@ static void end_execution(struct hz_worker *w, struct hz_execution *e, const str
         outcome.error_len = strlen(e->reason);
     }
     struct hz_service *service = e->service;
-    if (e->number & HZ_NUMBER_WORKER)
+    if (e->number & HZ_NUMBER_WORKER) {
         w->own_count--;
+        hz_worker_poll_behind(w); /* nobody but the store bounds how many it begins and ends */
+    }
     if (e->http.shard)
         hz_http_ended(e, outcome.state, false);
     hz_execution_finish(e, &outcome);
@@ -70,10 +75,18 @@ static void end_execution(struct hz_worker *w, struct hz_execution *e, const str
 
 /* ---- beginnings and ends ---- */
 
+static struct hz_early **early_bucket(struct hz_worker *w, uint64_t number)
+{
+    return &w->early[hz_executions_hash(number) % EARLY_BUCKETS];
+}
+
 static void keep_early(struct hz_worker *w, const struct hz_msg *msg)
 {
     size_t strings = msg->str[0].len + msg->str[1].len + msg->str[2].len;
-    struct hz_early *early = w->early_bytes + strings > EARLY_BYTES ? NULL : malloc(sizeof *early + strings);
+    bool room = w->early_count < OWN_MOST && w->early_bytes + strings <= EARLY_BYTES;
+    if (room && !w->early)
+        w->early = calloc(EARLY_BUCKETS, sizeof(struct hz_early *));
+    struct hz_early *early = room && w->early ? malloc(sizeof *early + strings) : NULL;
     if (!early) {
         hz_worker_poison(w, "too many executions end that never began");
         return;
@@ -89,22 +102,42 @@ static void keep_early(struct hz_worker *w, const struct hz_msg *msg)
         early->msg.str[i].data = at;
         at += msg->str[i].len;
     }
-    early->next = w->early;
-    w->early = early;
+    struct hz_early **bucket = early_bucket(w, early->body.execution);
+    early->next = *bucket;
+    *bucket = early;
     w->early_bytes += early->bytes;
+    w->early_count++;
 }
 
 static struct hz_early *take_early(struct hz_worker *w, uint64_t number)
 {
-    for (struct hz_early **link = &w->early; *link; link = &(*link)->next) {
+    if (w->early_count == 0)
+        return NULL;
+    for (struct hz_early **link = early_bucket(w, number); *link; link = &(*link)->next) {
         struct hz_early *early = *link;
         if (early->body.execution != number)
             continue;
         *link = early->next;
         w->early_bytes -= early->bytes;
+        w->early_count--;
         return early;
     }
     return NULL;
+}
+
+static void forget_early(struct hz_worker *w)
+{
+    for (unsigned i = 0; w->early && i < EARLY_BUCKETS; i++) {
+        while (w->early[i]) {
+            struct hz_early *early = w->early[i];
+            w->early[i] = early->next;
+            free(early);
+        }
+    }
+    free(w->early);
+    w->early = NULL;
+    w->early_count = 0;
+    w->early_bytes = 0;
 }
 
 static void on_finished(struct hz_worker *w, const struct hz_msg *msg)
@@ -216,6 +249,14 @@ static void on_closing(struct hz_worker *w)
     hz_webhooks_close(w);
 }
 
+static void on_overrun(struct hz_worker *w, uint64_t number, uint32_t limit_ms)
+{
+    struct hz_desk *desk = hz_desk_here();
+    struct hz_execution *e = desk ? hz_execution_by_number(desk, number, w) : NULL;
+    if (e)
+        hz_dispatch_overrun(e, limit_ms);
+}
+
 static bool on_name(struct hz_worker *w, uint64_t number, char ret_id[HZ_UUID_TEXT])
 {
     struct hz_desk *desk = hz_desk_here();
@@ -243,7 +284,7 @@ static void end_lost(struct hz_execution *e, enum hz_exec_state state, const cha
 {
     char buf[24];
     const char *code = death->crashed && death->signal ? hz_attribution_signal(death->signal, buf) : NULL;
-    bool accused = state == HZ_EXEC_CRASHED;
+    bool accused = state == HZ_EXEC_CRASHED || (state == HZ_EXEC_FAILED && death->intent == HZ_INTENT_OVERRUN);
     struct hz_outcome outcome = {.state = state, .error = error, .error_len = strlen(error), .node = accused ? death->node_name : NULL,
             .code = accused ? code : NULL, .code_len = accused && code ? strlen(code) : 0};
     if (e->http.shard)
@@ -261,9 +302,9 @@ static void settle(struct hz_worker *w, struct hz_execution *e, const struct hz_
     if (death->intent == HZ_INTENT_STOP) {
         snprintf(text, sizeof text, "Detenido por %s", w->user);
         end_lost(e, HZ_EXEC_CANCELLED, text, death);
-    } else if (death->intent == HZ_INTENT_RESTART && hz_dispatch_again(e)) {
+    } else if (death->intent == HZ_INTENT_RESTART && hz_dispatch_again(e)) { /* NOLINT(bugprone-branch-clone): the order counts */
         return;
-    } else if (meant && (death->intent == HZ_INTENT_DEADLINE || death->intent == HZ_INTENT_CANCEL)) {
+    } else if (meant && (death->intent == HZ_INTENT_DEADLINE || death->intent == HZ_INTENT_CANCEL || death->intent == HZ_INTENT_OVERRUN)) {
         snprintf(text, sizeof text, "%s; %s", e->reason, death->text);
         end_lost(e, e->wanted, text, death);
     } else if (death->intent == HZ_INTENT_START_TIMEOUT) {
@@ -285,10 +326,9 @@ static void settle(struct hz_worker *w, struct hz_execution *e, const struct hz_
     }
 }
 
-void hz_service_over(struct hz_service *service, const char *reason, enum hz_exec_state state)
+/* Ends what waits for the service; the service stays. */
+static void fail_queue(struct hz_service *service, const char *reason, enum hz_exec_state state)
 {
-    struct hz_death death = {.intent = HZ_INTENT_NONE, .node = HZ_NO_NODE};
-    snprintf(death.text, sizeof death.text, "%s", reason);
     while (!cds_list_empty(&service->queue)) {
         struct hz_execution *e = cds_list_first_entry(&service->queue, struct hz_execution, node);
         service->queued--;
@@ -297,6 +337,13 @@ void hz_service_over(struct hz_service *service, const char *reason, enum hz_exe
         cds_list_add_tail(&e->node, &e->desk->idle);
         hz_execution_fail(e, state, reason);
     }
+}
+
+void hz_service_over(struct hz_service *service, const char *reason, enum hz_exec_state state)
+{
+    struct hz_death death = {.intent = HZ_INTENT_NONE, .node = HZ_NO_NODE};
+    snprintf(death.text, sizeof death.text, "%s", reason);
+    fail_queue(service, reason, state);
     struct hz_execution *activation = service->activation;
     service->activation = NULL;
     if (activation) {
@@ -323,14 +370,7 @@ static void service_lost(struct hz_worker *w, const struct hz_death *death)
         break;
     case HZ_SERVICE_PARKED:
         if (service->kind == HZ_SERVICE_POOL) { /* it stays, so that the reason does */
-            while (!cds_list_empty(&service->queue)) {
-                struct hz_execution *e = cds_list_first_entry(&service->queue, struct hz_execution, node);
-                service->queued--;
-                e->service = NULL;
-                cds_list_del(&e->node);
-                cds_list_add_tail(&e->node, &e->desk->idle);
-                hz_execution_fail(e, HZ_EXEC_FAILED, service->reason);
-            }
+            fail_queue(service, service->reason, HZ_EXEC_FAILED);
             break;
         }
         hz_activation_over(service, death, w->user);
@@ -361,11 +401,7 @@ static void on_lost(struct hz_worker *w, const struct hz_death *death, bool spaw
     /* A restart runs the same execution again before anybody hears of the end. */
     while (!cds_list_empty(&w->executions))
         settle(w, cds_list_first_entry(&w->executions, struct hz_execution, node), &d, spawn_lost);
-    while (w->early) {
-        struct hz_early *early = w->early;
-        w->early = early->next;
-        free(early);
-    }
+    forget_early(w);
     if (w->service)
         service_lost(w, death);
     if (!desk)
@@ -379,7 +415,7 @@ static void on_lost(struct hz_worker *w, const struct hz_death *death, bool spaw
 
 const struct hz_worker_sink *hz_scheduler_sink(void)
 {
-    static const struct hz_worker_sink sink = {.ready = on_ready, .message = on_message, .closing = on_closing, .name = on_name, .input = on_input,
-            .lost = on_lost};
+    static const struct hz_worker_sink sink = {.ready = on_ready, .message = on_message, .closing = on_closing, .overrun = on_overrun,
+            .name = on_name, .input = on_input, .lost = on_lost};
     return &sink;
 }

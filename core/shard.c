@@ -23,6 +23,8 @@
 #include <string.h>
 #include <urcu/urcu-memb.h>
 
+HZ_KEEPS_WHAT_IS_ALLOCATED /* mail is owned by the queue of the shard it is posted to */
+
 #define TURNS 8
 
 struct hz_shard {

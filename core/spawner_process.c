@@ -78,7 +78,9 @@ static int spawn(const struct hz_config *config, char *const argv[], int child_f
             posix_spawn_file_actions_adddup2(&actions, child_fd, CHILD_FD); /* the same number: close-on-exec is taken off */
             posix_spawnattr_setsigmask(&attributes, &none);
             posix_spawnattr_setsigdefault(&attributes, &defaults);
-            posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+            /* A group of its own, which its workers join: Ctrl-C in a terminal is for the manager alone, which stops them. */
+            posix_spawnattr_setpgroup(&attributes, 0);
+            posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETPGROUP);
             pid_t pid;
             code = posix_spawn(&pid, argv[0], &actions, &attributes, argv, env);
             if (code == 0)

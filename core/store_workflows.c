@@ -65,7 +65,7 @@ int hz_store_workflow_get(const char *id, const char *version, char **ret_text, 
             hz_store_bind_text(s, 2, version);
         int code = sqlite3_step(s);
         if (code == SQLITE_ROW) {
-            void *text;
+            void *text = NULL;
             err = copy_blob(s, 0, &text, ret_len);
             if (!err) {
                 *ret_text = text;

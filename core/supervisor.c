@@ -23,6 +23,8 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 
+HZ_KEEPS_WHAT_IS_ALLOCATED /* mail is owned by the shard it is posted to */
+
 #define LISTENERS 8
 
 static struct {
@@ -100,7 +102,7 @@ int hz_supervisor_init(const struct hz_config *config)
     if (err < 0)
         return err;
     if (stale > 0)
-        HZ_LOG(INFO, "%u segments of workers that outlived no manager were removed", stale);
+        HZ_LOG(INFO, "%u segments left over from a server that was killed were removed", stale);
     unsigned strays = hz_children_end_strays(config->instance);
     if (strays > 0)
         HZ_LOG(WARN, "%u processes that a former manager left behind were ended", strays);
@@ -241,8 +243,9 @@ void hz_supervisor_stop_all(void (*fn)(void *arg), void *arg)
     struct all_stop *all = calloc(1, sizeof *all);
     HZ_ASSERT(all != NULL); /* the process could not end in order */
     *all = (struct all_stop){.from = hz_shard_self(), .fn = fn, .arg = arg, .left = hz_shard_count()};
+    HZ_ASSERT(all->left > 0);
     hz_lines_print(false, "Deteniendo todos los workers...");
-    for (uint32_t i = 0; i < hz_shard_count(); i++) {
+    for (uint32_t i = 0, shards = all->left; i < shards; i++) {
         struct stop_mail *m = calloc(1, sizeof *m);
         HZ_ASSERT(m != NULL);
         m->all = all;

@@ -20,6 +20,8 @@
 #include <urcu/urcu-memb.h>
 #include <urcu/rculfhash.h>
 
+HZ_KEEPS_WHAT_IS_ALLOCATED /* paths are freed by the loop over their array */
+
 #define BUCKETS 4096u
 #define SEGMENTS 64u
 #define METHOD_BYTES 16u

@@ -33,6 +33,8 @@ struct hz_worker_sink {
     /* STARTED FINISHED CHECKPOINT HTTP_ANSWER LISTEN ASK TELL, while the worker has a flow. */
     void (*message)(struct hz_worker *w, const struct hz_msg *msg);
     void (*closing)(struct hz_worker *w); /* takes nothing new from now on */
+    /* By its own account a lane has been in one node for longer than the node's limit. */
+    void (*overrun)(struct hz_worker *w, uint64_t number, uint32_t limit_ms);
     /* Id of the execution with this number on this worker, for reports; false: it has none. */
     bool (*name)(struct hz_worker *w, uint64_t number, char ret_id[HZ_UUID_TEXT]);
     /* Input of the execution with this number on this worker, valid during the report; NULL: none kept. */
@@ -50,10 +52,10 @@ struct hz_yard { /* what the workers of one shard share */
     struct hz_worker *buckets[HZ_WORKER_BUCKETS];
     unsigned count;
     /* polling */
-    struct cds_list_head hot, dirty, blocked;
+    struct cds_list_head hot, dirty, blocked, held;
     unsigned spin, blocked_ms;
     uint64_t eager_ns; /* a worker just got its first work: until then the loop does not sleep */
-    struct hz_timer blocked_timer;
+    struct hz_timer blocked_timer, held_timer;
     /* spares */
     struct cds_list_head spares; /* warm ones */
     unsigned spares_coming, spare_failures;
@@ -105,7 +107,7 @@ struct hz_worker {
     uv_poll_t *exit_poll, *bell_poll, *port_poll;
     int port_fd;
     /* state */
-    bool warm, ready, early_ready, stopping, killed, draining, may_exit, hot, dirty, blocked, buried;
+    bool warm, ready, early_ready, stopping, killed, draining, may_exit, hot, held, dirty, blocked, buried;
     enum hz_intent intent;
     uint64_t intent_execution; /* number of the one whose deadline or cancellation it is */
     char user[64], fatal[512], replaces[HZ_UUID_TEXT];
@@ -119,11 +121,15 @@ struct hz_worker {
     struct hz_service *service;
     struct hz_webhook_route *routes;
     unsigned route_count, asks_open, own_count; /* own: executions it numbered itself */
+    uint64_t answers_dropped;
     bool counted_starting;
-    struct hz_early *early; /* ends of executions whose beginning is still in another lane's ring */
+    struct hz_early **early; /* ends of executions whose beginning is still in another lane's ring: a table, NULL none yet */
     size_t early_bytes;
+    unsigned early_count;
     /* sampler */
     int statm_fd;
+    uint64_t overrun_ns; /* sampler: since when a lane has been in a node for too long, as seen last time; 0 none */
+    uint32_t overrun_node;
     uint64_t last_activity_ns;
     bool dirty_info; /* counters changed since the registry's copy */
     char *progress, *metrics; /* latest, JSON text */
@@ -193,6 +199,9 @@ void hz_reaper_kill(struct hz_worker *w);
 bool hz_reaper_ask(struct hz_worker *w);               /* where are you? (SIGRTMIN); false: it cannot be asked */
 int hz_worker_poll_attach(struct hz_worker *w);   /* worker_poll.c: doorbell into the loop */
 void hz_worker_poll_expect(struct hz_worker *w);  /* its first work is on its way: look without sleeping, a quarter of a millisecond at most */
+/* It ended something that it had begun by itself: is the store so far behind that it has to wait? Then its rings stay as they are until
+ * the store has caught up; they fill, and it waits as for any full ring. */
+void hz_worker_poll_behind(struct hz_worker *w);
 void hz_worker_poll_detach(struct hz_worker *w);
 void hz_worker_poll_drain(struct hz_worker *w);   /* everything a dead worker left */
 int hz_worker_poll_begin(struct hz_yard *yard);

@@ -44,6 +44,8 @@ void hz_worker_on_ready(struct hz_worker *w)
 
 static void on_fatal(struct hz_worker *w, const struct hz_msg *msg)
 {
+    if (w->fatal[0])
+        return; /* it said so already */
     snprintf(w->fatal, sizeof w->fatal, "%.*s", (int)HZ_MIN(msg->str[0].len, sizeof w->fatal - 1), msg->str[0].data);
     if (!w->fatal[0])
         snprintf(w->fatal, sizeof w->fatal, "Worker error");

@@ -8,6 +8,8 @@
  */
 #include "worker.h"
 
+#include "store.h"
+
 #include <ck_pr.h>
 #include <stdlib.h>
 
@@ -16,11 +18,12 @@
 #define EAGER_NS 250000u /* a spare answers in 100 us, and waking this CPU would cost 50 more */
 #define EAGER_LINKS 2u  /* with more in hand the CPU is better left to them */
 #define BLOCKED_MOST_MS 16u
-#define DRAIN_VISITS 65536u /* of a dead worker's rings: 64 records each, far beyond what rings hold; a bound, not a plan */
+#define HELD_ROWS 100000u /* waiting to be written: about 50 MB without payloads */
+#define HELD_MS 5u
 
 static void make_hot(struct hz_worker *w)
 {
-    if (w->hot || w->buried || w->link.poisoned)
+    if (w->hot || w->held || w->buried || w->link.poisoned)
         return;
     w->hot = true;
     cds_list_add_tail(&w->hot_node, &w->yard->hot);
@@ -80,6 +83,9 @@ int hz_worker_poll_attach(struct hz_worker *w)
 void hz_worker_poll_detach(struct hz_worker *w)
 {
     make_cold(w);
+    if (w->held)
+        cds_list_del(&w->hot_node);
+    w->held = false;
     if (w->dirty)
         cds_list_del(&w->dirty_node);
     if (w->blocked)
@@ -94,9 +100,12 @@ void hz_worker_poll_detach(struct hz_worker *w)
 
 void hz_worker_poll_drain(struct hz_worker *w)
 {
-    for (unsigned i = 0; i < DRAIN_VISITS && !w->link.poisoned; i++)
-        if (hz_link_visit(&w->link, hz_worker_on_message, w) == 0)
-            break;
+    /* No record takes less than 16 bytes: more than this was not in its rings, somebody else is still writing them. */
+    size_t most = w->link.segment.total_bytes / 16;
+    for (size_t taken = 0, n = 1; n > 0 && taken < most && !w->link.poisoned; taken += n) {
+        w->link.debt = 0;
+        n = hz_link_visit(&w->link, hz_worker_on_message, w);
+    }
 }
 
 /* ---- commands that wait for room ---- */
@@ -149,6 +158,35 @@ static void flush_dirty(struct hz_yard *yard)
         flush(w);
     }
     watch_blocked(yard);
+}
+
+/* ---- workers that wait for the store ---- */
+
+static void on_held(struct hz_timer *timer)
+{
+    struct hz_yard *yard = HZ_CONTAINER_OF(timer, struct hz_yard, held_timer);
+    struct hz_worker *w, *next;
+    if (hz_store_pending() > HELD_ROWS / 2) {
+        hz_timer_after(hz_shard_timers(yard->shard), &yard->held_timer, HELD_MS, on_held);
+        return;
+    }
+    cds_list_for_each_entry_safe(w, next, &yard->held, hot_node) {
+        w->held = false;
+        cds_list_del(&w->hot_node);
+        make_hot(w);
+    }
+}
+
+void hz_worker_poll_behind(struct hz_worker *w)
+{
+    struct hz_yard *yard = w->yard;
+    if (w->held || w->buried || w->reaped || !w->bell_poll || hz_store_pending() <= HELD_ROWS)
+        return;
+    make_cold(w); /* its doorbell stays awake: it need not ring */
+    w->held = true;
+    cds_list_add_tail(&w->hot_node, &yard->held);
+    if (!hz_timer_armed(&yard->held_timer))
+        hz_timer_after(hz_shard_timers(yard->shard), &yard->held_timer, HELD_MS, on_held);
 }
 
 /* ---- the turn ---- */
@@ -233,6 +271,7 @@ int hz_worker_poll_begin(struct hz_yard *yard)
     CDS_INIT_LIST_HEAD(&yard->hot);
     CDS_INIT_LIST_HEAD(&yard->dirty);
     CDS_INIT_LIST_HEAD(&yard->blocked);
+    CDS_INIT_LIST_HEAD(&yard->held);
     yard->spin = SPIN_MOST;
     yard->blocked_ms = 1;
     return hz_shard_add_turn(yard->shard, turn, yard->shard);
@@ -241,4 +280,5 @@ int hz_worker_poll_begin(struct hz_yard *yard)
 void hz_worker_poll_end(struct hz_yard *yard)
 {
     hz_timer_cancel(hz_shard_timers(yard->shard), &yard->blocked_timer);
+    hz_timer_cancel(hz_shard_timers(yard->shard), &yard->held_timer);
 }

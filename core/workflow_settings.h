@@ -1,9 +1,11 @@
-/* workflow_settings.h - `properties.horizon` of a flow: how it is run. Private to workflows.c and its tests. */
+/* workflow_settings.h - `properties.horizon` of a flow: how it is run. For workflow.c, the commands that check a file, and tests. */
 #ifndef HZ_CORE_WORKFLOW_SETTINGS_H
 #define HZ_CORE_WORKFLOW_SETTINGS_H
 
 #include "config.h"
 #include "workflows.h"
+
+#include "core/flow/flow.h"
 
 struct hz_workflow_settings {
     enum hz_isolation isolation;
@@ -16,17 +18,9 @@ struct hz_workflow_settings {
     struct hz_workflow_limits limits;
     const char *on_error; /* of the flow's JSON; NULL none */
 };
-/* Reads flow.properties.horizon; what is absent keeps its default. HZ_EFORMAT: hz_err_last() names property, value and expectation. */
-HZ_MUST_CHECK int hz_workflow_settings_read(const json_t *flow, const struct hz_config *config, struct hz_workflow_settings *ret_settings);
-/* The same, and whether they go with the flow's nodes. */
-HZ_MUST_CHECK int hz_workflow_settings_check(const json_t *flow, const struct hz_plan *plan, const struct hz_config *config,
-        struct hz_workflow_settings *ret_settings);
-/* Makes a workflow ready to run of a compiled plan (taken also on failure). HZ_ENOMEM, HZ_EFORMAT (settings). */
-HZ_MUST_CHECK int hz_workflow_new(const char *id, const char *version, const json_t *flow, struct hz_plan *plan, const struct hz_config *config,
-        struct hz_workflow **ret_workflow);
-/* major.minor.patch as a comparable number; 0 if it is not one. */
-uint64_t hz_workflow_version_number(const char *version);
-/* The version after `version`: patch + 1. */
-void hz_workflow_version_next(const char *version, char ret_next[32]);
+/* Reads flow.properties.horizon; what is absent keeps its default. HZ_EFORMAT with a finding in *report for each value that is wrong or
+ * does not go with the plan, the last one also in hz_err_last(); an unknown key is a warning, within `retry` and `limits` an error. */
+HZ_MUST_CHECK int hz_workflow_settings_read(const json_t *flow, const struct hz_plan *plan, const struct hz_config *config,
+        struct hz_flow_report *report, struct hz_workflow_settings *ret_settings);
 
 #endif

@@ -11,6 +11,7 @@
 #include "policy.h"
 #include "store.h"
 #include "workflow_files.h"
+#include "workflow.h"
 #include "workflow_settings.h"
 
 #include <pthread.h>
@@ -135,6 +136,10 @@ static int compile(const char *id, const char *version, const char *text, size_t
         err = hz_workflow_files_check_scripts(plan, flows.config, &report);
     if (!err)
         err = hz_policy_judge(plan, id, &report, &rights);
+    if (!err) {
+        struct hz_workflow_settings settings;
+        err = hz_workflow_settings_read(hz_flow_json(flow), plan, flows.config, &report, &settings);
+    }
     if (err && ret_text)
         *ret_text = report_text(&report, id);
     if (err) {

@@ -8,7 +8,9 @@
 #include <stdlib.h>
 
 /* gcc's analyzer loses what is owned by the list or the table it was just put in. */
+#if defined(__GNUC__) && !defined(__clang__)
 #pragma GCC diagnostic ignored "-Wanalyzer-malloc-leak"
+#endif
 
 #define WALK_DEPTH 512u
 

@@ -59,7 +59,7 @@ static void set_text(const char *first, const char *second)
         cut_clean(last_text, sizeof(last_text) - 1);
 }
 
-int hz_err_set(int code, const char *format, ...)
+int(hz_err_set)(int code, const char *format, ...)
 {
     char text[TEXT_BYTES]; /* the arguments may point into last_text */
     va_list args;
@@ -70,7 +70,7 @@ int hz_err_set(int code, const char *format, ...)
     return code;
 }
 
-int hz_err_prefix(int code, const char *format, ...)
+int(hz_err_prefix)(int code, const char *format, ...)
 {
     char text[TEXT_BYTES], old[TEXT_BYTES];
     va_list args;

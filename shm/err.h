@@ -23,4 +23,16 @@ int hz_err_prefix(int code, const char *format, ...) HZ_PRINTF(2, 3);
 /* The last text of this thread ("" if none). Valid until the next hz_err_* call of this thread. */
 const char *hz_err_last(void);
 
+/* A failure is never 0. gcc -fanalyzer and clang-tidy cannot see that through a variadic call, so they are told. */
+#ifdef HZ_ANALYZE
+static inline int hz_err_told_(int code)
+{
+    if (code == 0)
+        __builtin_trap();
+    return code;
+}
+#define hz_err_set(...) hz_err_told_(hz_err_set(__VA_ARGS__))
+#define hz_err_prefix(...) hz_err_told_(hz_err_prefix(__VA_ARGS__))
+#endif
+
 #endif

@@ -79,19 +79,13 @@ void hz_log_write(enum hz_log_level level, const char *format, ...)
 void hz_log_stderr(enum hz_log_level level, const char *text, size_t len, void *arg)
 {
     (void)arg;
-    char head[HZ_ISO_TEXT + 8];
-    hz_base_iso(hz_base_wall_ms(), head);
-    size_t at = strlen(head);
-    head[at++] = ' ';
-    const char *name = hz_log_level_name(level);
-    size_t name_len = strlen(name);
-    memcpy(head + at, name, name_len);
-    at += name_len;
-    head[at++] = ' ';
+    char iso[HZ_ISO_TEXT], head[HZ_ISO_TEXT + 16];
+    hz_base_iso(hz_base_wall_ms(), iso);
+    (void)snprintf(head, sizeof(head), "%s %s ", iso, hz_log_level_name(level));
     char end = '\n', copy[LINE_BYTES];
     len = HZ_MIN(len, sizeof(copy));
     memcpy(copy, text, len); /* struct iovec has no const */
-    struct iovec parts[] = {{head, at}, {copy, len}, {&end, 1}};
+    struct iovec parts[] = {{head, strlen(head)}, {copy, len}, {&end, 1}};
     /* One call, so that lines of several threads and processes do not mix. A closed stderr is nobody's error. */
     ssize_t written = writev(STDERR_FILENO, parts, HZ_COUNT_OF(parts));
     (void)written;

@@ -72,6 +72,7 @@ static enum hz_ring_result take_copy(struct hz_stream_in *in, struct hz_record *
         if (result != HZ_RING_TOO_BIG)
             return result;
         size_t cap = HZ_MAX(FIRST_COPY, in->copy_cap);
+        /* NOLINTNEXTLINE(clang-analyzer-core.UndefinedBinaryOperatorResult): hz_ring_idle_() is never TOO_BIG */
         while (cap < ret_record->len)
             cap *= 2;
         uint8_t *copy = malloc(cap); /* no realloc: the old bytes are of no use */

@@ -72,7 +72,7 @@ static void count_assert(void)
     atomic_fetch_add_explicit(&assert_count, 1, memory_order_relaxed);
 }
 
-static void fail(struct hz_assert_at at, const char *text)
+_Noreturn static void fail(struct hz_assert_at at, const char *text)
 {
     fprintf(stderr, "\n%s:%d: %s: %s\n", at.file, at.line, at.func, text);
     if (getpid() != test_process)
@@ -81,7 +81,8 @@ static void fail(struct hz_assert_at at, const char *text)
         fflush(NULL);
         _exit(1);
     }
-    CU_assertImplementation(CU_FALSE, (unsigned)at.line, text, at.file, at.func, CU_TRUE);
+    CU_assertImplementation(CU_FALSE, (unsigned)at.line, text, at.file, at.func, CU_TRUE); /* jumps to the next test */
+    abort();
 }
 
 void hz_assert_fail_(struct hz_assert_at at, const char *format, ...)

@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+HZ_KEEPS_WHAT_IS_ALLOCATED /* a site owns what its node keeps */
+
 static hz_str plan_text(const struct hz_plan *plan, struct hz_plan_text text)
 {
     return (hz_str){hz_plan_chars(plan, text), text.len};
@@ -93,6 +95,7 @@ static int group_by_type(struct hz_worker *worker)
     for (uint32_t i = 0; i < count; i++) {
         hz_str type = worker->sites[worker->type_nodes[i]].type;
         struct hz_worker_type *last = worker->type_count ? &worker->types[worker->type_count - 1] : NULL;
+        /* NOLINTNEXTLINE(clang-analyzer-core.NonNullParamChecker): `last` was written when it was counted */
         if (!last || strcmp(last->type.data, type.data) != 0) {
             last = &worker->types[worker->type_count++];
             *last = (struct hz_worker_type){.type = type, .first = i};

@@ -11,6 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+HZ_KEEPS_WHAT_IS_ALLOCATED /* the pool's lists and the branches own each other */
+
 #define LEAF_BITS 3u
 #define LEAF_WIDTH (1u << LEAF_BITS)
 #define INNER_BITS 4u

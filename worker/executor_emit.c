@@ -11,6 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+HZ_KEEPS_WHAT_IS_ALLOCATED /* states and joins are owned by their table */
+
 #define LIMIT_TEXT "limit of %u queued messages reached"
 
 int hz_executor_push(struct hz_execution *execution, const struct hz_delivery *delivery)

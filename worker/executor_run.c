@@ -15,6 +15,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+HZ_KEEPS_WHAT_IS_ALLOCATED /* what is parked is owned by its site's line */
+
 #define RETRY_DELAY_MAX_MS 60000u
 #define RETRY_JITTER 5u
 
@@ -600,22 +602,23 @@ void hz_executor_continue(struct hz_call *call, hz_continue_fn *fn, void *arg)
         hz_executor_leave(execution);
 }
 
+struct answer { /* on the stack of hz_executor_answer() */
+    hz_answer_fn *fn;
+    void *arg;
+    bool ok;
+    const hz_value *data;
+    hz_str message;
+};
+
+static int run_answer(struct hz_call *call, void *arg)
+{
+    const struct answer *answer = arg;
+    return answer->fn(call, answer->ok, answer->data, answer->message, answer->arg);
+}
+
 void hz_executor_answer(struct hz_call *call, hz_answer_fn *fn, void *arg, bool ok, const hz_value *data, hz_str message)
 {
-    if (call->state != HZ_CALL_DEFERRED || call->retrying)
-        return;
-    struct hz_execution *execution = call->execution;
-    bool live = !execution->finished; /* a trigger's lasting call outlives it */
-    if (live)
-        hz_executor_enter(execution);
-    drop_hooks(call);
-    call->state = HZ_CALL_RUNNING;
-    call->base = execution->work_count;
-    int rc;
-    RUN_CODE(call, rc, fn(call, ok, data, message, arg));
-    settle_call(call, rc);
-    if (live)
-        hz_executor_leave(execution);
+    hz_executor_continue(call, run_answer, &(struct answer){fn, arg, ok, data, message});
 }
 
 void hz_executor_close_done(struct hz_call *call)

@@ -72,10 +72,9 @@ static int host_fire(hz_trigger *trigger, const hz_value *data)
         return HZ_ERR_LIMIT;
     }
     struct fired *fired = malloc(sizeof(*fired));
-    const hz_value *input = data ? hz_value_ref(data) : hz_value_object();
-    if (!fired || !input) {
+    const hz_value *input = !fired ? NULL : data ? hz_value_ref(data) : hz_value_object();
+    if (!input) {
         (void)atomic_fetch_sub_explicit(&worker->waiting_events, 1, memory_order_relaxed);
-        hz_value_unref(input);
         free(fired);
         return HZ_ERR_NOMEM;
     }
@@ -166,11 +165,12 @@ static int host_http_listen(hz_call *call, const char *method, const char *endpo
         return HZ_ERR_INVALID;
     if (is_taken(worker, call->site->index, key))
         return HZ_ERR_ALREADY;
-    struct hz_listened *listened = malloc(sizeof(*listened) + strlen(key) + 1);
+    size_t key_bytes = strlen(key) + 1;
+    struct hz_listened *listened = malloc(sizeof(*listened) + key_bytes);
     if (!listened)
         return HZ_ERR_NOMEM;
     listened->node = call->site->index;
-    strcpy(listened->key, key);
+    memcpy(listened->key, key, key_bytes);
     listened->next = worker->listened;
     worker->listened = listened;
     struct hz_msg_listen listen = {.node = call->site->index, .timeout_ms = timeout_ms, .method_len = (uint32_t)strlen(upper),

@@ -81,7 +81,7 @@ int main(int argc, char **argv)
     if (strcmp(mode, "--check") == 0)
         return argc == 2 ? hz_describe_check() : usage("--check reads standard input and takes no", argv[2]);
     if (strcmp(mode, "--worker") == 0)
-        return run_mode(mode, NULL, argc - 2, argv + 2);
+        return run_mode(mode, "", argc - 2, argv + 2);
     if (strcmp(mode, "--zygote") == 0 && argc > 2)
         return run_mode(mode, argv[2], argc - 3, argv + 3);
     return usage(*mode ? "unknown mode" : "a mode is missing", *mode ? mode : NULL);

@@ -293,6 +293,7 @@ static void *lane_main(void *arg)
         }
     }
     (void)hz_thread_drain(thread);
+    hz_report_stats(thread, false); /* what it did since it slept last */
     (void)hz_report_flush(thread);
     hz_report_stats(thread, false); /* also what was done since its last sleep */
     struct hz_worker *worker = thread->worker;

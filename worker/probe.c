@@ -29,7 +29,7 @@
 struct child {
     pid_t pid;
     int answer_fd, output_fd;
-    char *file;
+    const char *file; /* of the list */
     struct hz_buffer answer, output;
     uint64_t started_ns;
 };
@@ -96,8 +96,8 @@ static int start(struct child *child, const char *file)
 {
     int answer[2], output[2];
     memset(child, 0, sizeof(*child));
-    child->file = strdup(file);
-    if (!child->file || pipe2(answer, O_CLOEXEC) != 0)
+    child->file = file;
+    if (pipe2(answer, O_CLOEXEC) != 0)
         return -ENOMEM;
     if (pipe2(output, O_CLOEXEC) != 0) {
         close(answer[0]);
@@ -211,7 +211,6 @@ static void finish(struct child *child)
     judge_answer(child, status, late);
     hz_buffer_fini(&child->answer);
     hz_buffer_fini(&child->output);
-    free(child->file);
 }
 
 static int is_module(const struct dirent *entry)
@@ -273,23 +272,25 @@ int hz_describe_main(int count, char *const paths[])
         list_files(&files, paths[i]);
     struct child children[AT_ONCE];
     size_t next = 0, done = 0;
+    bool can_start = true;
     (void)signal(SIGPIPE, SIG_IGN);
     fflush(NULL);
     while (done < files.count) {
-        while (next < files.count && next - done < AT_ONCE) {
-            if (start(&children[next % AT_ONCE], files.names[next]) != 0) {
+        while (can_start && next < files.count && next - done < AT_ONCE) {
+            can_start = start(&children[next % AT_ONCE], files.names[next]) == 0;
+            if (can_start)
+                next++;
+            else
                 fprintf(stderr, "horizon-worker: no process to probe %s\n", files.names[next]);
-                return 1;
-            }
-            next++;
         }
-        finish(&children[done % AT_ONCE]);
+        if (done < next) /* those that run are waited for, whatever comes after */
+            finish(&children[done % AT_ONCE]);
         free(files.names[done]);
         done++;
     }
     free(files.names);
     json_t *answer = json_pack("{s:o?, s:o?}", "types", types, "refused", refused);
-    int r = answer && json_dumpf(answer, stdout, JSON_COMPACT) == 0 && printf("\n") == 1 && fflush(stdout) == 0 ? 0 : 1;
+    int r = can_start && answer && json_dumpf(answer, stdout, JSON_COMPACT) == 0 && printf("\n") == 1 && fflush(stdout) == 0 ? 0 : 1;
     json_decref(answer);
     return r;
 }

@@ -136,7 +136,7 @@ void hz_report_line(struct hz_thread *thread, uint64_t execution, uint32_t node,
 
 void hz_report_linef(struct hz_thread *thread, uint64_t execution, uint32_t node, enum hz_level level, const char *format, ...)
 {
-    char few[1024], *text = few;
+    char few[1024], *text = few, *large = NULL;
     va_list args;
     va_start(args, format);
     int n = vsnprintf(few, sizeof(few), format, args);
@@ -145,13 +145,13 @@ void hz_report_linef(struct hz_thread *thread, uint64_t execution, uint32_t node
         return;
     size_t len = (size_t)n;
     if (len >= sizeof(few)) {
-        text = malloc(len + 1);
-        if (text) {
+        large = malloc(len + 1);
+        if (large) {
+            text = large;
             va_start(args, format);
             vsnprintf(text, len + 1, format, args);
             va_end(args);
         } else {
-            text = few;
             len = sizeof(few) - 1;
         }
     }
@@ -159,8 +159,7 @@ void hz_report_linef(struct hz_thread *thread, uint64_t execution, uint32_t node
         if (text[i] == '\n' || text[i] == '\r')
             text[i] = ' ';
     hz_report_line(thread, execution, node, level, false, text, len);
-    if (text != few)
-        free(text);
+    free(large);
 }
 
 void hz_report_sink(enum hz_log_level level, const char *text, size_t len, void *arg)

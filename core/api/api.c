@@ -7,6 +7,7 @@
 #include "core/flow/json_text.h"
 #include "core/http/http.h"
 #include "core/supervisor.h"
+#include "core/workflows.h"
 #include "rest.h"
 
 #include "shm/err.h"
@@ -50,6 +51,20 @@ void hz_api_answer(hz_api_done_fn *done, void *arg, uint32_t status, struct hz_j
 void hz_api_fail(hz_api_done_fn *done, void *arg, uint32_t status, const char *error)
 {
     done(arg, &(struct hz_api_result){.status = status, .error = error});
+}
+
+bool hz_api_find_workflow(
+        const char *id, const char *version, hz_api_done_fn *done, void *arg, struct hz_workflow **ret_workflow)
+{
+    char *text = NULL;
+    int err = hz_workflows_get(id, version, ret_workflow, &text);
+    if (err)
+        hz_api_fail(done, arg, err == HZ_ENOTFOUND ? 404 : 422,
+                text                  ? text
+                : err == HZ_ENOTFOUND ? "Workflow no encontrado"
+                                      : hz_err_last());
+    free(text);
+    return err == 0;
 }
 
 void hz_api_answer_value(hz_api_done_fn *done, void *arg, uint32_t status, json_t *value)

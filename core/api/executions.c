@@ -223,21 +223,12 @@ static void on_accepted(void *arg, const struct hz_uuid *execution, const struct
 void hz_api_executions_start(const struct hz_api_execute *execute, hz_api_done_fn *done, void *arg)
 {
     struct hz_workflow *workflow;
-    char *text = NULL;
     if (!execute->workflow_id || !hz_workflows_valid_id(execute->workflow_id, strlen(execute->workflow_id))) {
         hz_api_fail(done, arg, 404, "Workflow no encontrado");
         return;
     }
-    int err = hz_workflows_get(execute->workflow_id, execute->version, &workflow, &text);
-    if (err) {
-        hz_api_fail(done, arg, err == HZ_ENOTFOUND ? 404 : 422,
-                text                  ? text
-                : err == HZ_ENOTFOUND ? "Workflow no encontrado"
-                                      : hz_err_last());
-        free(text);
+    if (!hz_api_find_workflow(execute->workflow_id, execute->version, done, arg, &workflow))
         return;
-    }
-    free(text);
     if (workflow->plan->trigger_count > 0 && (execute->priority || execute->deadline_ms || execute->due_ms || execute->key)) {
         hz_workflow_unref(&workflow);
         hz_api_fail(done, arg, 422,

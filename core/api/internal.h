@@ -8,6 +8,10 @@
 /* Answers with a text of JSON (taken over; NULL: out of memory is answered). */
 void hz_api_answer(hz_api_done_fn *done, void *arg, uint32_t status, struct hz_json *json);
 void hz_api_fail(hz_api_done_fn *done, void *arg, uint32_t status, const char *error);
+/* ret_workflow: a reference. False: there is none that can run, and the client has been told. */
+struct hz_workflow;
+bool hz_api_find_workflow(
+        const char *id, const char *version, hz_api_done_fn *done, void *arg, struct hz_workflow **ret_workflow);
 /* A new object, reference taken over; NULL: out of memory is answered. */
 void hz_api_answer_value(hz_api_done_fn *done, void *arg, uint32_t status, json_t *value);
 

@@ -141,21 +141,13 @@ static void on_activation_accepted(void *arg, const struct hz_uuid *execution, c
 void hz_api_workers_start(const char *workflow_id, const char *version, hz_api_done_fn *done, void *arg)
 {
     struct hz_workflow *workflow;
-    char *text = NULL, parked[512];
+    char parked[512];
     if (hz_parked_get(workflow_id, parked, sizeof parked)) {
         hz_api_fail(done, arg, 409, parked);
         return;
     }
-    int err = hz_workflows_get(workflow_id, version, &workflow, &text);
-    if (err) {
-        hz_api_fail(done, arg, err == HZ_ENOTFOUND ? 404 : 422,
-                text                  ? text
-                : err == HZ_ENOTFOUND ? "Workflow no encontrado"
-                                      : hz_err_last());
-        free(text);
+    if (!hz_api_find_workflow(workflow_id, version, done, arg, &workflow))
         return;
-    }
-    free(text);
     struct waiting *waiting = wait_new(done, arg);
     if (!waiting) {
         hz_workflow_unref(&workflow);

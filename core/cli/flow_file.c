@@ -82,10 +82,9 @@ int hz_flow_file_check(const struct hz_flow_file *file, const struct hz_config *
         err = hz_workflow_files_check_scripts(plan, config, report);
     if (!err)
         err = hz_policy_judge(plan, file->id, report, NULL);
-    struct hz_workflow_settings settings;
-    if (!err && config && hz_workflow_settings_check(hz_flow_json(flow), plan, config, &settings)) {
-        hz_flow_report_add(report, HZ_FLOW_ERROR, "", "", hz_err_last(), "");
-        err = HZ_EFORMAT;
+    if (!err && config) {
+        struct hz_workflow_settings settings;
+        err = hz_workflow_settings_read(hz_flow_json(flow), plan, config, report, &settings);
     }
     hz_flow_free(&flow);
     if (err || !ret_plan) {
@@ -102,8 +101,6 @@ void hz_flow_file_print(const struct hz_flow_file *file, const struct hz_flow_re
     for (size_t i = 0; i < report->count; i++) {
         const struct hz_flow_finding *finding = &report->findings[i];
         char *text = hz_flow_finding_text(finding, file->path);
-        if (finding->severity == HZ_FLOW_WARNING)
-            fputs("warning: ", stderr);
         fprintf(stderr, "%s\n", text ? text : finding->message);
         free(text);
     }

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <urcu/urcu-memb.h>
 
 static const char *text_of(const json_t *object, const char *key)
@@ -99,6 +100,9 @@ static int list_with(const struct hz_args *args, const struct hz_config *config)
 
 static int inspect_with(const struct hz_args *args, const struct hz_config *config)
 {
+    struct stat info;
+    if (stat(args->words[1], &info) == 0 && !S_ISREG(info.st_mode))
+        return hz_cli_error(HZ_EXIT_FAILED, "%s is no regular file", args->words[1]);
     json_t *node = hz_catalog_inspect(config, args->words[1]);
     if (!node) {
         if (strstr(hz_err_last(), args->words[1]))

@@ -10,7 +10,7 @@
 static json_t *message_of(const char *route, const char *data)
 {
     json_error_t error;
-    json_t *value = data ? json_loads(data, JSON_DECODE_ANY | JSON_ALLOW_NUL, &error) : json_object();
+    json_t *value = json_loads(data ? data : "{}", JSON_DECODE_ANY | JSON_ALLOW_NUL, &error);
     if (!value) {
         hz_cli_error(HZ_EXIT_USAGE, "DATA is no JSON: line %d, column %d: %s", error.line, error.column, error.text);
         return NULL;

@@ -209,6 +209,9 @@ static uint64_t body_limit(const struct hz_http_request *request)
 static bool check_length(struct hz_http_request *request)
 {
     const char *text = header_of(request, "Content-Length");
+    /* RFC 9112, 6.1: a proxy in front may believe the one where the library believes the other. */
+    if (text && header_of(request, "Transfer-Encoding"))
+        return refuse(request, 400, "a request has either Content-Length or Transfer-Encoding");
     if (text && strtoull(text, NULL, 10) > body_limit(request))
         return refuse(
                 request, 413, request->webhook ? "a request body may have 64 MiB" : "a request body may have 16 MiB");

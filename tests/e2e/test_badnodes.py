@@ -52,6 +52,12 @@ class Refused(hz.Case):
                 for part in texts:
                     self.assertIn(part, result.out + result.err)
 
+    def test_inspect_takes_files_only(self):
+        for path in (PLACE, "/dev/zero"):
+            result = self.place.run("node", "inspect", path)
+            self.clean_exit(result, 1)
+            self.assertEqual(result.err, f"horizon: {path} is no regular file\n")
+
     def test_their_flows_do_not_run(self):
         for name in ("abi_major", "load_crash", "no_node"):
             with self.subTest(name=name):
@@ -59,6 +65,18 @@ class Refused(hz.Case):
                                         env={"HORIZON_NODES": folder(name)}, timeout=60)
                 self.clean_exit(result, 2)
                 self.assertIn("No existe el nodo", result.err)
+
+
+class Overrun(hz.Case):
+    def test_a_node_that_never_returns_ends_by_its_own_timeout(self):
+        """No deadline of the execution is set: the 4 s of the node's meta.timeout are enough."""
+        for name in ("infinite_run", "unkillable"):
+            with self.subTest(name=name):
+                result = self.place.run("run", os.path.join(folder(name), "flow.json"),
+                                        env={"HORIZON_NODES": folder(name)}, timeout=20)
+                self.clean_exit(result, 1)
+                self.assertRegex(result.err, f'horizon: {name} failed in node "Malo": the node took longer than 4000 ms')
+                self.assertLess(result.seconds, 4 + 5 * hz.SLOW)
 
 
 class Running(hz.Case):

@@ -40,6 +40,29 @@ class Broken(hz.Case):
                 self.assertEqual(run.out, "")
                 self.clean_exit(self.place.run("import", name, "--data", self.place.path("data")), 2)
 
+    def test_wishes_of_how_it_is_run_are_judged_all_at_once(self):
+        flow = hz.simple_flow("deseos")
+        flow["properties"]["horizon"] = {"isolation": "alone", "threads": 99, "timeout": "soon", "durability": "checkpoint",
+                                         "colour": "red"}
+        self.place.write("deseos/flow.json", flow)
+        wanted = """
+            deseos/flow.json: warning: properties.horizon.colour: is unknown and changes nothing (expected isolation, durability, \
+onInterrupt, threads, timeout or segmentBytes)
+            deseos/flow.json: properties.horizon.isolation: is the text `alone` (expected one of auto, isolated, resident)
+            deseos/flow.json: properties.horizon.durability: is the text `checkpoint` (expected one of none, execution)
+            deseos/flow.json: properties.horizon.threads: is 99 (expected a whole number from 1 to 16)
+            deseos/flow.json: properties.horizon.timeout: is the text `soon` (expected a whole number from 0 to 2000000000)"""
+        wanted = [line.strip() for line in wanted.splitlines() if line.strip()]
+        self.assertEqual(self.check("deseos").err.splitlines(), wanted)
+        for command in (["run", "deseos"], ["import", "deseos", "--data", self.place.path("data")]):
+            result = self.place.run(*command)
+            self.clean_exit(result, 2)
+            self.assertEqual([line for line in result.err.splitlines() if "deseos/flow.json: " in line], wanted)
+        flow = hz.webhook_flow("solo", "/solo")
+        flow["properties"]["horizon"] = {"isolation": "isolated"}
+        self.place.write("solo/flow.json", flow)
+        self.assertIn("(expected resident or auto, as the flow has a trigger)", self.check("solo").err)
+
     def test_large_ones(self):
         deep = "[" * 100_000 + "]" * 100_000
         many = hz.simple_flow("many")

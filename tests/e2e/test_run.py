@@ -100,6 +100,29 @@ class Run(hz.Case):
         self.assertTrue(result.err.endswith("END\n"))
         self.assertNotIn("\nhorizon-", result.err, "no segment is left")
 
+    def test_what_a_killed_run_left_is_removed_by_the_next(self):
+        temporary = self.place.path("tmp")
+        os.mkdir(temporary)
+        flow = self.place.write("l/flow.json", hz.looping_flow("l", 10 ** 9))
+        victim = self.place.start("run", flow, env={"TMPDIR": temporary})
+        hz.wait_for(lambda: len(victim.family()) >= 3, what="a worker")
+        [left] = os.listdir(temporary)
+        with open(os.path.join(temporary, left, "instance"), encoding="ascii") as file:
+            instance = file.read(8)
+        hz.wait_for(lambda: hz.segments(instance), what="a segment")
+        victim.popen.send_signal(signal.SIGKILL)
+        victim.wait(8)
+        os.utime(os.path.join(temporary, left), (time.time() - 60, time.time() - 60))
+        living = self.place.start("run", flow, env={"TMPDIR": temporary})
+        hz.wait_for(lambda: left not in os.listdir(temporary), what="the folder is gone")
+        self.assertEqual(hz.segments(instance), [])
+        hz.wait_for(lambda: len(living.family()) >= 3, what="a worker")
+        os.utime(os.path.join(temporary, os.listdir(temporary)[0]), (time.time() - 60, time.time() - 60))
+        self.clean_exit(self.place.run("run", HELLO, env={"TMPDIR": temporary}))
+        self.assertEqual(len(os.listdir(temporary)), 1, "one that is in use stays")
+        living.popen.send_signal(signal.SIGINT)
+        living.wait(8)
+
     def test_run_works_without_rights_to_the_current_directory(self):
         if os.geteuid() == 0:
             self.skipTest("root may write anywhere")

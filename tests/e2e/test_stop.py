@@ -110,6 +110,32 @@ class Stop(hz.Case):
         self.assertEqual(hz.request(server.port, "GET", "/w").text, '{"ok":true}')
 
 
+class Terminal(hz.Case):
+    """Ctrl-C in a terminal is a SIGINT for the whole process group in the foreground."""
+
+    def interrupt(self, process):
+        process.family()
+        os.killpg(os.getpgid(process.pid), signal.SIGINT)
+        code = process.wait(15)
+        self.assertNotIn("died", process.text(), "zygotes hear nothing of it")
+        self.assertNotIn("Error en worker", process.text())
+        self.assertEqual(process.family(), set())
+        return code
+
+    def test_the_server_stops_its_workers_itself(self):
+        server = hz.Server(self.place, flows={"w": hz.webhook_flow("w", "/w"), "b": hz.looping_flow("b", 10 ** 9)})
+        server.start_worker("w")
+        server.execute("b", wait=False)
+        hz.wait_for(lambda: [w["status"] for w in server.workers()] == ["running"] * 2, what="two workers")
+        self.assertEqual(self.interrupt(server.process), 0)
+        self.assertEqual(server.process.text().count("recibió mensaje de shutdown"), 2)
+
+    def test_run_ends_with_its_flow(self):
+        run = self.place.start("run", self.place.write("b/flow.json", hz.looping_flow("b", 10 ** 9)))
+        hz.wait_for(lambda: "iniciado exitosamente" in run.text("err"), what="its worker")
+        self.assertEqual(self.interrupt(run), 1)
+
+
 class ServerEnd(hz.Case):
     def test_sigterm_under_load_ends_all_in_time_with_0(self):
         flows = {f"b{n}": hz.looping_flow(f"b{n}", 10 ** 9) for n in range(4)}

@@ -99,7 +99,8 @@ static void fake_scribble(bool plausible, unsigned ms)
                 size_t at = (seed >> 20) % (ring->capacity / 8);
                 __atomic_store_n(&bytes[at], (uint64_t)(HZ_MSG_READY + seed % 10) << 32 | (seed >> 8) % 128, __ATOMIC_RELAXED);
                 if (i % 16 == 0)
-                    __atomic_store_n(&ring->shared->tail, (seed >> 30) % (ring->capacity * 4) & ~UINT64_C(7), __ATOMIC_RELEASE);
+                    atomic_store_explicit(
+                            &ring->shared->tail, (seed >> 30) % (ring->capacity * 4) & ~UINT64_C(7), memory_order_release);
             }
         }
         uint64_t one = 1;
@@ -120,6 +121,10 @@ static void fake_execute(const struct hz_msg *msg)
     const struct hz_msg_execute *m = msg->body;
     if (!fake_first)
         fake_first = m->execution;
+#ifdef FAKE_ATTACK /* attacks of another file's making: `attack-...` */
+    if (fake_is("attack-"))
+        FAKE_ATTACK(msg);
+#endif
     if (fake_is("crash") && (!strstr(fake_mode, "second") || m->execution != fake_first)) {
         struct hz_crash_cell *cell = fake_segment.lanes[0].crash;
         fake_in_node(m->execution, 0);
@@ -235,6 +240,17 @@ static void fake_plan(void)
             fake_listen(4000, "get", "/x", 1);
     }
     fake_ready();
+    for (int i = 0; i < 50 && fake_is("begins"); i++) { /* and never ends */
+        struct hz_uuid id = hz_uuid_new();
+        fake_started((UINT64_C(1) << 63) | (uint64_t)(i + 1), &id);
+    }
+    for (int i = 0; i < 50 && fake_is("moans"); i++) {
+        struct hz_msg_fatal m = {.message_len = 5};
+        struct hz_part parts[] = {{&m, sizeof m}, {"nadie", 5}};
+        fake_send(&fake_results, HZ_MSG_FATAL, parts, 2);
+    }
+    if (fake_is("moans") || fake_is("begins"))
+        fake_line("said");
     if (fake_is("hook") || fake_is("trigger")) {
         struct hz_uuid id = hz_uuid_new();
         fake_started((UINT64_C(1) << 63) | 1, &id);

@@ -13,13 +13,14 @@
 #include "core/shard.h"
 #include "core/store.h"
 #include "core/supervisor.h"
-#include "core/workflow_settings.h"
+#include "core/workflow.h"
 #include "shm/err.h"
 #include "shm/guard.h"
 #include "shm/log.h"
 #include "tests/harness.h"
 
 #include <dirent.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -33,6 +34,7 @@
 static struct hz_config world_config;
 static int world_lock = -1, world_fds;
 static bool world_is_up;
+static void (*world_before_start)(void); /* listeners are registered here; NULL none */
 static char world_log[65536]; /* everything logged while the world is up */
 static size_t world_log_len;
 static pthread_mutex_t world_log_lock = PTHREAD_MUTEX_INITIALIZER;
@@ -163,6 +165,7 @@ static void world_up(void)
         hz_shard_fini();
     }
     guarded = true;
+    (void)signal(SIGPIPE, SIG_IGN); /* as the manager does: a bell's sleeper may be dead */
     world_log_len = 0;
     world_log[0] = 0;
     hz_log_set_sink(world_sink, NULL);
@@ -175,6 +178,8 @@ static void world_up(void)
     HZ_ASSERT_OK(hz_registry_init());
     HZ_ASSERT_OK(hz_supervisor_init(&world_config));
     HZ_ASSERT_OK(hz_scheduler_init(&world_config));
+    if (world_before_start)
+        world_before_start();
     HZ_ASSERT_OK(hz_shard_start(world_begin, NULL));
     world_is_up = true;
 }

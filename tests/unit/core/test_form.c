@@ -69,6 +69,7 @@ HZ_TEST(form, too_many_fields_are_refused)
 {
     char *text = malloc(HZ_FORM_FIELDS * 8 + 16), *to = text;
     json_t *root = NULL;
+    HZ_ASSERT_NOT_NULL(text);
     for (unsigned i = 0; i < HZ_FORM_FIELDS; i++)
         to += sprintf(to, "a%u=1&", i);
     HZ_ASSERT_OK(hz_form_decode(text, (size_t)(to - text), &root));

@@ -136,6 +136,39 @@ HZ_TEST(hostile, a_worker_that_never_reads_fills_its_queue_and_no_other)
         world_forget(&deaf[i]);
 }
 
+static bool said(void *arg)
+{
+    (void)arg;
+    return world_logged("said");
+}
+
+HZ_TEST(hostile, what_a_worker_begins_by_itself_takes_nobodys_place)
+{
+    struct world_answer worker, one;
+    world_config.max_executions = 4;
+    world_up();
+    world_start(&worker, world_flow("begins", false, ""), false);
+    HZ_ASSERT_TRUE(world_until(said, NULL, 20000));
+    world_submit(&one, world_flow("ok-neighbour", false, ""), "1", 0);
+    HZ_ASSERT_TRUE(world_until(world_flag, &one.ended, 20000));
+    HZ_ASSERT_STR_EQ(one.error, "");
+    HZ_ASSERT_EQ(one.row.state, HZ_EXEC_SUCCESS);
+    world_forget(&one);
+    world_down();
+}
+
+HZ_TEST(hostile, the_same_complaint_fifty_times_is_one_line)
+{
+    struct world_answer worker;
+    world_up();
+    world_start(&worker, world_flow("moans", false, ""), false);
+    HZ_ASSERT_TRUE(world_until(said, NULL, 20000));
+    const char *first = strstr(world_log, "Error en worker");
+    HZ_ASSERT_NOT_NULL(first);
+    HZ_ASSERT_NULL(strstr(first + 1, "Error en worker"));
+    world_down();
+}
+
 /* ---- all at once ---- */
 
 #define CHURN 240

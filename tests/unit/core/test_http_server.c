@@ -490,6 +490,14 @@ HZ_TEST(http_server, a_body_above_the_limit_is_413)
     HZ_ASSERT_STR_HAS(reply, "HTTP/1.1 413");
 }
 
+HZ_TEST(http_server, two_lengths_of_one_body_are_400)
+{
+    ask("POST /echo HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nGET /now/1 HTTP/1.1\r\nHost: "
+        "localhost\r\n\r\n", NULL);
+    HZ_ASSERT_STR_HAS(reply, "HTTP/1.1 400");
+    HZ_ASSERT_STR_HAS_NOT(reply, " 200 "); /* what follows is not taken for a request */
+}
+
 HZ_TEST(http_server, headers_that_come_too_slowly_end_the_connection)
 {
     int fd = dial();
@@ -616,6 +624,7 @@ static int dial_worker_port(void)
 {
     int pair[2];
     struct handed *handed = calloc(1, sizeof *handed);
+    HZ_ASSERT_NOT_NULL(handed);
     HZ_ASSERT_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair), 0);
     handed->mail.run = run_add;
     handed->fd = pair[0];

@@ -128,6 +128,39 @@ HZ_TEST(link, a_flood_of_metrics_leaves_room_for_results)
     HZ_ASSERT_LE(taken[HZ_MSG_LOG], HZ_LINK_RECORDS / 2);
 }
 
+static unsigned price;
+static void take_dear(void *arg, const struct hz_msg *msg, bool lossy)
+{
+    take(arg, msg, lossy);
+    hz_link_charge(&link_, price);
+}
+
+HZ_TEST(link, a_record_that_was_much_work_leaves_less_of_its_visit)
+{
+    memset(taken, 0, sizeof taken);
+    for (int i = 0; i < 10; i++)
+        say_ready();
+    price = 15;
+    HZ_ASSERT_EQ(hz_link_visit(&link_, take_dear, NULL), 4); /* 4 x 16 */
+    HZ_ASSERT_EQ(hz_link_visit(&link_, take_dear, NULL), 4);
+    HZ_ASSERT_EQ(hz_link_visit(&link_, take_dear, NULL), 2);
+    HZ_ASSERT_EQ(taken[HZ_MSG_READY], 10);
+    HZ_ASSERT_EQ(link_.records, 10);
+}
+
+HZ_TEST(link, a_record_dearer_than_a_visit_is_paid_by_the_next_ones)
+{
+    memset(taken, 0, sizeof taken);
+    for (int i = 0; i < 2; i++)
+        say_ready();
+    price = 3 * HZ_LINK_RECORDS - 1;
+    HZ_ASSERT_EQ(hz_link_visit(&link_, take_dear, NULL), 1);
+    HZ_ASSERT_EQ(hz_link_visit(&link_, take_dear, NULL), 0);
+    HZ_ASSERT_TRUE(hz_link_has_data(&link_)); /* so the loop comes back */
+    HZ_ASSERT_EQ(hz_link_visit(&link_, take_dear, NULL), 0);
+    HZ_ASSERT_EQ(hz_link_visit(&link_, take_dear, NULL), 1);
+}
+
 HZ_TEST(link, commands_wait_within_the_bound_and_go_when_there_is_room)
 {
     char data[4000];

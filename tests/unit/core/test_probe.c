@@ -30,6 +30,7 @@ HZ_TEST(probe, a_megabyte_passes_both_ways_without_a_deadlock)
 {
     size_t size = 1 << 20, len;
     char *big = malloc(size + 1), *out;
+    HZ_ASSERT_NOT_NULL(big);
     memset(big, 'x', size);
     big[size] = 0;
     HZ_ASSERT_OK(run("cat", big, 10000, 2 * size, &out, &len));

@@ -66,6 +66,7 @@ HZ_TEST(spawner, a_dead_zygote_is_replaced_and_what_it_lost_is_asked_again)
     world_forget(&one);
     /* The only child is the zygote. */
     DIR *proc = opendir("/proc");
+    HZ_ASSERT_NOT_NULL(proc);
     for (struct dirent *entry; (entry = readdir(proc)) != NULL;) {
         char path[300], line[512];
         snprintf(path, sizeof path, "/proc/%s/stat", entry->d_name);
@@ -78,7 +79,7 @@ HZ_TEST(spawner, a_dead_zygote_is_replaced_and_what_it_lost_is_asked_again)
         char state;
         int parent;
         if (end && sscanf(end + 1, " %c %d", &state, &parent) == 2 && parent == getpid())
-            kill(atoi(entry->d_name), SIGKILL);
+            kill((pid_t)strtol(entry->d_name, NULL, 10), SIGKILL);
     }
     closedir(proc);
     run("ok", HZ_EXEC_SUCCESS);

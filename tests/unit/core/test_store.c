@@ -266,6 +266,8 @@ HZ_TEST(store, what_was_acknowledged_survives_kill_9_at_any_moment)
                 _exit(3);
             for (int i = 0; i < 190000; i++) {
                 struct hz_uuid *id = malloc(sizeof *id);
+                if (!id)
+                    _exit(4);
                 *id = hz_uuid_new();
                 struct hz_store_execution row = row_of(id, HZ_EXEC_QUEUED);
                 while (hz_store_pending() > 500)

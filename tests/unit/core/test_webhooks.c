@@ -145,11 +145,11 @@ HZ_TEST(webhooks, the_newest_serves_a_path_two_claim_and_the_other_one_after_it)
 
 HZ_TEST(webhooks, refuses_paths_of_too_many_parts)
 {
-    char path[400] = "";
+    char path[400];
     unsigned worker;
     char params[256];
     for (int i = 0; i < 65; i++)
-        strcat(path, "/a");
+        snprintf(path + 2 * (size_t)i, sizeof path - 2 * (size_t)i, "/a");
     struct hz_webhook_target target = {.worker = ids[0]};
     struct hz_webhook_entry *entry;
     HZ_ASSERT_LT(hz_webhooks_add(&target, "GET", path, 1, &entry), 0);

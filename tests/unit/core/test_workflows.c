@@ -3,7 +3,7 @@
 #include "core/config.h"
 #include "core/store.h"
 #include "core/workflow_files.h"
-#include "core/workflow_settings.h"
+#include "core/workflow.h"
 #include "core/workflows.h"
 #include "shm/err.h"
 #include "tests/harness.h"

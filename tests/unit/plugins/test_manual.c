@@ -49,6 +49,7 @@ HZ_TEST(manual, lists_every_call_of_the_headers)
     for (const char *line = strstr(headers, "static inline "); line; line = strstr(line + 1, "static inline ")) {
         char name[64], entry[80];
         const char *paren = strchr(line, '('), *begin = paren;
+        HZ_ASSERT_NOT_NULL(paren);
         while (begin > line && (isalnum((unsigned char)begin[-1]) || begin[-1] == '_'))
             begin--;
         snprintf(name, sizeof name, "%.*s", (int)(paren - begin), begin);

@@ -19,7 +19,7 @@
 #include <unistd.h>
 
 #define PAGES 64u
-#define BYTES (PAGES * 4096u)
+#define BYTES ((size_t)PAGES * 4096)
 
 /* Runs fn in a child; returns its wait status. */
 static int in_child(void (*fn)(void))

@@ -23,6 +23,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+HZ_KEEPS_WHAT_IS_ALLOCATED /* messages are owned by the rig until rig_close() */
+
 #if HZ_TEST_ASAN
 /* The leak checker dies reading the thread-local storage of the script engine's threads; it is told to leave that out. */
 const char *__lsan_default_options(void);
@@ -120,6 +122,7 @@ RIG_FN struct hz_plan *rig_plan(const char *flow_text)
     hz_flow_report_fini(&report);
     json_decref(catalog);
     HZ_ASSERT_EQ(r, 0);
+    HZ_ASSERT_NOT_NULL(plan);
     return plan;
 }
 
@@ -179,6 +182,7 @@ RIG_FN void rig_collect(struct rig *rig, struct hz_stream_in *in, uint32_t lane)
         m->lane = lane;
         m->len = len;
         m->bytes = calloc(1, len + 1);
+        HZ_ASSERT_NOT_NULL(m->bytes);
         memcpy(m->bytes, msg.body, body);
         size_t at = body;
         m->msg = msg;
