@@ -278,7 +278,10 @@ static int load_instance(struct hz_config *config)
         hz_base_random(&random, sizeof random);
         snprintf(config->instance, sizeof config->instance, "%08" PRIx32, random);
         fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-        if (fd < 0 || write(fd, config->instance, 8) != 8 || fsync(fd) || rename(temporary, path))
+        ssize_t n = fd < 0 ? -1 : write(fd, config->instance, 8);
+        if (n >= 0 && n != 8)
+            err = hz_err_set(-ENOSPC, "cannot write %s", path);
+        else if (n < 0 || fsync(fd) || rename(temporary, path))
             err = hz_err_set(-errno, "cannot write %s", path);
         if (fd >= 0)
             close(fd);

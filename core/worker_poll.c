@@ -255,9 +255,7 @@ static bool turn(void *arg)
         return false;
     unsigned taken = visit_hot(yard);
     flush_dirty(yard);
-    if (taken > 0 || spin(yard))
-        return true;
-    if (eager(yard))
+    if (taken > 0 || spin(yard) || eager(yard))
         return true;
     struct hz_worker *w, *next;
     cds_list_for_each_entry_safe(w, next, &yard->hot, hot_node)

@@ -17,16 +17,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <sys/eventfd.h>
 #include <unistd.h>
 
 #define PIPE_BYTES 4096 /* the least there is: one page */
-
-int hz_doorbell_open(void)
-{
-    int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    return fd >= 0 ? fd : -errno;
-}
 
 int hz_doorbell_pair(int *ret_wait_fd, int *ret_ring_fd)
 {
@@ -53,7 +46,7 @@ void hz_doorbell_sleep(struct hz_doorbell *bell)
     ck_pr_fence_store_load(); /* S1 before S2 */
 }
 
-/* One read: it empties an eventfd and a pipe of one page. Were a hostile ringer to fill the pipe again meanwhile, the
+/* One read: it empties a pipe of one page. Were a hostile ringer to fill the pipe again meanwhile, the
  * descriptor is still readable and the loop comes back; it does not keep us here. */
 static void drain(int fd)
 {

@@ -29,13 +29,9 @@ struct hz_ringer { /* one per producing thread */
     uint64_t rings;
 };
 
-/* Returns an eventfd (close-on-exec, non-blocking) for both ends, or -errno. Only between ends that trust each other:
- * O_NONBLOCK belongs to the open file, so a hostile holder can clear it and make the other end's read or write block.
- */
-HZ_MUST_CHECK int hz_doorbell_open(void);
-/* The bell for ends that do not trust each other: a pipe of one page, whose two ends are two open files. *ret_wait_fd
- * is the sleeper's, *ret_ring_fd the ringer's (both close-on-exec, non-blocking). 0 or -errno. The ringer's process
- * must ignore SIGPIPE: the sleeper may be dead. */
+/* A pipe of one page, as its ends do not trust each other: O_NONBLOCK belongs to the open file, and a pipe's two ends
+ * are two of them. *ret_wait_fd is the sleeper's, *ret_ring_fd the ringer's (both close-on-exec, non-blocking); the
+ * caller closes them. 0 or -errno. The ringer's process must ignore SIGPIPE: the sleeper may be dead. */
 HZ_MUST_CHECK int hz_doorbell_pair(int *ret_wait_fd, int *ret_ring_fd);
 void hz_doorbell_attach(struct hz_doorbell *ret_bell, struct hz_doorbell_cell *cell, int fd);
 /* Announce sleep. After it the caller MUST look at its rings once more and either wait on fd or call awake. */

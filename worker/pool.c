@@ -1,9 +1,10 @@
 /*
  * pool.c - what the threads of a worker do: turns, queues, stealing, blocking nodes. Worker, all threads.
  *
- * An execution is queued at the main thread. Whoever has nothing to do takes from its own queue, else half of another's (at
- * most 8), oldest first. Taken means moved under the victim's queue_lock into the thief's own
- * queue under its lock: an execution is in one queue or begun, never both, and begins on exactly one thread, which keeps it. Pinned ones never enter a queue.
+ * An execution is queued at the main thread. Whoever has nothing to do, or between two slices has the fewest executions begun,
+ * takes from its own queue, else half of another's (at most 8), oldest first. Taken means moved under the victim's queue_lock into
+ * the thief's own queue under its lock: an execution is in one queue or begun, never both, and begins on exactly one thread,
+ * which keeps it. Pinned ones never enter a queue.
  */
 #include "pool.h"
 #include "call.h"

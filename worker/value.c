@@ -11,11 +11,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define FROZEN ((size_t)-1) /* jansson's refcount of what is not counted and never freed */
 #define STATIC_REAL(v)                                                                                                 \
     {                                                                                                                  \
-        {JSON_REAL, (size_t)-1}, (v)                                                                                   \
+        {JSON_REAL, FROZEN}, (v)                                                                                       \
     }
-struct hz_value_static hz_value_static_undefined = {{JSON_NULL, (size_t)-1}, 0.0};
+struct hz_value_static hz_value_static_undefined = {{JSON_NULL, FROZEN}, 0.0};
 struct hz_value_static hz_value_static_nan = STATIC_REAL((double)NAN);
 struct hz_value_static hz_value_static_infinity = STATIC_REAL((double)INFINITY);
 struct hz_value_static hz_value_static_minus_infinity = STATIC_REAL(-(double)INFINITY);
@@ -76,7 +77,7 @@ static bool stack_push(struct value_stack *stack, json_t *container)
 
 static void stack_push_child(struct value_stack *stack, json_t *child)
 {
-    if (__atomic_load_n(&child->refcount, __ATOMIC_RELAXED) == (size_t)-1)
+    if (__atomic_load_n(&child->refcount, __ATOMIC_RELAXED) == FROZEN)
         return; /* not counted: it stays */
     if ((json_is_object(child) && json_object_size(child)) || (json_is_array(child) && json_array_size(child))) {
         if (stack_push(stack, child))
@@ -122,7 +123,7 @@ static void value_delete_container(json_t *dead)
 void hz_value_unref(const hz_value *value)
 {
     json_t *json = hz_value_json(value);
-    if (!json || __atomic_load_n(&json->refcount, __ATOMIC_RELAXED) == (size_t)-1)
+    if (!json || __atomic_load_n(&json->refcount, __ATOMIC_RELAXED) == FROZEN)
         return;
     if (__atomic_sub_fetch(&json->refcount, 1, __ATOMIC_ACQ_REL) != 0)
         return;
@@ -133,26 +134,25 @@ void hz_value_unref(const hz_value *value)
 }
 
 /* Recursion is bounded by HZ_VALUE_DEPTH: what is frozen was parsed. */
-static void set_counts(json_t *json, size_t from, size_t to)
+static void set_frozen(json_t *json, bool frozen)
 {
-    if (!json || json_is_null(json) || json_is_boolean(json) || is_static_real(json) || json->refcount == to ||
-            (from == (size_t)-1 && json->refcount != from))
+    if (!json || json_is_null(json) || json_is_boolean(json) || is_static_real(json) || (json->refcount == FROZEN) == frozen)
         return;
-    json->refcount = to;
+    json->refcount = frozen ? FROZEN : 1;
     for (void *i = json_object_iter(json); i; i = json_object_iter_next(json, i))
-        set_counts(json_object_iter_value(i), from, to);
+        set_frozen(json_object_iter_value(i), frozen);
     for (size_t i = 0, n = json_array_size(json); i < n; i++)
-        set_counts(json_array_get(json, i), from, to);
+        set_frozen(json_array_get(json, i), frozen);
 }
 
 void hz_value_freeze(const hz_value *value)
 {
-    set_counts(hz_value_json(value), 1, (size_t)-1);
+    set_frozen(hz_value_json(value), true);
 }
 
 void hz_value_thaw(const hz_value *value)
 {
-    set_counts(hz_value_json(value), (size_t)-1, 1);
+    set_frozen(hz_value_json(value), false);
 }
 
 hz_value *hz_value_undefined(void)

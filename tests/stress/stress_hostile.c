@@ -127,13 +127,15 @@ static void attack_records(const struct place *place)
     struct pieces pieces = {.total = 0};
     while (!atomic_load_explicit(&place->control->stop, memory_order_relaxed)) {
         /* Some honest-looking records ... */
-        uint64_t batch = 1 + stress_below(&random, 16);
+        uint64_t batch = 1 + stress_below(&random, 16), sent = 0;
+        bool full = false;
         for (uint64_t i = 0; i < batch; i++) {
             uint32_t len = stress_below(&random, 16) == 0 ? 8 : 40 + (uint32_t)stress_below(&random, 200);
             uint64_t need = hz_ring_span_(len), at = tail % CAPACITY, left = CAPACITY - at;
             uint64_t head = atomic_load_explicit(&shared->head, memory_order_acquire);
-            if (tail - head + left + need > CAPACITY) {
-                if (tail - head <= CAPACITY) /* room will come */
+            if (tail - head + (need > left ? left : 0) + need > CAPACITY) {
+                full = tail - head <= CAPACITY;
+                if (full) /* room will come */
                     break;
                 tail = head & ~UINT64_C(7); /* the reader began anew */
                 at = tail % CAPACITY, left = CAPACITY - at;
@@ -149,8 +151,14 @@ static void attack_records(const struct place *place)
             *(volatile uint64_t *)(void *)(bytes + at) = (uint64_t)type << 32 | len;
             starts[known++ % 64] = at;
             tail += hz_ring_span_(len);
+            sent++;
         }
         atomic_store_explicit(&shared->tail, tail, memory_order_release);
+        if (sent == 0 &&
+                full) { /* on one CPU with the reader all of a time slice would go into spoiling the same few records */
+            sched_yield();
+            continue;
+        }
         /* ... which change while they are read: length, type, a length in the body, and back again ... */
         for (uint64_t flips = stress_below(&random, 64); flips > 0; flips--) {
             uint64_t at = starts[stress_below(&random, 64)] +

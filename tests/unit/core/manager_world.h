@@ -112,8 +112,8 @@ static int world_segments(void)
     return count;
 }
 
-/* Children of this process, living or dead. */
-static int world_children(void)
+/* Children of this process, living or dead; each gets the signal unless it is 0. */
+static int world_signal_children(int signal_number)
 {
     DIR *proc = opendir("/proc");
     int count = 0;
@@ -129,11 +129,19 @@ static int world_children(void)
         const char *end = strrchr(line, ')');
         char state;
         int parent;
-        if (end && sscanf(end + 1, " %c %d", &state, &parent) == 2 && parent == getpid())
+        if (end && sscanf(end + 1, " %c %d", &state, &parent) == 2 && parent == getpid()) {
             count++;
+            if (signal_number != 0)
+                (void)kill((pid_t)strtol(entry->d_name, NULL, 10), signal_number);
+        }
     }
     closedir(proc);
     return count;
+}
+
+static int world_children(void)
+{
+    return world_signal_children(0);
 }
 
 /* Before world_up(): what differs from the defaults for tests. worker_path NULL: this program itself (fake_worker.h). */

@@ -49,7 +49,8 @@ struct rig {
     struct hz_segment segment;
     char name[HZ_SEGMENT_NAME];
     struct hz_uuid id;
-    int segment_fd, worker_fd, manager_fd; /* eventfds */
+    int segment_fd;
+    int worker_bell[2], manager_bell[2]; /* where each of them waits, and where the other rings */
     struct hz_doorbell bell;
     struct hz_stream_out commands;
     struct hz_stream_in results[HZ_MAX_LANES], metrics[HZ_MAX_LANES];
@@ -144,12 +145,10 @@ RIG_FN void rig_open(struct rig *rig, const struct hz_geometry *geometry)
     rig->messages = calloc(RIG_MESSAGES, sizeof(*rig->messages));
     hz_segment_name(rig->name, "7e570000", &rig->id);
     HZ_ASSERT_OK(hz_segment_create(&rig->segment, "7e570000", &rig->id, geometry, &rig->segment_fd));
-    rig->worker_fd = hz_doorbell_open();
-    rig->manager_fd = hz_doorbell_open();
-    HZ_ASSERT_GE(rig->worker_fd, 0);
-    HZ_ASSERT_GE(rig->manager_fd, 0);
-    hz_doorbell_attach(&rig->bell, &rig->segment.header->manager_sleep, rig->manager_fd);
-    hz_stream_out_init(&rig->commands, &rig->segment.commands, &rig->segment.header->worker_sleep, rig->worker_fd,
+    HZ_ASSERT_OK(hz_doorbell_pair(&rig->worker_bell[0], &rig->worker_bell[1]));
+    HZ_ASSERT_OK(hz_doorbell_pair(&rig->manager_bell[0], &rig->manager_bell[1]));
+    hz_doorbell_attach(&rig->bell, &rig->segment.header->manager_sleep, rig->manager_bell[0]);
+    hz_stream_out_init(&rig->commands, &rig->segment.commands, &rig->segment.header->worker_sleep, rig->worker_bell[1],
             (size_t)256 << 20);
     for (uint32_t i = 0; i < geometry->lanes; i++) {
         HZ_ASSERT_OK(hz_stream_in_init(&rig->results[i], &rig->segment.lanes[i].results, 'R', true));
@@ -387,7 +386,7 @@ RIG_FN void *rig_thread(void *arg)
     static struct hz_worker worker;
     struct hz_segment segment;
     HZ_ASSERT_OK(hz_segment_attach(&segment, rig->segment_fd, &rig->segment.geometry));
-    HZ_ASSERT_OK(hz_worker_init(&worker, &rig->request, &segment, dup(rig->worker_fd), dup(rig->manager_fd)));
+    HZ_ASSERT_OK(hz_worker_init(&worker, &rig->request, &segment, dup(rig->worker_bell[0]), dup(rig->manager_bell[1])));
     worker.in_process = true;
     worker.sandbox.mode = HZ_SANDBOX_MODE_OFF;
     if (rig->limits.steps != 0)
@@ -501,7 +500,7 @@ RIG_FN void rig_spawn(struct rig *rig, int socket_fd, uint32_t threads, uint32_t
     rig_open(rig, &geometry);
     rig->request = (struct hz_spawn_request){.magic = HZ_SPAWN_MAGIC, .version = HZ_LAYOUT_VERSION, .request = 1, .threads = threads,
             .flags = flags, .caps = caps, .manager_pid = (uint32_t)getpid(), .geometry = geometry, .worker_id = rig->id};
-    const int fds[3] = {rig->segment_fd, rig->worker_fd, rig->manager_fd};
+    const int fds[3] = {rig->segment_fd, rig->worker_bell[0], rig->manager_bell[1]};
     if (socket_fd < 0) {
         int pair[2];
         HZ_ASSERT_EQ(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
@@ -560,8 +559,10 @@ RIG_FN void rig_close(struct rig *rig)
     hz_segment_detach(&rig->segment);
     (void)hz_segment_unlink(rig->name);
     close(rig->segment_fd);
-    close(rig->worker_fd);
-    close(rig->manager_fd);
+    for (int i = 0; i < 2; i++) {
+        close(rig->worker_bell[i]);
+        close(rig->manager_bell[i]);
+    }
 }
 
 RIG_FN void rig_close_zygote(struct rig *rig, int socket_fd)
