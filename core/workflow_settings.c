@@ -82,10 +82,11 @@ int hz_workflow_settings_read(const json_t *flow, const struct hz_config *config
     static const char *const isolations[] = {"auto", "isolated", "resident", NULL};
     static const char *const durabilities[] = {"none", "execution", "checkpoint", NULL};
     static const char *const interrupts[] = {"fail", "restart", "resume", NULL};
+    static const char *const histories[] = {"all", "failed+sample", "counters", NULL};
     const json_t *settings = json_object_get(json_object_get(flow, "properties"), "horizon");
     if (settings && !json_is_object(settings))
         return hz_err_set(HZ_EFORMAT, "properties.horizon: expected an object");
-    int isolation, durability, interrupt;
+    int isolation, durability, interrupt, history;
     json_int_t threads, timeout, segment;
     int err = read_word(settings, "isolation", isolations, HZ_ISOLATION_AUTO, &isolation);
     if (!err)
@@ -95,6 +96,8 @@ int hz_workflow_settings_read(const json_t *flow, const struct hz_config *config
         err = read_word(settings, "onInterrupt", interrupts, checkpoint ? HZ_INTERRUPT_RESUME : HZ_INTERRUPT_FAIL, &interrupt);
     if (!err && interrupt == HZ_INTERRUPT_RESUME && !checkpoint)
         err = hz_err_set(HZ_EFORMAT, "properties.horizon.onInterrupt: resume needs durability checkpoint, expected fail or restart");
+    if (!err)
+        err = read_word(settings, "history", histories, durability == HZ_DURABILITY_NONE ? HZ_HISTORY_SAMPLE : HZ_HISTORY_ALL, &history);
     if (!err)
         err = read_number(settings, "threads", 1, HZ_MAX_LANES, config->threads, &threads);
     if (!err)
@@ -108,6 +111,7 @@ int hz_workflow_settings_read(const json_t *flow, const struct hz_config *config
     ret_settings->isolation = (enum hz_isolation)isolation;
     ret_settings->durability = (enum hz_durability)durability;
     ret_settings->on_interrupt = (enum hz_on_interrupt)interrupt;
+    ret_settings->history = (enum hz_history)history;
     ret_settings->threads = (uint32_t)threads;
     ret_settings->timeout_ms = (uint32_t)timeout;
     ret_settings->segment_bytes = (uint64_t)segment;
@@ -224,6 +228,7 @@ int hz_workflow_new(const char *id, const char *version, const json_t *flow, str
     workflow->zygote = plan->needs_script ? HZ_ZYGOTE_JS : plan->caps & HZ_CAP_NET ? HZ_ZYGOTE_NET : HZ_ZYGOTE_BASE;
     workflow->durability = settings.durability;
     workflow->on_interrupt = settings.on_interrupt;
+    workflow->history = settings.history;
     workflow->threads = workflow->resident ? settings.threads : 1;
     workflow->timeout_ms = settings.timeout_ms;
     workflow->retry = settings.retry;
