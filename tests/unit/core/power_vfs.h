@@ -9,6 +9,7 @@
 #ifndef HZ_TESTS_POWER_VFS_H
 #define HZ_TESTS_POWER_VFS_H
 
+#include "shm/base.h"
 #include "tests/harness.h"
 
 #include <pthread.h>
