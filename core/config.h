@@ -18,7 +18,8 @@ struct hz_config {
     uint32_t concurrency;    /* running at once, all workflows; each shard has its part */
     uint32_t input_bytes;    /* of what is admitted */
     uint32_t queue_bytes;    /* backlog of one worker */
-    uint32_t history;        /* executions kept in the store per workflow */
+    uint32_t history;        /* finished executions kept in the store */
+    uint32_t history_days, store_mb;
     bool safe;            /* --safe: nothing is started by itself */
     bool development;     /* NODE_ENV=development */
     bool tracking;        /* TRACKING_EXECUTE */

@@ -18,3 +18,5 @@ HZ_CONFIG_NUMBER("HORIZON_CONCURRENCY", concurrency, 4096, 1, 10000000, "executi
 HZ_CONFIG_NUMBER("HORIZON_INPUT_BYTES", input_bytes, 268435456, 1048576, 4294967295, "bytes", "input of the executions that are admitted and not finished")
 HZ_CONFIG_NUMBER("HORIZON_QUEUE_BYTES", queue_bytes, 67108864, 1048576, 1073741824, "bytes", "messages waiting for one worker")
 HZ_CONFIG_NUMBER("HORIZON_HISTORY", history, 100000, 100, 100000000, "executions", "finished executions kept, the oldest go first")
+HZ_CONFIG_NUMBER("HORIZON_HISTORY_DAYS", history_days, 30, 0, 36500, "days", "finished executions, crash reports, counts kept; 0: whatever their age")
+HZ_CONFIG_NUMBER("HORIZON_STORE_MB", store_mb, 4096, 64, 16777216, "MiB", "horizon.db with its log stays below this: the oldest history goes")

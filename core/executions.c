@@ -429,8 +429,8 @@ bool hz_execution_row_bare(const struct hz_execution *e, struct hz_store_executi
     ret_row->created_wall_ms = e->created_ms;
     ret_row->started_wall_ms = e->started_ms;
     memcpy(ret_row->worker_id, e->worker_id, sizeof ret_row->worker_id);
+    ret_row->history = e->is_activation || (e->key && e->workflow->history == HZ_HISTORY_SAMPLE) ? HZ_HISTORY_ALL : e->workflow->history;
     ret_row->stored = e->stored;
-    ret_row->sampled = e->workflow->durability == HZ_DURABILITY_NONE && !e->key;
     ret_row->priority = e->item.priority;
     ret_row->due_wall_ms = e->due_ms;
     ret_row->deadline_wall_ms = e->deadline_ms;

@@ -134,7 +134,7 @@ static int prepare(const struct hz_config *config)
     if (!err)
         err = hz_uids_init(config);
     if (!err)
-        err = hz_store_open(config->data_dir, config->history);
+        err = hz_workflows_open_store(config);
     if (!err)
         err = hz_secrets_init(config->data_dir);
     if (!err)

@@ -89,9 +89,10 @@ static void settle(struct hz_desk *desk, struct hz_store_execution *row)
         start_again(row);
         recovery.interrupted++;
         close_row(desk, row, NULL, reason);
-    } else if (!known || !take_up(row, workflow)) {
+    } else if (!known || row->damaged || !take_up(row, workflow)) {
         recovery.interrupted++;
-        close_row(desk, row, workflow, known ? reason : "the manager ended while it ran, and its workflow cannot be loaded any more");
+        close_row(desk, row, workflow, !known ? "the manager ended while it ran, and its workflow cannot be loaded any more"
+                : row->damaged ? "the manager ended while it ran, and what it was started with is damaged in the store" : reason);
     }
     if (known)
         hz_workflow_unref(&workflow);

@@ -27,8 +27,8 @@ struct hz_store_execution {
     char *input, *result, *error, *error_node, *error_code; /* malloc'ed or NULL; taken by hz_store_put */
     char *idempotency_key, *dedup_key;                      /* the same; written with the first row of an id, later ones may leave them NULL */
     uint64_t node_runs, cpu_ns, peak_bytes, bytes_in, bytes_out;
-    bool sampled;            /* the same as history == HZ_HISTORY_SAMPLE, for rows that were never handed over before */
     enum hz_history history; /* what is kept when it is final; not stored */
+    bool damaged;            /* only of hz_store_unfinished: a payload fails its checksum and is left out */
     bool stored;             /* an earlier row of this id was handed over: if nothing is to be kept of the end, that row goes too */
 };
 void hz_store_execution_fini(struct hz_store_execution *row);

@@ -129,7 +129,7 @@ void hz_store_rollback(struct hz_store_connection *connection);
 
 /* ---- store_row.c ---- */
 HZ_MUST_CHECK int hz_store_row_write(struct hz_store_connection *connection, const struct hz_store_execution *row, bool *ret_changed);
-/* Reads the row of HZ_STORE_COLUMNS, then the payloads if `payloads`. */
+/* Reads the row of HZ_STORE_COLUMNS, then the payloads if `payloads`; a damaged one is left out, ret_row->damaged says so. */
 HZ_MUST_CHECK int hz_store_row_read(sqlite3_stmt *statement, bool payloads, struct hz_store_execution *ret_row);
 
 /* ---- store_read.c: the readers' pool ---- */

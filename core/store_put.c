@@ -158,10 +158,8 @@ static int hand_over_row(enum hz_store_kind kind, struct hz_store_execution *row
 
 int hz_store_put(struct hz_store_execution *row, bool durable, hz_store_done_fn *done, void *arg)
 {
-    if (row->sampled && row->history == HZ_HISTORY_ALL)
-        row->history = HZ_HISTORY_SAMPLE;
     bool final = row->state >= HZ_EXEC_SUCCESS;
-    if (!final && row->sampled && !durable && !done && !row->stored)
+    if (!final && row->history != HZ_HISTORY_ALL && !durable && !done && !row->stored)
         goto nothing; /* written behind: only its end is of interest */
     if (!final || kept(row))
         return hand_over_row(HZ_STORE_ROW, row, durable, done, arg);

@@ -79,6 +79,10 @@ static int one(struct hz_store_connection *c, sqlite3_stmt *s, struct hz_store_e
         err = hz_store_row_read(s, true, ret_row);
     else
         err = code == SQLITE_DONE ? HZ_ENOTFOUND : hz_store_db_error(c->db, "reading an execution");
+    if (!err && ret_row->damaged) {
+        hz_store_execution_fini(ret_row);
+        err = HZ_EFORMAT;
+    }
     sqlite3_reset(s);
     return err;
 }

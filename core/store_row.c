@@ -92,10 +92,13 @@ int hz_store_row_read(sqlite3_stmt *s, bool payloads, struct hz_store_execution 
     int err = 0;
     for (size_t i = 0; i < HZ_COUNT_OF(texts) && !err; i++)
         err = hz_store_column_dup(s, texts[i].column, texts[i].to);
-    if (!err && payloads)
-        err = hz_store_column_payload(s, 26, &row.input);
-    if (!err && payloads)
-        err = hz_store_column_payload(s, 28, &row.result);
+    for (int column = 26; payloads && !err && column <= 28; column += 2) {
+        err = hz_store_column_payload(s, column, column == 26 ? &row.input : &row.result);
+        if (err == HZ_EFORMAT) {
+            row.damaged = true;
+            err = 0;
+        }
+    }
     if (err)
         hz_store_execution_fini(&row);
     else

@@ -28,6 +28,16 @@ static int past_deadline(void *arg)
     return hz_base_now_ns() > *(const uint64_t *)arg;
 }
 
+/* "*** in database main ***\nPage 6: ..." as one line of a sentence. */
+static int damaged(const char *finding)
+{
+    char text[200];
+    const char *line = strrchr(finding, '\n');
+    snprintf(text, sizeof text, "%s", line ? line + 1 : finding);
+    return hz_err_set(HZ_EFORMAT, "store: horizon.db is damaged (%s); look with `horizon db check`, put a backup in its place with"
+                                  " `horizon db restore FILE`", text);
+}
+
 /* Every page's structure, as far as two seconds reach. */
 static int quick_check(sqlite3 *db)
 {
@@ -43,8 +53,7 @@ static int quick_check(sqlite3 *db)
     else if (code != SQLITE_ROW)
         err = hz_store_db_error(db, "the quick check");
     else if (strcmp((const char *)sqlite3_column_text(statement, 0), "ok") != 0)
-        err = hz_err_set(HZ_EFORMAT, "store: horizon.db is damaged (%s); look with `horizon db check`, put a backup in its place with"
-                                     " `horizon db restore FILE`", (const char *)sqlite3_column_text(statement, 0));
+        err = damaged((const char *)sqlite3_column_text(statement, 0));
     sqlite3_finalize(statement);
     return err;
 }

@@ -120,6 +120,7 @@ int hz_workflow_new(const char *id, const char *version, const json_t *flow, str
     workflow->zygote = plan->needs_script ? HZ_ZYGOTE_JS : plan->caps & HZ_CAP_NET ? HZ_ZYGOTE_NET : HZ_ZYGOTE_BASE;
     workflow->durability = settings.durability;
     workflow->on_interrupt = settings.on_interrupt;
+    workflow->history = settings.history;
     workflow->threads = workflow->resident ? settings.threads : 1;
     workflow->timeout_ms = settings.timeout_ms;
     workflow->retry = settings.retry;

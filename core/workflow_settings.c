@@ -154,15 +154,16 @@ int hz_workflow_settings_read(const json_t *flow, const struct hz_plan *plan, co
     static const char *const isolations[] = {"auto", "isolated", "resident"};
     static const char *const durabilities[] = {"none", "execution", "checkpoint"};
     static const char *const interrupts[] = {"fail", "restart", "resume"};
+    static const char *const histories[] = {"all", "failed+sample", "counters"};
     static const char *const restarts[] = {"on-failure", "never", "always"};
-    static const char *const known[] = {"isolation", "durability", "onInterrupt", "threads", "timeout", "segmentBytes", "retry", "restart", "limits",
+    static const char *const known[] = {"isolation", "durability", "onInterrupt", "history", "threads", "timeout", "segmentBytes", "retry", "restart", "limits",
             "onError", "concurrency", "queue", "priority", "share", "rate", "burst"};
     size_t errors = report->errors;
     struct place at = {.object = json_object_get(json_object_get(flow, "properties"), "horizon"), .path = "", .report = report};
     if (at.object && !json_is_object(at.object))
         find(&at, "", at.object, "an object");
     judge_unknown(&at, HZ_FLOW_WARNING, known, HZ_COUNT_OF(known),
-            "isolation, durability, onInterrupt, threads, timeout, segmentBytes, retry, restart, limits, onError, concurrency, queue, priority, share, "
+            "isolation, durability, onInterrupt, history, threads, timeout, segmentBytes, retry, restart, limits, onError, concurrency, queue, priority, share, "
             "rate or burst");
     struct hz_workflow_settings settings = {
             .isolation = (enum hz_isolation)read_word(&at, "isolation", isolations, HZ_COUNT_OF(isolations), HZ_ISOLATION_AUTO),
@@ -176,6 +177,8 @@ int hz_workflow_settings_read(const json_t *flow, const struct hz_plan *plan, co
             .on_error = read_on_error(&at)};
     settings.on_interrupt = (enum hz_on_interrupt)read_word(&at, "onInterrupt", interrupts, HZ_COUNT_OF(interrupts),
             settings.durability == HZ_DURABILITY_CHECKPOINT ? HZ_INTERRUPT_RESUME : HZ_INTERRUPT_FAIL);
+    settings.history = (enum hz_history)read_word(&at, "history", histories, HZ_COUNT_OF(histories),
+            settings.durability == HZ_DURABILITY_NONE ? HZ_HISTORY_SAMPLE : HZ_HISTORY_ALL);
     judge_together(&at, plan, &settings);
     *ret_settings = settings;
     if (report->errors == errors)

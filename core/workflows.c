@@ -8,6 +8,7 @@
 #include "workflows.h"
 
 #include "catalog.h"
+#include "config.h"
 #include "policy.h"
 #include "store.h"
 #include "workflow_files.h"
@@ -35,6 +36,13 @@ static struct {
     struct cached *buckets[BUCKETS];
     size_t count;
 } flows = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+int hz_workflows_open_store(const struct hz_config *config)
+{
+    const struct hz_store_options options = {.history = config->history, .history_days = config->history_days,
+            .max_bytes = (uint64_t)config->store_mb << 20};
+    return hz_store_open_with(config->data_dir, &options);
+}
 
 int hz_workflows_init(const struct hz_config *config)
 {

@@ -7,6 +7,7 @@
 
 #include "core/flow/flow.h"
 #include "core/flow/queueing.h"
+#include "store.h"
 #include "shm/base.h"
 
 enum hz_isolation { HZ_ISOLATION_AUTO, HZ_ISOLATION_ISOLATED, HZ_ISOLATION_RESIDENT };
@@ -35,6 +36,7 @@ struct hz_workflow { /* one version, ready to run; immutable */
     bool resident;       /* after isolation was decided: a flow with a trigger always is */
     enum hz_durability durability;
     enum hz_on_interrupt on_interrupt;
+    enum hz_history history; /* what is kept of executions that are over */
     uint32_t threads, timeout_ms; /* timeout_ms: deadline of an execution, 0 none */
     struct hz_retry retry;
     uint64_t segment_bytes;       /* 0: default */
@@ -49,10 +51,12 @@ struct hz_workflow { /* one version, ready to run; immutable */
     char on_error[128];           /* workflow that is started with the crash report as its input; "" none */
     char **env;                   /* pairs name, value of the flow's own names that are set; NULL-terminated */
 };
-/* properties.horizon in flow.json: {isolation, durability, onInterrupt, threads, timeout, segmentBytes, restart, limits, onError, concurrency, queue, priority, share,
- * rate, burst, retry {times, delay, max, jitter}}. */
+/* properties.horizon in flow.json: {isolation, durability, onInterrupt, history, threads, timeout, segmentBytes, restart, limits, onError,
+ * concurrency, queue, priority, share, rate, burst, retry {times, delay, max, jitter}}. */
 
 struct hz_config;
+/* hz_store_open_with() the data directory and bounds of `config`. */
+HZ_MUST_CHECK int hz_workflows_open_store(const struct hz_config *config);
 HZ_MUST_CHECK int hz_workflows_init(const struct hz_config *config);
 void hz_workflows_fini(void);
 /* Newest version (version NULL) or the given one, compiled against the current catalogue. HZ_ENOTFOUND; HZ_EFORMAT with the

@@ -114,7 +114,7 @@ static int import_alone(const struct hz_args *args)
         return code;
     urcu_memb_register_thread();
     if (hz_config_open_data(&config, hz_args_data(args), &lock) || hz_policy_open(&config, config.data_dir) || hz_catalog_refresh(&config) ||
-            hz_store_open(config.data_dir, config.history))
+            hz_workflows_open_store(&config))
         code = hz_cli_error(HZ_EXIT_FAILED, "%s", hz_err_last());
     else {
         if (hz_workflows_init(&config))

@@ -169,7 +169,7 @@ HZ_TEST(store, sampled_rows_keep_every_failure_and_a_hundred_others)
     for (int i = 0; i < 5000; i++) {
         struct hz_uuid id = i == 4000 ? failed : hz_uuid_new();
         struct hz_store_execution row = row_of(&id, i == 4000 ? HZ_EXEC_FAILED : HZ_EXEC_SUCCESS);
-        row.sampled = true;
+        row.history = HZ_HISTORY_SAMPLE;
         HZ_ASSERT_OK(hz_store_put(&row, false, NULL, NULL));
     }
     HZ_ASSERT_OK(hz_store_get(&failed, &back));
