@@ -42,14 +42,14 @@ class Broken(hz.Case):
 
     def test_wishes_of_how_it_is_run_are_judged_all_at_once(self):
         flow = hz.simple_flow("deseos")
-        flow["properties"]["horizon"] = {"isolation": "alone", "threads": 99, "timeout": "soon", "durability": "checkpoint",
+        flow["properties"]["horizon"] = {"isolation": "alone", "threads": 99, "timeout": "soon", "durability": "paper",
                                          "colour": "red"}
         self.place.write("deseos/flow.json", flow)
         wanted = """
             deseos/flow.json: warning: properties.horizon.colour: is unknown and changes nothing (expected isolation, durability, \
-onInterrupt, threads, timeout or segmentBytes)
+onInterrupt, history, threads, timeout, segmentBytes, retry, restart, limits, onError, concurrency, queue, priority, share, rate or burst)
             deseos/flow.json: properties.horizon.isolation: is the text `alone` (expected one of auto, isolated, resident)
-            deseos/flow.json: properties.horizon.durability: is the text `checkpoint` (expected one of none, execution)
+            deseos/flow.json: properties.horizon.durability: is the text `paper` (expected one of none, execution, checkpoint)
             deseos/flow.json: properties.horizon.threads: is 99 (expected a whole number from 1 to 16)
             deseos/flow.json: properties.horizon.timeout: is the text `soon` (expected a whole number from 0 to 2000000000)"""
         wanted = [line.strip() for line in wanted.splitlines() if line.strip()]

@@ -156,9 +156,9 @@ class Durable(hz.Case):
         self.assertEqual(server.call("POST", f"/dead/{row['id']}/redrive").status, 404)
 
     def test_wrong_settings_are_refused_with_a_sentence(self):
-        for horizon, words in (({"retry": 3}, "properties.horizon.retry: expected an object"),
-                               ({"retry": {"times": -1}}, "properties.horizon.retry.times: expected a whole number"),
-                               ({"retry": {"tries": 1}}, "properties.horizon.retry.tries: expected one of"),
+        for horizon, words in (({"retry": 3}, "properties.horizon.retry: is 3 (expected an object)"),
+                               ({"retry": {"times": -1}}, "properties.horizon.retry.times: is -1 (expected a whole number from 0 to 100)"),
+                               ({"retry": {"tries": 1}}, "properties.horizon.retry.tries: is unknown and changes nothing (expected times, delay, max or jitter)"),
                                ({"onInterrupt": "resume"}, "resume needs durability checkpoint")):
             path = self.place.write("x/flow.json", steps_flow("x", self.sink, horizon, ("/x",)))
             result = self.place.run("check", path)

@@ -42,8 +42,8 @@ class Helpers(hz.Case):
         for name in ("sendWorkerLog", "sendLogs", "reportProgress", "sendMetrics", "sendDebug"):
             self.assertEqual(good[name], {"success": True})
         refused = {name: a["message"] for (name, _), a in answers.items() if not a["success"]}
-        self.assertEqual(refused, {name: "Ruta no encontrada: " + route for name, route in (
-            ("getCredentialsFromServer", "credentials:get"), ("requestDatabaseOperation", "database:operation"),
+        self.assertEqual(refused, {"getCredentialsFromServer": "Credencial no encontrada"} | {name: "Ruta no encontrada: " + route for name, route in (
+            ("requestDatabaseOperation", "database:operation"),
             ("requestExternalAPI", "external:api"), ("requestFileOperation", "file:operation"),
             ("unknown", "no:such:route"))})
         self.assertIn("one of several", result.err, "a line of sendLogs")

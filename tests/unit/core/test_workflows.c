@@ -142,7 +142,7 @@ HZ_TEST(workflows, an_invalid_flow_changes_nothing_and_says_where)
     HZ_ASSERT_STR_HAS(findings, "auto, isolated, resident");
     free(findings);
     HZ_ASSERT_EQ(put("f", flow_text("1", "{\"history\":\"some\"}", "0.0.1"), version, &findings), HZ_EFORMAT);
-    HZ_ASSERT_STR_HAS(findings, "properties.horizon.history: expected one of all, failed+sample, counters");
+    HZ_ASSERT_STR_HAS(findings, "properties.horizon.history: is the text `some` (expected one of all, failed+sample, counters)");
     free(findings);
     HZ_ASSERT_EQ(put("a/b", flow_text("1", "{}", "0.0.1"), version, &findings), HZ_EFORMAT);
     free(findings);
