@@ -41,6 +41,7 @@ static struct {
     pthread_t writer;
     struct hz_store_connection connection; /* the writer's */
     struct hz_store_retention retention;   /* the writer's */
+    bool anew;                             /* the writer's: a sync failed, see begin_log_anew() */
     struct hz_store_options options;
     char *path;
     bool open;
@@ -196,12 +197,44 @@ static void sleep_until_work(bool retry)
  * file, and the log begins anew, before anything is promised on top of it. */
 static int begin_log_anew(void)
 {
-    return hz_store_exec(store.connection.db, "PRAGMA wal_checkpoint(TRUNCATE)", "beginning the log anew");
+    int err = store.anew ? hz_store_exec(store.connection.db, "PRAGMA wal_checkpoint(TRUNCATE)", "beginning the log anew") : 0;
+    store.anew = store.anew && err;
+    return err;
+}
+
+static void recovered(void)
+{
+    if (atomic_exchange(&store.degraded, false))
+        HZ_LOG(INFO, "store: writing again");
+}
+
+/* While nobody may hand anything over, nothing would ever find that the disk takes writes again: writes a word of the file's
+ * first page, as the next promise would be. */
+static void probe(void)
+{
+    char same_version[40];
+    snprintf(same_version, sizeof same_version, "PRAGMA user_version=%d", HZ_STORE_SCHEMA);
+    int err = begin_log_anew();
+    if (!err)
+        err = hz_store_begin(&store.connection, true);
+    if (!err)
+        err = hz_store_exec(store.connection.db, same_version, "writing to the disk");
+    if (!err)
+        err = hz_store_commit(&store.connection);
+    if (err)
+        hz_store_rollback(&store.connection);
+    else
+        recovered();
 }
 
 /* Nothing to write: what the clock asks for (ageing, thinning, giving space back), then sleep. */
 static void idle(void)
 {
+    if (atomic_load(&store.degraded)) {
+        sleep_until_work(true);
+        probe();
+        return;
+    }
     bool due = hz_store_retention_due(&store.retention) || hz_store_counters_waiting();
     if (due && write_batch(NULL, false))
         sleep_until_work(true); /* no row suffers: said by the first row that does */
@@ -214,7 +247,6 @@ static void *writer_main(void *arg)
     (void)arg;
     struct hz_store_entry *chain = NULL; /* what could not be written yet, oldest first */
     unsigned last_tries = 0;
-    bool anew = false;
     for (;;) {
         if (!chain)
             (void)take(&chain, BATCH_ENTRIES);
@@ -227,17 +259,15 @@ static void *writer_main(void *arg)
         }
         struct hz_store_entry *batch = chain;
         bool full = cut(batch, &chain);
-        int err = anew ? begin_log_anew() : 0;
+        int err = begin_log_anew();
         if (!err)
             err = write_batch(batch, full);
         if (!err) {
-            anew = false;
-            if (atomic_exchange(&store.degraded, false))
-                HZ_LOG(INFO, "store: writing again");
+            recovered();
             settle(batch, 0);
             continue;
         }
-        anew |= sqlite3_extended_errcode(store.connection.db) == SQLITE_IOERR_FSYNC;
+        store.anew |= sqlite3_extended_errcode(store.connection.db) == SQLITE_IOERR_FSYNC;
         if (!atomic_exchange(&store.degraded, true))
             HZ_LOG(ERROR, "%s; executions that need the disk are refused until it is written again", hz_err_last());
         /* The whole chain with what waits in the queue: nobody waits for an answer longer than for this attempt. */

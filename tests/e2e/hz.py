@@ -106,6 +106,11 @@ def wait_for(check, timeout=10.0, every=0.02, what="condition"):
         time.sleep(every)
 
 
+def logged(process, part, timeout=10.0):
+    """Waits for a part of what the process prints: a line comes a moment after what it tells of."""
+    wait_for(lambda: part in process.text(), timeout, what=f"`{part}` in the log")
+
+
 def own_shm(size, after=""):
     """A prefix for commands that gives them a /dev/shm of their own, or None where that is not allowed. after: shell
     commands to run in there when the command ended, whose output follows the command's."""
@@ -295,7 +300,7 @@ class Process:
     def wait(self, timeout):
         self.popen.wait(timeout * SLOW)
         for thread in self.threads:
-            thread.join(2)
+            thread.join(5)
         return self.popen.returncode
 
     def kill_all(self):

@@ -112,7 +112,7 @@ class Secret(hz.Case):
         record = server.execute("usa")
         lines = server.call("GET", f"/workers/{record['workerId']}/logs?lines=100", expect=200)["logs"]
         self.assertTrue([line for line in lines if f'"largo":{len(VALUE)}' in line], lines)
-        self.assertRegex(server.process.text(), "secret NADA, which is not set")
+        hz.logged(server.process, "secret NADA, which is not set")
         result = server.cli("secret", "rotate-key")
         self.clean_exit(result)
         self.assertEqual(server.execute("usa")["state"], "success")
@@ -140,7 +140,8 @@ class Secret(hz.Case):
         self.place.write("cred/horizon-key", os.urandom(32).hex() + "\n")
         server = hz.Server(self.place, env=env)
         answer = server.call("POST", "/workflows/usa/executions", {"wait": True})
-        self.assertIn("the key at hand does not open it", answer.text + server.process.text())
+        if "the key at hand does not open it" not in answer.text:
+            hz.logged(server.process, "the key at hand does not open it")
         self.assertEqual(server.stop(), 0)
 
 

@@ -41,6 +41,12 @@ static bool all_settled(void *arg)
     return hz_store_pending() == 0;
 }
 
+static bool refused_once(void *arg)
+{
+    (void)arg;
+    return atomic_load(&refused) == 1;
+}
+
 HZ_SETUP(store)
 {
     hz_test_remove_tree("db");
@@ -219,18 +225,40 @@ HZ_TEST(store, a_write_error_refuses_those_who_wait_and_keeps_the_rest)
     struct hz_store_execution waits = row_of(&(struct hz_uuid){{1}}, HZ_EXEC_QUEUED), behind = row_of(&kept, HZ_EXEC_SUCCESS), back;
     int first = hz_store_put(&behind, false, NULL, NULL);
     int second = hz_store_put(&waits, true, count_done, NULL);
-    for (int i = 0; i < 2000 && refused == 0; i++)
-        usleep(1000);
-    bool degraded = hz_store_degraded();
+    bool told = hz_test_wait(refused_once, NULL, 10000), degraded = hz_store_degraded();
     HZ_ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &old), 0);
     HZ_ASSERT_OK(first);
     HZ_ASSERT_OK(second);
-    HZ_ASSERT_EQ(refused, 1);
+    HZ_ASSERT_TRUE(told);
     HZ_ASSERT_TRUE(degraded);
     HZ_ASSERT_TRUE(hz_test_wait(all_settled, NULL, 10000));
     HZ_ASSERT_FALSE(hz_store_degraded());
     HZ_ASSERT_OK(hz_store_get(&kept, &back));
     hz_store_execution_fini(&back);
+}
+
+static bool writes_again(void *arg)
+{
+    (void)arg;
+    return !hz_store_degraded();
+}
+
+HZ_TEST(store, the_store_finds_by_itself_that_the_disk_takes_writes_again)
+{
+    struct rlimit old, small;
+    HZ_ASSERT_EQ(getrlimit(RLIMIT_FSIZE, &old), 0);
+    (void)signal(SIGXFSZ, SIG_IGN);
+    small = old;
+    small.rlim_cur = 100;
+    HZ_ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &small), 0);
+    struct hz_store_execution waits = row_of(&(struct hz_uuid){{2}}, HZ_EXEC_QUEUED); /* refused: nothing is left to be tried */
+    int put = hz_store_put(&waits, true, count_done, NULL);
+    bool told = hz_test_wait(refused_once, NULL, 10000), still = hz_store_degraded();
+    HZ_ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &old), 0);
+    HZ_ASSERT_OK(put);
+    HZ_ASSERT_TRUE(told);
+    HZ_ASSERT_TRUE(still);
+    HZ_ASSERT_TRUE(hz_test_wait(writes_again, NULL, 10000));
 }
 
 /* What the child may have told before it was killed: in memory that outlives it. */
