@@ -23,7 +23,7 @@ class Stop(hz.Case):
         self.assertEqual(how, "flag")
         self.assertLess(took, 1.0 * hz.SLOW)
         self.assertEqual(server.workers(), [])
-        self.assertIn("terminó con código 0", server.process.text())
+        hz.wait_for(lambda: "terminó con código 0" in server.process.text(), what="the line of its end")
 
     def test_under_full_load_within_the_grace(self):
         """Busy loops of expressions and of JavaScript, more of them than CPUs, stopped all at once."""
@@ -128,7 +128,7 @@ class Terminal(hz.Case):
         server.execute("b", wait=False)
         hz.wait_for(lambda: [w["status"] for w in server.workers()] == ["running"] * 2, what="two workers")
         self.assertEqual(self.interrupt(server.process), 0)
-        self.assertEqual(server.process.text().count("recibió mensaje de shutdown"), 2)
+        hz.wait_for(lambda: server.process.text().count("recibió mensaje de shutdown") == 2, what="both lines")
 
     def test_run_ends_with_its_flow(self):
         run = self.place.start("run", self.place.write("b/flow.json", hz.looping_flow("b", 10 ** 9)))
@@ -153,7 +153,7 @@ class ServerEnd(hz.Case):
         self.assertLess(took, 6.5 * min(hz.SLOW, 2))
         self.assertEqual([pid for pid in family if hz.alive(pid)], [])
         self.assertEqual(hz.segments(server.instance), [])
-        self.assertIn("Deteniendo todos los workers...", server.process.text())
+        hz.wait_for(lambda: "Deteniendo todos los workers..." in server.process.text(), what="its last words")
 
 
 if __name__ == "__main__":

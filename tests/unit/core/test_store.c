@@ -217,9 +217,9 @@ HZ_TEST(store, a_write_error_refuses_those_who_wait_and_keeps_the_rest)
     small.rlim_cur = 100;
     HZ_ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &small), 0);
     struct hz_store_execution waits = row_of(&(struct hz_uuid){{1}}, HZ_EXEC_QUEUED), behind = row_of(&kept, HZ_EXEC_SUCCESS), back;
-    int first = hz_store_put(&behind, false, NULL, NULL);
-    int second = hz_store_put(&waits, true, count_done, NULL);
-    for (int i = 0; i < 2000 && refused == 0; i++)
+    int first = hz_store_put(&waits, true, count_done, NULL);
+    int second = hz_store_put(&behind, false, NULL, NULL);
+    for (int i = 0; i < 10000 && refused == 0; i++)
         usleep(1000);
     bool degraded = hz_store_degraded();
     HZ_ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &old), 0);
