@@ -465,6 +465,7 @@ void hz_worker_fini(struct hz_worker *worker)
     for (struct hz_execution *e = worker->free_executions, *next; e; e = next) {
         next = e->table_next;
         free(e->work);
+        free(e->ordinals);
         free(e);
     }
     free(worker->table);
