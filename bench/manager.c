@@ -132,7 +132,7 @@ struct load {
     struct hz_workflow *workflow;
     uint32_t total, in_flight;
     uint32_t submitted, finished, failed; /* shard 0 only */
-    uint64_t begun_ns, ended_ns;
+    uint64_t begun_ns, accepted_ns, ended_ns; /* accepted: the last one */
     pthread_mutex_t lock; /* `done` */
     pthread_cond_t more;
     bool done;
@@ -157,6 +157,7 @@ static void accepted(void *arg, const struct hz_uuid *execution, const struct hz
     (void)execution;
     (void)worker;
     (void)retry_after_s;
+    load->accepted_ns = hz_base_now_ns();
     if (!error)
         return;
     load->failed++;
@@ -190,20 +191,29 @@ static void run_load(struct hz_mail *mail)
     submit_more(load);
 }
 
+static bool run_and_wait(struct load *load)
+{
+    load->mail.run = run_load;
+    pthread_mutex_init(&load->lock, NULL);
+    pthread_cond_init(&load->more, NULL);
+    hz_shard_post(hz_shard_at(0), &load->mail);
+    pthread_mutex_lock(&load->lock);
+    while (!load->done)
+        pthread_cond_wait(&load->more, &load->lock);
+    pthread_mutex_unlock(&load->lock);
+    return load->failed == 0 || hz_bench_skip("%u of %u executions did not end in success", load->failed, load->total);
+}
+
 double hz_bench_executions(struct hz_workflow *workflow, uint32_t total, uint32_t in_flight)
 {
-    struct load load = {.mail.run = run_load, .workflow = workflow, .total = total, .in_flight = in_flight,
-            .lock = PTHREAD_MUTEX_INITIALIZER, .more = PTHREAD_COND_INITIALIZER};
-    hz_shard_post(hz_shard_at(0), &load.mail);
-    pthread_mutex_lock(&load.lock);
-    while (!load.done)
-        pthread_cond_wait(&load.more, &load.lock);
-    pthread_mutex_unlock(&load.lock);
-    if (load.failed) {
-        (void)hz_bench_skip("%u of %u executions did not end in success", load.failed, total);
-        return 0;
-    }
-    return (double)(load.ended_ns - load.begun_ns) / 1e9;
+    struct load load = {.workflow = workflow, .total = total, .in_flight = in_flight};
+    return run_and_wait(&load) ? (double)(load.ended_ns - load.begun_ns) / 1e9 : 0;
+}
+
+double hz_bench_acknowledged(struct hz_workflow *workflow)
+{
+    struct load load = {.workflow = workflow, .total = 1, .in_flight = 1};
+    return run_and_wait(&load) ? (double)(load.accepted_ns - load.begun_ns) / 1e9 : 0;
 }
 
 /* ---- workers ---- */

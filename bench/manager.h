@@ -26,6 +26,8 @@ char *hz_bench_chain(const char *type, uint32_t count, const char *settings, con
 struct hz_workflow *hz_bench_workflow(const char *id, const char *text);
 /* Runs `total` executions, `in_flight` at once; seconds, or 0 if one did not end in success. */
 double hz_bench_executions(struct hz_workflow *workflow, uint32_t total, uint32_t in_flight);
+/* Runs one execution; seconds until it was accepted, or 0 if it did not end in success. */
+double hz_bench_acknowledged(struct hz_workflow *workflow);
 /* Starts a worker and waits until it is ready: nanoseconds, or 0. *ret_worker: its id. */
 double hz_bench_worker_start(struct hz_workflow *workflow, struct hz_uuid *ret_worker);
 bool hz_bench_worker_stop(const struct hz_uuid *worker);
