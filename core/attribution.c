@@ -264,6 +264,7 @@ static enum hz_death_kind kind_of(const struct hz_evidence *e, const struct hz_d
 
 void hz_attribution_judge(const struct hz_evidence *evidence, struct hz_death *ret_death)
 {
+    static const char *const did[] = {"", " (it was computing)", " (it was waiting)", " (it was stopped by a signal)"};
     struct hz_death death = {.intent = evidence->intent, .node = HZ_NO_NODE};
     bool exited = evidence->wait_code == CLD_EXITED;
     death.signal = exited ? 0 : evidence->wait_status;
@@ -285,7 +286,7 @@ void hz_attribution_judge(const struct hz_evidence *evidence, struct hz_death *r
                 evidence->limit ? evidence->limit : hz_intent_text(evidence->intent));
     else if (ours || death.expected)
         snprintf(death.text, sizeof death.text, "%s%s", evidence->intent == HZ_INTENT_NONE ? "ended after its work" : hz_intent_text(evidence->intent),
-                evidence->asked == HZ_ASKED_COMPUTES ? " (it was computing)" : evidence->asked == HZ_ASKED_WAITS ? " (it was waiting)" : "");
+                evidence->asked < HZ_COUNT_OF(did) ? did[evidence->asked] : "");
     else if (exited && cell)
         snprintf(death.text, sizeof death.text, "node %s%s%s ended the process with code %d", death.node_name[0] ? "\"" : "",
                 death.node_name[0] ? death.node_name : "?", death.node_name[0] ? "\"" : "", death.exit_code);

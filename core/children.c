@@ -37,7 +37,6 @@
 #define BUCKETS 1024u
 #define CANDIDATES 256u
 #define AGAIN_MS 20u /* between two looks while a phase runs out or a stranger dies */
-#define MINUTE_MS 60000u /* what no signal told of is found by then */
 #define LOOKS 250u   /* then give up until the next reason to search */
 
 struct child {
@@ -58,7 +57,8 @@ static struct {
     enum { REST, FLIP, RUN_OUT, END } step; /* of the search that is under way */
     bool open, again;
     hz_children_stopped_fn *stopped;
-    struct hz_timer minute;
+    struct hz_timer round; /* finds what no signal told of */
+    uint32_t period_ms;
     atomic_bool asked; /* a search is on its way: set by exchange by whoever posts it, cleared by the main thread */
     _Atomic uint64_t strangers;
 } children = {.lock = PTHREAD_MUTEX_INITIALIZER};
@@ -164,6 +164,7 @@ static bool reap(int32_t pid)
     if (info.si_pid == 0)
         return false;
     atomic_fetch_add_explicit(&children.strangers, 1, memory_order_relaxed);
+    children.again = true; /* its own children are ours now, and no signal says so */
     HZ_LOG(INFO, "process %d: a worker's child that outlived it was ended", pid);
     return true;
 }
@@ -286,10 +287,10 @@ static void on_sigchld(uv_signal_t *watch, int number)
         search();
 }
 
-static void on_minute(struct hz_timer *timer)
+static void on_round(struct hz_timer *timer)
 {
     search();
-    hz_timer_after(hz_shard_timers(children.shard), timer, MINUTE_MS, on_minute);
+    hz_timer_after(hz_shard_timers(children.shard), timer, children.period_ms, on_round);
 }
 
 /* Does the environment of this process hold the mark? */
@@ -331,9 +332,10 @@ unsigned hz_children_end_strays(const char *instance)
     return count;
 }
 
-int hz_children_init(struct hz_shard *main_shard, hz_children_stopped_fn *stopped)
+int hz_children_init(struct hz_shard *main_shard, uint32_t period_ms, hz_children_stopped_fn *stopped)
 {
-    HZ_ASSERT(!children.open);
+    HZ_ASSERT(!children.open && period_ms > 0);
+    children.period_ms = period_ms;
     children.stopped = stopped;
     children.shard = main_shard;
     children.count = children.looks = 0;
@@ -348,7 +350,7 @@ int hz_children_init(struct hz_shard *main_shard, hz_children_stopped_fn *stoppe
         return hz_err_set(code, "cannot watch for dead children");
     uv_unref((uv_handle_t *)&children.watch);
     children.open = true;
-    hz_timer_after(hz_shard_timers(main_shard), &children.minute, MINUTE_MS, on_minute);
+    hz_timer_after(hz_shard_timers(main_shard), &children.round, period_ms, on_round);
     return 0;
 }
 
@@ -358,13 +360,16 @@ void hz_children_fini(void)
         return;
     children.open = false;
     hz_timer_cancel(hz_shard_timers(children.shard), &children.timer);
-    hz_timer_cancel(hz_shard_timers(children.shard), &children.minute);
+    hz_timer_cancel(hz_shard_timers(children.shard), &children.round);
     uv_close((uv_handle_t *)&children.watch, NULL);
     /* Nobody starts anything any more: what is below us and not in the table is a stranger. */
-    children.count = 0;
-    each_child(note, NULL);
-    for (int i = 0; i < 100 && children.count > 0; i++) {
+    children.again = true;
+    for (int i = 0; i < 100 && children.again; i++) {
+        children.again = false;
+        children.count = 0;
+        each_child(note, NULL);
         end_strangers();
+        children.again |= children.count > 0;
         nanosleep(&(struct timespec){.tv_nsec = children.count ? 10000000 : 0}, NULL);
     }
     pthread_mutex_lock(&children.lock);

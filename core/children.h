@@ -10,9 +10,9 @@
 struct hz_shard;
 /* A child of ours was stopped by a signal, or goes on. Main thread. */
 typedef void hz_children_stopped_fn(int32_t pid, bool stopped);
-/* Makes the process a subreaper, watches SIGCHLD on the main shard, and looks for orphans and zombies each minute besides. stopped may
- * be NULL. Main thread, after hz_shard_init(). */
-HZ_MUST_CHECK int hz_children_init(struct hz_shard *main_shard, hz_children_stopped_fn *stopped);
+/* Makes the process a subreaper, watches SIGCHLD on the main shard, and looks for orphans and zombies every period_ms besides: an orphan
+ * of a worker that lives comes to us without a signal. stopped may be NULL. Main thread, after hz_shard_init(). */
+HZ_MUST_CHECK int hz_children_init(struct hz_shard *main_shard, uint32_t period_ms, hz_children_stopped_fn *stopped);
 /* Kills and reaps what is left (best effort, at most a second). Main thread, after all workers are buried. */
 void hz_children_fini(void);
 

@@ -14,6 +14,8 @@ struct hz_config {
     uint32_t threads;     /* of a resident worker */
     uint32_t start_timeout_ms, stop_grace_ms, request_timeout_ms, execution_timeout_ms;
     uint32_t stuck_after_ms;
+    uint32_t strays_every_ms;
+    uint32_t restart_after_ms;
     uint32_t max_executions; /* admitted at once, all workflows */
     uint32_t concurrency;    /* running at once, all workflows; each shard has its part */
     uint32_t input_bytes;    /* of what is admitted */

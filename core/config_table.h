@@ -11,6 +11,8 @@ HZ_CONFIG_NUMBER("HORIZON_THREADS", threads, 0, 0, 16, "threads", "of a resident
 HZ_CONFIG_NUMBER("HORIZON_START_TIMEOUT", start_timeout_ms, 10000, 100, 600000, "ms", "a worker that is not ready by then is killed")
 HZ_CONFIG_NUMBER("HORIZON_STOP_GRACE", stop_grace_ms, 5000, 0, 600000, "ms", "between the shutdown message and SIGKILL")
 HZ_CONFIG_NUMBER("HORIZON_STUCK_AFTER", stuck_after_ms, 5000, 200, 3600000, "ms", "a thread inside one node call for longer is shown as blocked, work that does not move as stuck")
+HZ_CONFIG_NUMBER("HORIZON_RESTART_AFTER", restart_after_ms, 1000, 10, 60000, "ms", "first wait before a worker is started again; each further one doubles it, up to a minute")
+HZ_CONFIG_NUMBER("HORIZON_STRAYS_EVERY", strays_every_ms, 60000, 1000, 3600000, "ms", "between two searches for what workers left behind; most is found at once")
 HZ_CONFIG_NUMBER("HORIZON_REQUEST_TIMEOUT", request_timeout_ms, 30000, 100, 600000, "ms", "questions between manager and worker")
 HZ_CONFIG_NUMBER("HORIZON_EXECUTION_TIMEOUT", execution_timeout_ms, 0, 0, 2000000000, "ms", "deadline of an execution; 0: none")
 HZ_CONFIG_NUMBER("HORIZON_MAX_EXECUTIONS", max_executions, 100000, 1, 10000000, "executions", "admitted and not finished, all workflows together")

@@ -12,7 +12,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define BACKOFF_FIRST_MS 1000u
 #define BACKOFF_MOST_MS 60000u
 #define WINDOW_NS UINT64_C(60000000000)
 
@@ -102,7 +101,7 @@ uint32_t hz_service_note_end(struct hz_service *service, uint64_t now_ns)
     /* A worker that held out for a minute after the last wait has earned a fresh start. */
     if (last == 0 || now_ns - last > WINDOW_NS + (uint64_t)service->backoff_ms * 1000000u)
         service->backoff_ms = 0;
-    service->backoff_ms = service->backoff_ms ? HZ_MIN(BACKOFF_MOST_MS, service->backoff_ms * 2) : BACKOFF_FIRST_MS;
+    service->backoff_ms = service->backoff_ms ? HZ_MIN(BACKOFF_MOST_MS, service->backoff_ms * 2) : service->yard->config->restart_after_ms;
     return service->backoff_ms;
 }
 

@@ -106,7 +106,7 @@ int hz_supervisor_init(const struct hz_config *config)
     unsigned strays = hz_children_end_strays(config->instance);
     if (strays > 0)
         HZ_LOG(WARN, "%u processes that a former manager left behind were ended", strays);
-    err = hz_children_init(hz_shard_main(), hz_sampler_stopped);
+    err = hz_children_init(hz_shard_main(), config->strays_every_ms, hz_sampler_stopped);
     if (!err)
         err = hz_spawner_init(config);
     if (!err)

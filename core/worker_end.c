@@ -13,6 +13,7 @@
 #include "lines.h"
 #include "logs.h"
 
+#include <horizon/node.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -119,8 +120,8 @@ static void bury(struct hz_worker *w, const struct hz_death *death, const char *
     hz_worker_leave(w);
     if (pid > 0)
         hz_children_remove(pid);
-    if (pid > 0 && (!death->expected || death->signal != 0))
-        hz_children_search(); /* it had no chance to end its own children */
+    if (pid > 0 && (!death->expected || death->signal != 0 || (w->workflow && w->workflow->caps & HZ_CAP_EXEC)))
+        hz_children_search(); /* it had no chance to end its own children, or has started some */
     report_death(w, death, start_error);
     w->info.status = HZ_WORKER_STOPPED;
     if (!w->workflow) {
@@ -245,6 +246,8 @@ void hz_worker_kill(struct hz_worker *w, enum hz_intent intent, uint64_t executi
     w->stopping = true;
     /* Before it is killed for not coming back it is asked where it is, so that the report has a stack. */
     bool ask = intent == HZ_INTENT_DEADLINE || intent == HZ_INTENT_LIMIT;
+    if (w->stopped)
+        w->asked = HZ_ASKED_STOPPED; /* it could not answer */
     if (w->spawning) {
         w->kill_when_known = true;
     } else if (ask && hz_reaper_ask(w)) {

@@ -35,8 +35,13 @@ void hz_worker_on_ready(struct hz_worker *w)
         w->info.status = HZ_WORKER_RUNNING;
     hz_worker_publish(w);
     hz_supervisor_emit(HZ_EVENT_WORKER_READY, &w->info, NULL);
-    if (w->replaces[0])
+    if (w->replaces[0]) {
+        snprintf(line, sizeof line, "workers:restarted %s of %s takes the place of %s, restart %u", id, w->info.workflow_id, w->replaces,
+                w->info.restarts);
+        HZ_LOG(INFO, "%s", line);
+        hz_logs_add(&w->info.id, hz_base_wall_ms(), line, strlen(line));
         hz_supervisor_emit(HZ_EVENT_WORKER_RESTARTED, &w->info, w->replaces);
+    }
     if (hz_worker_sink.ready)
         hz_worker_sink.ready(w);
     hz_worker_tell_waiters(w, NULL, false, HZ_STOP_FLAG);

@@ -7,6 +7,9 @@ import time
 import hz
 
 PLACE = os.path.join(hz.BUILD, "tests", "badnodes")
+NODES = os.path.join(hz.BUILD, "tests", "e2e", "nodes")
+EXEC = os.geteuid() == 0 and not hz.SANITIZE
+EXEC_WHY = "needs root" if os.geteuid() else "the sanitizer's child wants to read files of its own"
 
 
 def bad_flow(node, resident=False, **settings):
@@ -16,6 +19,20 @@ def bad_flow(node, resident=False, **settings):
                flow.node("console_output", "Consola"))
     flow.json["properties"]["horizon"] = {"isolation": "resident" if resident else "isolated", **settings}
     return flow.json
+
+
+def acting(name, kind, resident=False, limits=None, **properties):
+    """init -> a node of the tests -> console."""
+    flow = hz.Flow(name)
+    flow.chain(flow.node("workflow_init", "Inicio"), "init", flow.node(kind, "Malo", **properties), "response", flow.node("console_output", "Consola"))
+    flow.json["properties"]["horizon"] = {"isolation": "resident" if resident else "isolated", "limits": limits or {}}
+    return flow.json
+
+
+def grant(place, *names):
+    """Lets these flows run programs."""
+    os.chmod(place.dir, 0o755)
+    os.chmod(place.write("data/policy.json", {"workflows": {name: {"exec": ["/bin/sh", "/bin/sleep", "/usr/bin/sleep"]} for name in names}}), 0o600)
 
 
 def nodes(*names):
@@ -64,6 +81,31 @@ class Progress(hz.Case):
         self.assertEqual(len([w for w in server.workers()]), 2)
         server.stop()
 
+    def test_a_stopped_worker_ends_by_its_deadline_or_by_a_stop(self):
+        lento = bad_flow("deadlock", timeout=1500)
+        server = hz.Server(self.place, flows={"quieto": hz.webhook_flow("quieto", "/quieto"), "lento": lento},
+                           env={**nodes("deadlock"), "HORIZON_STOP_GRACE": "1000"})
+        started = time.monotonic()
+        run = server.execute("lento", wait=False)
+        worker = hz.wait_for(lambda: next((w for w in server.workers() if w["workflowId"] == "lento" and w["status"] == "running"), None),
+                             10, what="its worker runs")
+        os.kill(worker["processId"], signal.SIGSTOP)
+        self.assertIn("stopped by a signal", self.until(server, "lento", "stuck")["text"])
+        record = hz.wait_for(lambda: next((r for r in [server.execution(run["executionId"])] if r["state"] not in ("queued", "running")), None),
+                             20, what="the deadline ends it")
+        self.assertEqual(record["state"], "timed_out", record)
+        first = time.monotonic() - started
+        report = hz.wait_for(lambda: server.call("GET", "/crashes?workflow=lento", expect=200)["crashes"], 10, what="its report")[0]
+        self.assertEqual((report["kind"], report["node"]), ("time-out", "Malo"))
+        self.assertIn("it was stopped by a signal", report["text"])
+        worker = server.start_worker("quieto")
+        os.kill(worker["processId"], signal.SIGSTOP)
+        self.until(server, "quieto", "stuck")
+        started = time.monotonic()
+        self.assertEqual(server.call("POST", f"/workers/{worker['id']}/stop", expect=200)["how"], "kill")
+        print(f"stopped by a signal: ended by its deadline of 1.5 s after {first:.2f} s, by a stop after {time.monotonic() - started:.2f} s")
+        server.stop()
+
     def test_a_stopped_worker_is_stuck_and_goes_on(self):
         server = hz.Server(self.place, flows={"quieto": hz.webhook_flow("quieto", "/quieto")})
         worker = server.start_worker("quieto")
@@ -78,54 +120,8 @@ class Progress(hz.Case):
         server.stop()
 
 
-# node: (kind, what the sentence must hold, a frame or None, settings of the flow)
-DEATHS = {
-    "null_write": ("crash", ["SIGSEGV", "address 0x0"], "null_write_run", {}),
-    "stack_overflow": ("crash", ["SIGSEGV", "likely a stack overflow"], "stack_overflow.so", {}),
-    "double_free": ("crash", ["SIGABRT"], "double_free_run", {}),
-    "aborts": ("crash", ["SIGABRT"], "aborts_run", {}),
-    "div_zero": ("crash", ["SIGFPE"], "div_zero", {}),
-    "run_exit": ("exit", ["ended the process with code 0"], None, {}),
-    "run_exit3": ("exit", ["ended the process with code 3"], None, {}),
-    "deadlock": ("time-out", ["deadline passed", "it was waiting"], "pthread_mutex_lock", {"timeout": 500}),
-    "infinite_run": ("time-out", ["deadline passed", "it was computing"], "infinite_run", {"timeout": 500}),
-    "leaks": ("out of memory", ["limit reached, memory:", "of 64.0 MB allowed by workflow leaks"], "run", {"limits": {"memory": 64 << 20}}),
-    "sigkill": ("killed", ["killed from outside with SIGKILL, likely by a person"], None, {}),
-}
-
-
 @hz.unittest.skipIf(hz.SANITIZE, "sanitizers take the faults for themselves")
 class Reports(hz.Case):
-    def test_each_death_is_named_rightly_with_its_node(self):
-        flows = {name: bad_flow(name, **row[3]) for name, row in DEATHS.items()}
-        server = hz.Server(self.place, flows=flows, env=nodes(*DEATHS))
-        secret = {"password": "geheim", "n": 7, "list": [{"apiKey": "auch geheim"}]}
-        for name, (kind, texts, frame, _) in DEATHS.items():
-            with self.subTest(name=name):
-                started = time.monotonic()
-                record = server.execute(name, secret, timeout=60)
-                took = time.monotonic() - started
-                crash = server.call("GET", f"/crashes?workflow={name}", expect=200)["crashes"]
-                self.assertEqual(len(crash), 1, crash)
-                report = server.call("GET", f"/crashes/{crash[0]['id']}", expect=200)
-                self.assertEqual((report["kind"], report["seenBefore"]), (kind, 0), report)
-                for text in texts:
-                    self.assertIn(text, report["text"])
-                self.assertEqual(report["node"]["name"], "Malo")
-                self.assertEqual(report["node"]["type"], f"bad_{name}")
-                self.assertEqual(report["executionId"], record["id"])
-                self.assertEqual(report["input"]["text"], '{"password":"***","n":7,"list":[{"apiKey":"***"}]}')
-                self.assertNotIn("geheim", json.dumps(report))
-                self.assertEqual((report["events"][-1]["kind"], report["events"][-1]["node"]), ("enter", "Malo"))
-                self.assertGreater(report["usage"]["maxResidentBytes"], 1000000)
-                shown = server.cli("crash", crash[0]["id"][:8])
-                self.clean_exit(shown)
-                self.assertIn("Malo", shown.out)
-                if frame:
-                    self.assertTrue(any(frame in line for line in shown.out.splitlines() if line.startswith("  #")), shown.out)
-                print(f"{name}: {report['kind']} after {took:.2f} s: {report['text'][:110]}")
-        server.stop()
-
     def test_the_same_death_is_counted_and_another_is_not(self):
         server = hz.Server(self.place, flows={"a": bad_flow("null_write"), "b": bad_flow("null_write")}, env=nodes("null_write"))
         for _ in range(3):
@@ -164,33 +160,41 @@ class Reports(hz.Case):
 
 
 class Limits(hz.Case):
-    def test_warning_at_80_percent_and_the_end_at_100(self):
-        """Each limit: the warning is shown while the worker lives, then it ends with the limit named."""
-        loop = {"isolation": "isolated"}
-        flows = {"memoria": bad_flow("leaks", **loop, limits={"memory": 160 << 20}),
-                 "cpu": bad_flow("infinite_run", **loop, limits={"cpu": 1500}),
-                 "reloj": bad_flow("deadlock", **loop, limits={"wallClock": 1500})}
-        if hz.SANITIZE:
-            del flows["memoria"]  # the shadow is resident too
-        server = hz.Server(self.place, flows=flows, env=nodes("leaks", "infinite_run", "deadlock"))
-        for name, word, kind in (("memoria", "memory", "out of memory"), ("cpu", "CPU time", "limit"), ("reloj", "wall clock", "limit")):
-            if name not in flows:
-                continue
+    def reach_all(self, server, rows):
+        """Runs each workflow of {name: (word, kind)}: while it lives there is a warning at 80 %, at 100 % it ends, both named."""
+        started, runs, warned, ended = time.monotonic(), {name: server.execute(name, wait=False)["executionId"] for name in rows}, {}, {}
+
+        def look():
+            for worker in server.workers():
+                if worker["workflowId"] in rows and worker.get("warning"):
+                    warned.setdefault(worker["workflowId"], (time.monotonic() - started, worker["warning"]))
+            for name, run in runs.items():
+                if name in warned and name not in ended:
+                    record = server.execution(run)
+                    if record["state"] not in ("queued", "running"):
+                        ended[name] = (time.monotonic() - started, record)
+            return len(ended) == len(rows)
+
+        hz.wait_for(look, 40, every=0.01, what="a warning, then the end of each")
+        for name, (word, kind) in rows.items():
             with self.subTest(name=name):
-                started = time.monotonic()
-                run = server.execute(name, wait=False)
-                warned = hz.wait_for(lambda: [w.get("warning") for w in server.workers() if w["workflowId"] == name and w.get("warning")],
-                                     20, every=0.01, what="the warning")
-                first = time.monotonic() - started
-                self.assertIn(f"near its limit, {word}", warned[0])
-                record = hz.wait_for(lambda: next((r for r in [server.execution(run["executionId"])] if r["state"] != "running"
-                                                   and r["state"] != "queued"), None), 20, what="the end")
+                self.assertIn(f"near its limit, {word}: ", warned[name][1])
+                record = ended[name][1]
                 self.assertEqual(record["state"], "crashed", record)
-                self.assertIn(f"limit reached, {word}", record["error"]["message"])
+                self.assertIn(f"limit reached, {word}: ", record["error"]["message"])
                 self.assertIn("Malo", record["error"]["message"])
                 report = server.call("GET", f"/crashes?workflow={name}", expect=200)["crashes"][0]
                 self.assertEqual((report["kind"], report["node"]), (kind, "Malo"))
-                print(f"{name}: warned after {first:.2f} s ({warned[0]}), ended after {time.monotonic() - started:.2f} s")
+                print(f"{name}: warned after {warned[name][0]:.2f} s ({warned[name][1]}), ended after {ended[name][0]:.2f} s: {report['text'][:50]}")
+
+    def test_warning_at_80_percent_and_the_end_at_100(self):
+        flows = {"memoria": bad_flow("leaks", limits={"memory": 160 << 20}), "cpu": bad_flow("infinite_run", limits={"cpu": 1000}),
+                 "reloj": bad_flow("deadlock", limits={"wallClock": 1500}), "archivos": acting("archivos", "opens_files", limits={"openFiles": 40})}
+        rows = {"memoria": ("memory", "out of memory"), "cpu": ("CPU time", "limit"), "reloj": ("wall clock", "limit"), "archivos": ("open files", "limit")}
+        if hz.SANITIZE:
+            del flows["memoria"], rows["memoria"]  # the shadow is resident too
+        server = hz.Server(self.place, flows=flows, env={"HORIZON_NODES": nodes("leaks", "infinite_run", "deadlock")["HORIZON_NODES"] + ":" + NODES})
+        self.reach_all(server, rows)
         server.stop()
 
     def test_a_limit_that_is_misspelt_is_refused_by_name(self):
@@ -206,10 +210,50 @@ class Limits(hz.Case):
             server.stop()
 
 
+    @hz.unittest.skipUnless(EXEC, EXEC_WHY)
+    def test_processes_are_warned_of_and_ended_at_and_none_is_left(self):
+        flow = acting("procesos", "runs_program", limits={"processes": 15},
+                      command="for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16; do sleep 77 & sleep 0.05; done; wait")
+        grant(self.place, "procesos")
+        server = hz.Server(self.place, flows={"procesos": flow}, env={"HORIZON_NODES": NODES})
+        self.reach_all(server, {"procesos": ("processes", "limit")})
+        hz.wait_for(lambda: not [pid for pid in hz.descendants(server.pid) if hz.proc_table().get(pid, (0, ""))[1] == "sleep"], 5,
+                    what="its processes are gone")
+        server.stop()
+
+
+class Strays(hz.Case):
+    """What workers leave behind: ended, and how soon."""
+
+    @hz.unittest.skipUnless(EXEC, EXEC_WHY)
+    def test_orphans_and_zombies_of_living_and_dead_workers(self):
+        names = ("vivo", "muerto", "zombi")
+        flows = {name: acting(name, "runs_program", resident=name != "muerto",
+                              command="(sleep 0.4 &) ; exit 0" if name == "zombi" else "(sleep 78 &) ; exit 0") for name in names}
+        grant(self.place, *names)
+        server = hz.Server(self.place, flows=flows, env={"HORIZON_NODES": NODES, "HORIZON_STRAYS_EVERY": "2000"})
+
+        def sleepers():
+            return [pid for pid, (parent, name, _) in hz.proc_table().items() if parent == server.pid and name == "sleep"]
+
+        for name, most in (("vivo", 2), ("muerto", 0), ("zombi", 0.4)):
+            with self.subTest(name=name):
+                self.assertEqual(server.execute(name)["state"], "success")
+                started = time.monotonic()
+                hz.wait_for(lambda: not sleepers(), 20, every=0.01, what="the orphan is ended")
+                took = time.monotonic() - started
+                print(f"{name}: nothing left after {took:.2f} s")
+                self.assertLess(took, (most + 3) * hz.SLOW)
+        living = {w["workflowId"] for w in server.workers()}
+        self.assertLessEqual({"vivo", "zombi"}, living)  # the workers themselves were left alone
+        server.stop()
+
+
 class Restart(hz.Case):
     def end_worker(self, server, name, number=signal.SIGKILL):
         worker = hz.wait_for(lambda: next((w for w in server.workers() if w["workflowId"] == name and w["status"] == "running"), None),
                              30, what=f"a worker of {name}")
+        self.killed = time.monotonic()
         os.kill(worker["processId"], number)
         hz.wait_for(lambda: all(w["id"] != worker["id"] for w in server.workers()), 10, what="its end")
         return worker
@@ -220,7 +264,7 @@ class Restart(hz.Case):
             flow = hz.webhook_flow(policy, f"/{policy}")
             flow["properties"]["horizon"] = {"restart": policy}
             flows[policy] = flow
-        server = hz.Server(self.place, flows=flows)
+        server = hz.Server(self.place, flows=flows, env={"HORIZON_RESTART_AFTER": "200"})
         for policy in flows:
             server.start_worker(policy)
         self.end_worker(server, "never")
@@ -231,19 +275,28 @@ class Restart(hz.Case):
         time.sleep(1.5)
         self.assertEqual({w["workflowId"] for w in server.workers()}, {"on-failure", "always"}, back)
         self.end_worker(server, "on-failure", signal.SIGTERM)
-        time.sleep(2.5)
+        time.sleep(1.5)
         self.assertEqual({w["workflowId"] for w in server.workers()}, {"always"})
         server.stop()
 
     def test_parked_after_the_fifth_end_until_a_person_releases_it(self):
         flow = hz.webhook_flow("malo", "/malo")
-        server = hz.Server(self.place, flows={"malo": flow})
+        server = hz.Server(self.place, flows={"malo": flow}, env={"HORIZON_RESTART_AFTER": "300"})
         server.start_worker("malo")
-        times, started = [], time.monotonic()
-        for _ in range(5):
+        times, workers, started = [], [], time.monotonic()
+        for turn in range(5):
             worker = self.end_worker(server, "malo")
-            times.append(round(time.monotonic() - started, 1))
-        print("ends at", times)
+            times.append(self.killed - started)
+            workers.append(worker["id"])
+            if turn:  # each new one says whose place it takes
+                line = f"workers:restarted {workers[-1]} of malo takes the place of {workers[-2]}, restart {turn}"
+                hz.wait_for(lambda: line in server.process.text("err"), 5, what=line)
+                logs = server.call("GET", f"/workers/{workers[-1]}/logs?lines=100", expect=200)["logs"]
+                self.assertTrue(any(line in one for one in logs), logs)
+        waits = [later - sooner for sooner, later in zip(times, times[1:])]
+        print("killed at", [f"{one:.1f}" for one in times], "s; waits", [f"{one:.2f}" for one in waits])
+        for wait, least in zip(waits, (0.3, 0.6, 1.2, 2.4)):
+            self.assertTrue(least <= wait < least + 3 * hz.SLOW, waits)
         self.assertEqual(worker["restarts"], 4)
         parked = hz.wait_for(lambda: server.call("GET", "/parked", expect=200)["parked"], 5, what="it is parked")
         self.assertEqual(list(parked), ["malo"])

@@ -382,9 +382,12 @@ HZ_TEST(supervisor, a_resident_worker_that_is_killed_comes_back_after_a_second_a
 
 HZ_TEST(supervisor, the_policy_doubles_up_to_a_minute_forgives_and_parks_after_five)
 {
+    struct hz_config config = {.restart_after_ms = 1000};
+    struct hz_yard yard = {.config = &config};
     struct hz_service service;
     const uint64_t s = UINT64_C(1000000000);
     memset(&service, 0, sizeof service);
+    service.yard = &yard;
     HZ_ASSERT_EQ(hz_service_note_end(&service, 100 * s), 1000);
     HZ_ASSERT_EQ(hz_service_note_end(&service, 101 * s), 2000);
     HZ_ASSERT_EQ(hz_service_note_end(&service, 103 * s), 4000);
