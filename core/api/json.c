@@ -249,7 +249,7 @@ void hz_json_iso(struct hz_json *json, int64_t wall_ms)
 
 void hz_json_value(struct hz_json *json, const json_t *value)
 {
-    char *text = hz_json_text_print(value, 0, NULL);
+    char *text = value ? hz_json_text_print(value, 0, NULL) : NULL; /* NULL: whoever made it had no memory */
     if (!text) {
         json->failed = true;
         return;

@@ -507,6 +507,7 @@ static bool unary(struct parser *p)
     enum hz_expr_op op;
     size_t from;
     bool ok;
+    uint32_t first;
 
     blanks(p);
     from = p->at;
@@ -529,7 +530,12 @@ static bool unary(struct parser *p)
     }
     if (++p->nesting > HZ_FLOW_MAX_EXPR_DEPTH)
         return script(p);
-    ok = unary(p) && emit(p, op, from) != NULL;
+    first = p->code->count;
+    ok = unary(p);
+    /* `typeof Name` asks whether a node has run, `typeof (a || Name)` reads it: to the machine they look alike. */
+    if (ok && op == HZ_OP_TYPEOF && p->code->count > first + 1 && p->code->steps[p->code->count - 1].op == HZ_OP_NODE)
+        return script(p);
+    ok = ok && emit(p, op, from) != NULL;
     p->nesting--;
     return ok;
 }
@@ -640,7 +646,7 @@ enum hz_expr_verdict hz_expr_parse(const char *text, size_t len, hz_expr_resolve
 
     *ret_code = (struct hz_expr_code){0};
     *ret_reason = NULL;
-    if (len > HZ_FLOW_MAX_EXPR)
+    if (len > HZ_FLOW_MAX_EXPR || memchr(text, '\0', len)) /* the engine refuses a NUL, also inside a literal: so do both */
         return HZ_EXPR_IS_SCRIPT;
     blanks(&p);
     if (p.at == p.len) {

@@ -6,6 +6,7 @@
 
 #include "shm/err.h"
 #include "shm/log.h"
+#include "url.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -139,12 +140,15 @@ static char *problem_text(uint32_t status, const char *detail, size_t *ret_len)
         return NULL;
     }
     char *to = text + head;
+    bool plain = !hz_url_is_utf8(detail, strlen(detail)); /* it may quote a body, or half a character of one */
     for (const unsigned char *p = (const unsigned char *)detail; *p; p++) {
         if (*p == '"' || *p == '\\') {
             *to++ = '\\';
             *to++ = (char)*p;
         } else if (*p < 0x20)
             to += sprintf(to, "\\u%04x", (unsigned)*p);
+        else if (plain && *p >= 0x80)
+            *to++ = '?';
         else
             *to++ = (char)*p;
     }

@@ -212,3 +212,14 @@ HZ_TEST(api_json, the_dashboard_counts_groups_and_sorts)
     HZ_ASSERT_STR_EQ(json_string_value(json_object_get(json_array_get(others, 19), "id")), infos[29].id_text);
     json_decref(root);
 }
+
+HZ_TEST(api_json, a_value_nobody_had_memory_for_fails_the_text)
+{
+    struct hz_json text = {0};
+    hz_json_open(&text, '{');
+    HZ_JSON_KEY(&text, "envs");
+    hz_json_value(&text, NULL);
+    hz_json_close(&text, '}');
+    HZ_ASSERT_TRUE(text.failed);
+    hz_json_fini(&text);
+}

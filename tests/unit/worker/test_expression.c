@@ -176,6 +176,7 @@ HZ_TEST(expression, scripts_see_input_env_and_the_nodes_that_have_run)
             {"_length([...input.data.s])", "6"}, {"Object.keys(env).length", "2"},
             {"[1, 2].concat(Pedido.data.total)", "[1,2,120]"}, {"({a: input.data.n})", "{\"a\":5}"},
             {"Otro.data.x()", "!ReferenceError: Can't find variable: Otro"},
+            {"typeof (0 || Otro)", "!ReferenceError: Can't find variable: Otro"},
             {"Nadie.data.f()", "!ReferenceError: Can't find variable: Nadie"}, {"((x) => x)(undefined)", "undefined"},
             {"input.data.s.toUpperCase().length", "7"},
             {"JSON.stringify(input.data.user)", "\"{\\\"name\\\":\\\"Ana\\\",\\\"age\\\":30}\""},
@@ -194,6 +195,21 @@ HZ_TEST(expression, members_that_only_prototypes_have_are_javascripts_business)
     check_agree("input.data.user[input.data.word + 'toString']", true, "undefined");
     check_agree("typeof input.data.user['to' + 'String']", true, "\"function\"");
     check_agree("input.data.s[5]", true, NULL); /* half of a pair */
+}
+
+HZ_TEST(expression, a_nul_is_refused_by_both_engines)
+{
+    static const char expression[] = "input.data.n + 'a\0b'";
+    json_t *property = json_pack("{s:o,s:{s:b}}", "value", json_stringn(expression, sizeof(expression) - 1), "evaluation", "all", 1);
+    struct bed bed;
+    const char *error = NULL;
+
+    bed_open(&bed, property, js);
+    HZ_ASSERT_NULL(hz_program_expr(bed.program, 0, &bed.scope, false, &error));
+    HZ_ASSERT_STR_EQ(error, "SyntaxError: the expression holds bytes that are not text");
+    HZ_ASSERT_NULL(hz_program_expr(bed.program, 0, &bed.scope, true, &error));
+    json_decref(property);
+    bed_close(&bed);
 }
 
 HZ_TEST(expression, without_javascript_plain_expressions_still_run)
