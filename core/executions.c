@@ -14,6 +14,8 @@
  */
 #include "executions.h"
 
+#include "history.h"
+
 #include "core/flow/plan.h"
 
 #include <pthread.h>
@@ -580,6 +582,7 @@ void hz_execution_finish(struct hz_execution *e, const struct hz_outcome *outcom
     row.dead = e->workflow->retry.given && !e->is_activation && outcome->state != HZ_EXEC_SUCCESS && outcome->state != HZ_EXEC_CANCELLED;
     row.bytes_in = e->bytes_in;
     row.bytes_out = e->bytes_out + outcome->result_len;
+    hz_history_ended(e->worker, outcome, e->begun_ns ? hz_base_now_ns() - e->begun_ns : 0, row.bytes_in, row.bytes_out);
     if (!ok)
         HZ_LOG(ERROR, "out of memory: the row of an execution is kept without its payload");
     hz_execution_set_state(e, outcome->state);

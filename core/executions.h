@@ -80,6 +80,7 @@ struct hz_execution {
     struct hz_worker *worker;
     struct hz_service *service;
     uint64_t deadline_ns; /* 0 none */
+    uint64_t begun_ns;    /* monotonic: when its worker got it */
     struct hz_timer timer;
     enum hz_stuck stuck;
     enum hz_exec_state wanted; /* the state it gets if its worker must be killed for it */

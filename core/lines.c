@@ -1,6 +1,6 @@
 /*
  * lines.c - the contract's lines. One write() a line, so lines of several threads do not mix; no buffer, so nothing is lost
- * when the process dies and nothing comes late. Synchronisation: `quiet` is set before the threads start.
+ * when the process dies and nothing comes late. Synchronisation: `quiet` and `history` are set before the threads start.
  */
 #include "lines.h"
 
@@ -14,10 +14,16 @@
 #include <unistd.h>
 
 static bool quiet;
+static hz_lines_history_fn *history;
 
 void hz_lines_quiet(bool value)
 {
     quiet = value;
+}
+
+void hz_lines_set_history(hz_lines_history_fn *fn)
+{
+    history = fn;
 }
 
 /* Length of `ESC [ digits ; digits m` at text, 0 if it is anything else. */
@@ -104,6 +110,8 @@ void hz_lines_print(bool error, const char *format, ...)
     }
     va_end(again);
     put(error, text, len);
+    if (history && !quiet)
+        history(error ? HZ_LOG_ERROR : HZ_LOG_INFO, text, len);
     if (text != small)
         free(text);
 }

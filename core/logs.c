@@ -12,6 +12,7 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -32,6 +33,10 @@ struct line {
 
 struct book {
     struct book *next;
+    uint64_t second; /* the history's budget of this one */
+    unsigned second_lines;
+    size_t second_bytes;
+    bool complained;
     struct hz_uuid worker;
     struct line *first, *last;
     size_t lines, bytes;
@@ -50,6 +55,7 @@ static struct {
         void *arg;
     } listeners[LISTENERS]; /* before the shards run, read-only afterwards */
     int listener_count;
+    hz_logs_history_fn *history; /* before the shards run, read-only afterwards */
 } logs = {.burials = PTHREAD_MUTEX_INITIALIZER,
         .locks = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_MUTEX_INITIALIZER, PTHREAD_MUTEX_INITIALIZER, PTHREAD_MUTEX_INITIALIZER}};
 
@@ -77,13 +83,35 @@ static void drop_first(struct book *book)
     free(line);
 }
 
-void hz_logs_add(const struct hz_uuid *worker, int64_t wall_ms, const char *text, size_t len)
+enum verdict { HISTORY_NO, HISTORY_YES, HISTORY_COMPLAIN };
+
+/* May the history have this line of the book? Under the stripe's lock. */
+static enum verdict charge(struct book *book, size_t len)
 {
+    uint64_t now = hz_base_now_ns() / 1000000000u;
+    if (book->second != now) {
+        book->second = now;
+        book->second_lines = 0;
+        book->second_bytes = 0;
+    }
+    if (book->second_lines < HZ_LOGS_SECOND_LINES && book->second_bytes + len <= HZ_LOGS_SECOND_BYTES) {
+        book->second_lines++;
+        book->second_bytes += len;
+        return HISTORY_YES;
+    }
+    bool first = !book->complained;
+    book->complained = true;
+    return first ? HISTORY_COMPLAIN : HISTORY_NO;
+}
+
+static enum verdict add(const struct hz_uuid *worker, int64_t wall_ms, const char *text, size_t len)
+{
+    enum verdict verdict = HISTORY_NO;
     len = HZ_MIN(len, LONGEST);
     struct line *line = malloc(sizeof *line + len + 1);
     if (!line) {
         atomic_fetch_add_explicit(&logs.dropped, 1, memory_order_relaxed);
-        return;
+        return verdict;
     }
     *line = (struct line){.wall_ms = wall_ms, .len = len};
     memcpy(line->text, text, len);
@@ -109,12 +137,39 @@ void hz_logs_add(const struct hz_uuid *worker, int64_t wall_ms, const char *text
         while (book->lines > HZ_LOGS_LINES || (book->bytes > HZ_LOGS_BYTES && book->lines > 1))
             drop_first(book);
         line = NULL;
+        if (logs.history)
+            verdict = charge(book, len);
     }
     pthread_mutex_unlock(lock);
     if (line) {
         free(line);
         atomic_fetch_add_explicit(&logs.dropped, 1, memory_order_relaxed);
     }
+    return verdict;
+}
+
+void hz_logs_add(const struct hz_uuid *worker, int64_t wall_ms, const char *text, size_t len)
+{
+    (void)add(worker, wall_ms, text, len);
+}
+
+void hz_logs_note(const struct hz_worker_info *info, int64_t wall_ms, int level, const struct hz_uuid *execution, const char *text, size_t len)
+{
+    enum verdict verdict = add(&info->id, wall_ms, text, len);
+    if (verdict == HISTORY_YES)
+        logs.history(info, wall_ms, level, execution, text, HZ_MIN(len, LONGEST));
+    if (verdict != HISTORY_COMPLAIN)
+        return;
+    char line[160];
+    int n = snprintf(line, sizeof line, "it says more than %u lines or %u bytes in a second: the rest of such seconds is not kept in the history",
+            HZ_LOGS_SECOND_LINES, HZ_LOGS_SECOND_BYTES);
+    logs.history(info, hz_base_wall_ms(), HZ_LOG_WARN, NULL, line, (size_t)n);
+    HZ_LOG(WARN, "worker %s of %s: %s", info->id_text, info->workflow_id, line);
+}
+
+void hz_logs_set_history(hz_logs_history_fn *fn)
+{
+    logs.history = fn;
 }
 
 void hz_logs_forget(const struct hz_uuid *worker)
@@ -215,7 +270,8 @@ int hz_supervisor_listen_lines(hz_worker_line_fn *fn, void *arg)
     return 0;
 }
 
-void hz_logs_say(const struct hz_worker_info *info, int64_t wall_ms, int level, bool console, const char *text, size_t len)
+void hz_logs_say(const struct hz_worker_info *info, int64_t wall_ms, int level, bool console, const struct hz_uuid *execution, const char *text,
+        size_t len)
 {
     static const char mark[] = "[console] ";
     char *marked = NULL;
@@ -228,7 +284,7 @@ void hz_logs_say(const struct hz_worker_info *info, int64_t wall_ms, int level, 
             len += sizeof mark - 1;
         }
     }
-    hz_logs_add(&info->id, wall_ms, text, len);
+    hz_logs_note(info, wall_ms, level, execution, text, len);
     for (int i = 0; i < logs.listener_count; i++)
         logs.listeners[i].fn(logs.listeners[i].arg, info, level, console, text, len);
     if (logs.listener_count == 0)
@@ -243,6 +299,7 @@ void hz_logs_fini(void)
             hz_logs_forget(&logs.books[i]->worker);
     logs.buried_count = 0;
     logs.listener_count = 0;
+    logs.history = NULL;
 }
 
 uint64_t hz_logs_dropped(void)

@@ -6,6 +6,7 @@
 
 #include "api/api.h"
 #include "catalog.h"
+#include "history.h"
 #include "http/http.h"
 #include "policy.h"
 #include "scheduler.h"
@@ -99,6 +100,8 @@ static int begin_shard(struct hz_shard *shard, void *arg)
         err = hz_scheduler_begin(shard);
     if (!err && manager.options->http)
         err = hz_http_begin(shard);
+    if (!err)
+        hz_history_begin(shard);
     return err;
 }
 
@@ -109,6 +112,7 @@ static void end_shard(struct hz_shard *shard, void *arg)
         hz_http_end(shard);
     hz_scheduler_end(shard);
     hz_supervisor_end(shard);
+    hz_history_end(shard);
 }
 
 static int bind_http(const struct hz_config *config)
@@ -135,6 +139,8 @@ static int prepare(const struct hz_config *config)
         err = hz_uids_init(config);
     if (!err)
         err = hz_workflows_open_store(config);
+    if (!err && manager.options->http) /* what `horizon run` does nobody asks for later */
+        hz_history_open();
     if (!err)
         err = hz_secrets_init(config->data_dir);
     if (!err)
@@ -198,6 +204,7 @@ int hz_manager_run(struct hz_config *config, const struct hz_manager_options *op
     int err = start(config);
     if (err) {
         /* Nothing that runs outlives this process: threads end with it, workers follow it, rows handed over are written. */
+        hz_history_close();
         hz_store_close();
         (void)hz_err_prefix(err, "cannot start");
         fprintf(stderr, "horizon: %s\n", hz_err_last());
@@ -223,6 +230,7 @@ int hz_manager_run(struct hz_config *config, const struct hz_manager_options *op
     hz_secrets_fini();
     hz_catalog_fini();
     hz_parked_fini();
+    hz_history_close();
     hz_store_close();
     urcu_memb_unregister_thread();
     return atomic_load(&manager.exit_code);

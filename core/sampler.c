@@ -7,6 +7,8 @@
  */
 #include "worker.h"
 
+#include "history.h"
+
 #include "core/flow/plan.h"
 
 #include <fcntl.h>
@@ -257,6 +259,7 @@ static void on_sample(struct hz_timer *timer)
         bool young = hz_base_now_ns() - w->created_ns < UINT64_C(3000000000);
         if (w->workflow && (hz_sampler_busy(w) || w->info.progress != HZ_PROGRESS_IDLE || young || w->dirty_info || i % SLICES == slice))
             sample(w);
+        hz_history_look(w);
         i++;
     }
     if (yard->count > 0)

@@ -121,17 +121,17 @@ static int level_of(const char *name)
     return name && strcmp(name, "debug") == 0 ? HZ_LOG_DEBUG : HZ_LOG_INFO;
 }
 
-static void say_one(struct hz_worker *w, int64_t wall_ms, const json_t *line)
+static void say_one(struct hz_worker *w, int64_t wall_ms, uint64_t execution, const json_t *line)
 {
     const json_t *message = json_object_get(line, "message");
     int level = level_of(json_string_value(json_object_get(line, "level")));
     if (json_is_string(message)) {
-        hz_logs_say(&w->info, wall_ms, level, false, json_string_value(message), json_string_length(message));
+        hz_worker_say(w, wall_ms, level, false, execution, json_string_value(message), json_string_length(message));
         return;
     }
     char *text = message ? json_dumps(message, JSON_COMPACT | JSON_ENCODE_ANY) : NULL;
     if (text)
-        hz_logs_say(&w->info, wall_ms, level, false, text, strlen(text));
+        hz_worker_say(w, wall_ms, level, false, execution, text, strlen(text));
     free(text);
 }
 
@@ -140,16 +140,16 @@ static void say_lines(struct hz_worker *w, const struct hz_msg *msg, bool many)
     const struct hz_msg_tell *tell = msg->body;
     json_t *data = msg->str[1].len <= LOG_MOST ? json_loadb(msg->str[1].data, msg->str[1].len, 0, NULL) : NULL;
     if (!many) {
-        say_one(w, tell->wall_ms, data);
+        say_one(w, tell->wall_ms, tell->execution, data);
     } else {
         const json_t *lines = json_object_get(data, "data");
         size_t count = json_array_size(lines), shown = HZ_MIN(count, (size_t)LOG_LINES);
         for (size_t i = 0; i < shown; i++)
-            say_one(w, tell->wall_ms, json_array_get(lines, i));
+            say_one(w, tell->wall_ms, tell->execution, json_array_get(lines, i));
         if (shown < count) {
             char text[64];
             int len = snprintf(text, sizeof text, "%zu further lines of one batch are left out", count - shown);
-            hz_logs_say(&w->info, tell->wall_ms, HZ_LOG_WARN, false, text, (size_t)len);
+            hz_worker_say(w, tell->wall_ms, HZ_LOG_WARN, false, tell->execution, text, (size_t)len);
         }
         hz_link_charge(&w->link, (unsigned)shown); /* each is as much work as a record */
     }

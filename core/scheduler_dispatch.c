@@ -4,6 +4,7 @@
  */
 #include "executions.h"
 
+#include "history.h"
 #include "lines.h"
 #include "parked.h"
 
@@ -30,6 +31,9 @@ static void move(struct hz_execution *e, struct cds_list_head *list)
 void hz_dispatch_attach(struct hz_execution *e, struct hz_worker *w)
 {
     e->worker = w;
+    e->begun_ns = hz_base_now_ns();
+    if (!(e->number & HZ_NUMBER_WORKER))
+        hz_history_running(1);
     hz_checkpoint_attach(e);
     move(e, &w->executions);
     w->info.in_flight++;
@@ -46,6 +50,8 @@ void hz_dispatch_detach(struct hz_execution *e)
     if (!w)
         return;
     e->worker = NULL;
+    if (!(e->number & HZ_NUMBER_WORKER))
+        hz_history_running(-1);
     w->info.in_flight--;
     w->dirty_info = true;
     if (e->stuck)

@@ -191,7 +191,7 @@ static void take_gone(uint64_t number, bool timed_out)
         return;
     e->http.answered = true; /* nobody listens any more; the branch goes on */
     if (timed_out && e->worker)
-        hz_logs_say(&e->worker->info, hz_base_wall_ms(), HZ_LOG_WARN, false, "Solicitud Timed Out", 19);
+        hz_logs_say(&e->worker->info, hz_base_wall_ms(), HZ_LOG_WARN, false, &e->id, "Solicitud Timed Out", 19);
     struct hz_msg_http_gone message = {.execution = e->number};
     struct hz_part part = {&message, sizeof message};
     if (e->worker && hz_worker_send(e->worker, HZ_MSG_HTTP_GONE, &part, 1))

@@ -153,8 +153,10 @@ static int write_batch(struct hz_store_entry *first, bool full)
         err = hz_store_retain(&store.retention, &store.connection, n);
     if (!err)
         err = hz_store_commit(&store.connection);
-    if (err)
+    if (err) {
         hz_store_rollback(&store.connection);
+        store.retention.counted = false;
+    }
     hz_store_counters_flushed(err == 0);
     return err;
 }

@@ -113,16 +113,20 @@ struct hz_store_log_filter {
     const struct hz_uuid *execution;                /* NULL: any */
     int level_min;                                  /* enum hz_log_level: this one and graver ones; 0: all */
     int64_t from_ms, to_ms;                         /* window, to_ms exclusive; 0: no bound. A text search looks at most at 7 days */
+    int64_t before_ms, before_sequence;             /* `at` and `sequence` of the last line of the page before; 0: the newest */
     size_t limit;                                   /* at most 10,000 */
 };
-/* [{at, level, workflowId, workerId, executionId?, text}] newest first; NULL: error. */
+/* [{at, sequence, level, workflowId, workerId, executionId?, text}] newest first; NULL: error. */
 json_t *hz_store_logs(const struct hz_store_log_filter *filter);
 
-/* Metrics: one sample a second and subject; thinned by the writer to 1 min (kept a day) and 15 min (a year). */
+/* Metrics: at most one sample a second and subject; thinned by the writer to 1 min (kept a day) and 15 min (a year). A second without
+ * a sample, at most HZ_STORE_METRIC_HOLE of them in a row, is one like the last sample before it, in which nothing was added up. */
+#define HZ_STORE_METRIC_HOLE 31
 #define HZ_STORE_METRICS(X) /* name, JSON key, how samples become one: MEAN, MAX, SUM */ \
     X(cpu_percent, "cpuPercent", MEAN) X(memory_bytes, "memoryBytes", MAX) X(in_flight, "inFlight", MEAN) X(queued, "queued", MEAN)     \
     X(executions, "executions", SUM) X(failures, "failures", SUM) X(node_runs, "nodeRuns", SUM) X(bytes_in, "bytesIn", SUM)               \
-    X(bytes_out, "bytesOut", SUM) X(restarts, "restarts", SUM) X(latency_p50_us, "latencyP50Us", MEAN) X(latency_p99_us, "latencyP99Us", MAX)
+    X(bytes_out, "bytesOut", SUM) X(restarts, "restarts", SUM) X(latency_p50_us, "latencyP50Us", MEAN) X(latency_p99_us, "latencyP99Us", MAX)   \
+    X(store_lag_ms, "storeLagMs", MAX) X(store_pending, "storePending", MEAN)
 struct hz_store_metric {
 #define HZ_STORE_METRIC_FIELD(name, key, how) double name;
     HZ_STORE_METRICS(HZ_STORE_METRIC_FIELD)
@@ -130,9 +134,12 @@ struct hz_store_metric {
 };
 /* subject: a worker's id, "workflow:ID" or "manager", at most 159 bytes. Lossy as log lines are. */
 HZ_MUST_CHECK int hz_store_metric_put(const char *subject, int64_t at_s, const struct hz_store_metric *sample);
+#define HZ_STORE_METRICS_MOST 10000
 /* {step, samples: [{at (s), <key>: number ...}]} ascending, from_s <= at < to_s; step_s: 1, 60 or 900, 0: the finest that is still kept
- * for from_s. At most 10,000 samples. NULL: error. */
+ * for from_s. With step 1 holes are filled. At most HZ_STORE_METRICS_MOST samples, the oldest. NULL: error. */
 json_t *hz_store_metrics(const char *subject, int64_t from_s, int64_t to_s, uint32_t step_s);
+/* Is any sample of it kept? An error is a no. */
+bool hz_store_metric_known(const char *subject);
 
 /* Alerts: one open at a time for a rule and subject. */
 struct hz_store_alert {

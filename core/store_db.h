@@ -144,13 +144,18 @@ struct hz_store_retention {
     int64_t cursor;        /* executions up to this sequence were looked at and stay for now */
     uint64_t rows;         /* written since the last look */
     uint64_t next_tick_ns; /* age, metrics, vacuum: by the clock */
+    bool counted;          /* samples in the file are known (hz_store_retention_samples) */
     int64_t rolled[2];     /* up to where samples were thinned: to 60 s, to 900 s; 0: not known yet */
 };
 /* In the transaction of a batch of `rows`: forgets what the bounds say, at most some thousands rows. */
 HZ_MUST_CHECK int hz_store_retain(struct hz_store_retention *retention, struct hz_store_connection *connection, uint64_t rows);
+/* Writer: so many samples more (or fewer) are in the file. */
+void hz_store_retention_samples(int64_t more);
 bool hz_store_retention_due(const struct hz_store_retention *retention); /* something is due by the clock */
 /* Between transactions: gives free pages back, a few at a time. True: there are more. */
 bool hz_store_vacuum(struct hz_store_connection *connection);
+/* store_metrics.c: bytes of a sample without the zeros at its end, which need not be stored. */
+int hz_store_metric_len(const struct hz_store_metric *sample);
 /* store_metrics.c: thins finished minutes and quarters of an hour, in the transaction. */
 HZ_MUST_CHECK int hz_store_metrics_roll(struct hz_store_retention *retention, struct hz_store_connection *connection, int64_t now_s);
 

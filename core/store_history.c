@@ -109,8 +109,9 @@ int hz_store_crash_list(const char *workflow_id, int64_t before_ms, size_t limit
 static json_t *log_row(sqlite3_stmt *s)
 {
     struct hz_uuid execution;
-    json_t *row = json_pack("{s:I, s:i, s:s, s:s, s:s}", "at", (json_int_t)sqlite3_column_int64(s, 0), "level", sqlite3_column_int(s, 1),
-            "workflowId", sqlite3_column_text(s, 2), "workerId", sqlite3_column_text(s, 3), "text", sqlite3_column_text(s, 5));
+    json_t *row = json_pack("{s:I, s:I, s:i, s:s, s:s, s:s}", "at", (json_int_t)sqlite3_column_int64(s, 0), "sequence",
+            (json_int_t)sqlite3_column_int64(s, 6), "level", sqlite3_column_int(s, 1), "workflowId", sqlite3_column_text(s, 2), "workerId",
+            sqlite3_column_text(s, 3), "text", sqlite3_column_text(s, 5));
     hz_store_column_id(s, 4, &execution);
     if (row && !hz_uuid_is_nil(&execution)) {
         char text[HZ_UUID_TEXT];
@@ -143,6 +144,8 @@ json_t *hz_store_logs(const struct hz_store_log_filter *filter)
 {
     hz_store_wait_settled(100);
     int64_t to = filter->to_ms ? filter->to_ms : INT64_MAX, from = filter->from_ms;
+    if (filter->before_ms) /* the pages before are not read again */
+        to = HZ_MIN(to, filter->before_ms + 1);
     if (filter->contains)
         from = HZ_MAX(from, (filter->to_ms ? to : hz_base_wall_ms()) - SEARCH_MS);
     struct hz_store_connection *c = hz_store_reader_take();
@@ -160,6 +163,8 @@ json_t *hz_store_logs(const struct hz_store_log_filter *filter)
             sqlite3_bind_blob(s, 6, filter->execution->bytes, sizeof filter->execution->bytes, SQLITE_STATIC);
         hz_store_bind_text(s, 7, filter->contains);
         sqlite3_bind_int64(s, 8, (sqlite3_int64)HZ_MIN(filter->limit, (size_t)MOST));
+        sqlite3_bind_int64(s, 9, filter->before_ms);
+        sqlite3_bind_int64(s, 10, filter->before_sequence);
         list = collect(c, s, log_row);
         sqlite3_clear_bindings(s);
     }

@@ -46,6 +46,21 @@ static void sample_of(sqlite3_stmt *s, int column, double ret[FIELDS])
         memcpy(ret, sqlite3_column_blob(s, column), HZ_MIN(len, FIELDS * sizeof *ret));
 }
 
+static int length_of(const double sample[FIELDS])
+{
+    size_t n = FIELDS;
+    while (n > 0 && sample[n - 1] == 0)
+        n--;
+    return (int)(n * sizeof *sample);
+}
+
+int hz_store_metric_len(const struct hz_store_metric *sample)
+{
+    double numbers[FIELDS];
+    memcpy(numbers, sample, sizeof numbers);
+    return length_of(numbers);
+}
+
 static int put(struct hz_store_connection *c, int64_t step_s, int64_t at_s, const char *subject, const double sum[FIELDS], int64_t count)
 {
     double sample[FIELDS];
@@ -57,10 +72,36 @@ static int put(struct hz_store_connection *c, int64_t step_s, int64_t at_s, cons
     sqlite3_bind_int64(s, 1, step_s);
     sqlite3_bind_int64(s, 2, at_s);
     sqlite3_bind_text(s, 3, subject, -1, SQLITE_STATIC);
-    sqlite3_bind_blob(s, 4, sample, sizeof sample, SQLITE_STATIC);
+    sqlite3_bind_blob(s, 4, sample, length_of(sample), SQLITE_STATIC);
     int err = hz_store_step(c, s, "thinning samples");
+    hz_store_retention_samples(sqlite3_changes(c->db));
     sqlite3_clear_bindings(s);
     return err;
+}
+
+struct span {
+    char subject[160];
+    double sum[FIELDS], last[FIELDS]; /* last: the sample whose weight in the means is not known yet */
+    int64_t count, last_s; /* count: seconds of sum's means; last_s 0: none */
+};
+
+/* The last sample stands for the seconds up to the next one, or to the end of its span: what does not change is not written. */
+static void add_last(struct span *span, int64_t next_s, int64_t step_s)
+{
+    int64_t weight = step_s == 1 ? HZ_MAX((int64_t)1, HZ_MIN(next_s - span->last_s, (int64_t)HZ_STORE_METRIC_HOLE)) : 1;
+    for (size_t i = 0; i < FIELDS; i++)
+        switch (fields[i].how) {
+        case MEAN:
+            span->sum[i] += span->last[i] * (double)weight;
+            break;
+        case MAX:
+            span->sum[i] = HZ_MAX(span->sum[i], span->last[i]);
+            break;
+        case SUM:
+            span->sum[i] += span->last[i];
+            break;
+        }
+    span->count += weight;
 }
 
 static int roll_span(struct hz_store_connection *c, int64_t from_step, int64_t step_s, int64_t at_s)
@@ -71,29 +112,29 @@ static int roll_span(struct hz_store_connection *c, int64_t from_step, int64_t s
     sqlite3_bind_int64(s, 1, from_step);
     sqlite3_bind_int64(s, 2, at_s);
     sqlite3_bind_int64(s, 3, at_s + step_s);
-    char subject[160] = "";
-    double sum[FIELDS] = {0}, one[FIELDS];
-    int64_t count = 0;
+    struct span span = {.count = 0};
     int code, err = 0;
     while (!err && (code = sqlite3_step(s)) == SQLITE_ROW) {
         const char *name = (const char *)sqlite3_column_text(s, 0);
-        if (count && name && strcmp(name, subject) != 0) {
-            err = put(c, step_s, at_s, subject, sum, count);
-            count = 0;
+        bool other = span.last_s && name && strcmp(name, span.subject) != 0;
+        if (span.last_s)
+            add_last(&span, other ? at_s + step_s : sqlite3_column_int64(s, 2), from_step);
+        if (other)
+            err = put(c, step_s, at_s, span.subject, span.sum, span.count);
+        if (other || !span.last_s) {
+            memset(&span, 0, sizeof span);
+            hz_store_column_copy(s, 0, span.subject, sizeof span.subject);
         }
-        if (count == 0) {
-            memset(sum, 0, sizeof sum);
-            hz_store_column_copy(s, 0, subject, sizeof subject);
-        }
-        sample_of(s, 1, one);
-        for (size_t i = 0; i < FIELDS; i++)
-            sum[i] = fields[i].how == MAX ? HZ_MAX(sum[i], one[i]) : sum[i] + one[i];
-        count++;
+        span.last_s = sqlite3_column_int64(s, 2);
+        sample_of(s, 1, span.last);
     }
     if (!err && code != SQLITE_DONE)
         err = hz_store_db_error(c->db, "thinning samples");
     sqlite3_reset(s);
-    return err || count == 0 ? err : put(c, step_s, at_s, subject, sum, count);
+    if (err || !span.last_s)
+        return err;
+    add_last(&span, at_s + step_s, from_step);
+    return put(c, step_s, at_s, span.subject, span.sum, span.count);
 }
 
 int hz_store_metrics_roll(struct hz_store_retention *retention, struct hz_store_connection *c, int64_t now_s)
@@ -126,21 +167,60 @@ int hz_store_metrics_roll(struct hz_store_retention *retention, struct hz_store_
         int err = hz_store_step(c, s, "forgetting samples");
         if (err)
             return err;
+        hz_store_retention_samples(-sqlite3_changes(c->db));
     }
     return 0;
 }
 
-static json_t *sample_json(sqlite3_stmt *s)
+static json_t *sample_json(int64_t at_s, const double sample[FIELDS])
 {
-    double sample[FIELDS];
-    sample_of(s, 1, sample);
-    json_t *object = json_pack("{s:I}", "at", (json_int_t)sqlite3_column_int64(s, 0));
+    json_t *object = json_pack("{s:I}", "at", (json_int_t)at_s);
     for (size_t i = 0; object && i < FIELDS; i++)
         if (json_object_set_new(object, fields[i].key, json_real(sample[i]))) {
             json_decref(object);
             object = NULL;
         }
     return object;
+}
+
+/* Reads samples into an array; fill: seconds without one are made up of the one before. False: out of memory. */
+static bool collect(sqlite3_stmt *s, bool fill, json_t *samples, int *ret_code)
+{
+    double sample[FIELDS], next[FIELDS];
+    int64_t at_s = 0;
+    bool ok = true;
+    while (ok && json_array_size(samples) < HZ_STORE_METRICS_MOST && (*ret_code = sqlite3_step(s)) == SQLITE_ROW) {
+        int64_t next_s = sqlite3_column_int64(s, 0);
+        sample_of(s, 1, next);
+        if (fill && at_s && next_s - at_s <= HZ_STORE_METRIC_HOLE) {
+            for (size_t i = 0; i < FIELDS; i++)
+                sample[i] = fields[i].how == SUM ? 0 : sample[i];
+            while (ok && ++at_s < next_s && json_array_size(samples) < HZ_STORE_METRICS_MOST)
+                ok = json_array_append_new(samples, sample_json(at_s, sample)) == 0;
+        }
+        at_s = next_s;
+        memcpy(sample, next, sizeof sample);
+        if (ok && json_array_size(samples) < HZ_STORE_METRICS_MOST)
+            ok = json_array_append_new(samples, sample_json(at_s, sample)) == 0;
+    }
+    return ok;
+}
+
+bool hz_store_metric_known(const char *subject)
+{
+    hz_store_wait_settled(100);
+    struct hz_store_connection *c = hz_store_reader_take();
+    sqlite3_stmt *s = c ? hz_store_statement(c, HZ_SQL_METRIC_KNOWN) : NULL;
+    bool known = false;
+    if (s) {
+        hz_store_bind_text(s, 1, subject);
+        known = sqlite3_step(s) == SQLITE_ROW;
+        sqlite3_reset(s);
+        sqlite3_clear_bindings(s);
+    }
+    if (c)
+        hz_store_reader_give(c);
+    return known;
 }
 
 json_t *hz_store_metrics(const char *subject, int64_t from_s, int64_t to_s, uint32_t step_s)
@@ -156,19 +236,17 @@ json_t *hz_store_metrics(const char *subject, int64_t from_s, int64_t to_s, uint
     sqlite3_stmt *s = hz_store_statement(c, HZ_SQL_METRICS);
     json_t *samples = s ? json_array() : NULL;
     int code = SQLITE_DONE;
+    bool ok = true;
     if (s) {
         sqlite3_bind_int64(s, 1, step_s);
         hz_store_bind_text(s, 2, subject);
         sqlite3_bind_int64(s, 3, from_s);
         sqlite3_bind_int64(s, 4, to_s);
     }
-    while (samples && (code = sqlite3_step(s)) == SQLITE_ROW)
-        if (json_array_append_new(samples, sample_json(s))) {
-            json_decref(samples);
-            samples = NULL;
-        }
-    if (samples && code != SQLITE_DONE) {
-        (void)hz_store_db_error(c->db, "reading samples");
+    if (samples)
+        ok = collect(s, step_s == 1, samples, &code);
+    if (samples && (!ok || (code != SQLITE_DONE && code != SQLITE_ROW))) {
+        (void)(ok ? hz_store_db_error(c->db, "reading samples") : hz_err_set(HZ_ENOMEM, "reading samples"));
         json_decref(samples);
         samples = NULL;
     }

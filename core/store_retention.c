@@ -3,7 +3,8 @@
  * log lines and samples beyond an age, and the oldest of them when the file grows. Writer thread only.
  *
  * By size: pages in use (not the free ones) may fill the bound less a reserve for the log (-wal) and the batch at hand. What is deleted
- * leaves free pages that the next rows take; those that nobody takes are given back between batches.
+ * leaves free pages that the next rows take; those that nobody takes are given back between batches. Log lines and samples have a
+ * share of the bound each, so that they never push executions out: the oldest lines, the finest samples go at its end.
  */
 #include "store_db.h"
 
@@ -16,6 +17,9 @@
 #define LOG_DAYS 7
 #define FREE_PAGES 512                    /* fewer are kept for the next rows */
 #define VACUUM_STEP "PRAGMA incremental_vacuum(256)"
+#define SHARE 4u                          /* of the bound, for log lines and for samples */
+#define LINE_BYTES 64u                    /* of a line besides its text and workflow, with its place in the index */
+#define SAMPLE_BYTES 320u                 /* of a sample with its place in the index, at most */
 #define DEAD_ROWS 2000u                   /* deleted in one look at most: keeps a batch short */
 
 bool hz_store_retention_due(const struct hz_store_retention *retention)
@@ -123,14 +127,68 @@ static int prune_logs(struct hz_store_connection *c, int64_t before_ms, int most
     return hz_store_step(c, s, "forgetting log lines");
 }
 
+static int64_t samples; /* in the file; writer thread */
+
+void hz_store_retention_samples(int64_t more)
+{
+    samples += more;
+}
+
+/* The finest first: what is left of them are their minutes and quarters. */
 static int prune_samples(struct hz_store_connection *c)
 {
-    sqlite3_stmt *s = hz_store_statement(c, HZ_SQL_METRIC_PRUNE);
+    static const int steps[] = {1, 60, 900};
+    for (size_t i = 0; i < HZ_COUNT_OF(steps); i++) {
+        sqlite3_stmt *s = hz_store_statement(c, HZ_SQL_METRIC_PRUNE);
+        if (!s)
+            return HZ_EFORMAT;
+        sqlite3_bind_int(s, 1, steps[i]);
+        sqlite3_bind_int64(s, 2, INT64_MAX);
+        int err = hz_store_step(c, s, "forgetting samples");
+        int gone = err ? 0 : sqlite3_changes(c->db);
+        hz_store_retention_samples(-gone);
+        if (err || gone > 0)
+            return err;
+    }
+    return 0;
+}
+
+static int number(struct hz_store_connection *c, enum hz_store_sql which, double *ret)
+{
+    sqlite3_stmt *s = hz_store_statement(c, which);
     if (!s)
         return HZ_EFORMAT;
-    sqlite3_bind_int(s, 1, 1);
-    sqlite3_bind_int64(s, 2, INT64_MAX);
-    return hz_store_step(c, s, "forgetting samples");
+    int err = sqlite3_step(s) == SQLITE_ROW ? 0 : hz_store_db_error(c->db, "measuring the history");
+    *ret = err ? 0 : sqlite3_column_double(s, 0);
+    sqlite3_reset(s);
+    return err;
+}
+
+/* Lines and samples within their shares. Lines go from the oldest on, so that their numbers have no holes worth counting; the newest
+ * 200 tell how long one is. */
+static int share_out(struct hz_store_retention *r, struct hz_store_connection *c)
+{
+    double share = (double)hz_store_bounds()->max_bytes / SHARE, lines, width, count;
+    if (share <= 0)
+        return 0;
+    int err = 0;
+    if (!r->counted) {
+        err = number(c, HZ_SQL_METRIC_COUNT, &count);
+        if (!err)
+            samples = (int64_t)count;
+        r->counted = !err;
+    }
+    if (!err && (double)samples * SAMPLE_BYTES > share)
+        err = prune_samples(c);
+    if (!err)
+        err = number(c, HZ_SQL_LOG_SPAN, &lines);
+    if (!err && lines * LINE_BYTES > share / 64) /* few: not worth the look at their length */
+        err = number(c, HZ_SQL_LOG_WIDTH, &width);
+    else
+        width = 0;
+    if (!err && lines * (width + LINE_BYTES) > share)
+        err = prune_logs(c, INT64_MAX, 4000);
+    return err;
 }
 
 static int bounded(struct hz_store_connection *c, enum hz_store_sql which, int64_t bound)
@@ -167,7 +225,9 @@ int hz_store_retain(struct hz_store_retention *r, struct hz_store_connection *c,
         return 0;
     r->rows = 0;
     uint64_t over;
-    int err = excess(c, &over);
+    int err = share_out(r, c);
+    if (!err)
+        err = excess(c, &over);
     if (!err)
         err = sweep(r, c, over > 0);
     /* Half of the room may be log lines and samples: they go with the executions. */

@@ -50,8 +50,12 @@
             " VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9)")                                                                                         \
     X(LOG, "INSERT INTO logs (at_ms, level, workflow_id, worker_id, execution, text) VALUES (?1,?2,?3,?4,?5,?6)")                           \
     X(METRIC, "INSERT OR REPLACE INTO metrics (step_s, at_s, subject, data) VALUES (?1,?2,?3,?4)")                                          \
-    X(METRIC_SPAN, "SELECT subject, data FROM metrics WHERE step_s = ?1 AND at_s >= ?2 AND at_s < ?3 ORDER BY subject")                     \
+    X(METRIC_SPAN, "SELECT subject, data, at_s FROM metrics WHERE step_s = ?1 AND at_s >= ?2 AND at_s < ?3 ORDER BY subject, at_s")       \
     X(METRIC_NEWEST, "SELECT MAX(at_s) FROM metrics WHERE step_s = ?1")                                                                     \
+    X(METRIC_COUNT, "SELECT COUNT(*) FROM metrics")                                                                                         \
+    X(METRIC_KNOWN, "SELECT 1 FROM metrics WHERE step_s IN (1, 60, 900) AND subject = ?1 LIMIT 1")                                          \
+    X(LOG_SPAN, "SELECT IFNULL((SELECT MAX(sequence) FROM logs) - (SELECT MIN(sequence) FROM logs) + 1, 0)")                              \
+    X(LOG_WIDTH, "SELECT AVG(length(CAST(text AS BLOB)) + length(workflow_id)) FROM (SELECT * FROM logs ORDER BY sequence DESC LIMIT 200)") \
     X(METRIC_OLDEST, "SELECT MIN(at_s) FROM metrics WHERE step_s = ?1")                                                                     \
     X(METRIC_PRUNE,                                                                                                                         \
             "DELETE FROM metrics WHERE (step_s, subject, at_s) IN (SELECT step_s, subject, at_s FROM metrics INDEXED BY metrics_at"         \
@@ -106,10 +110,10 @@
             " (SELECT COUNT(*) FROM crashes b WHERE b.signature = c.signature AND b.sequence < c.sequence), CASE WHEN json_valid(report) THEN json_extract(report, '$.text') END FROM crashes c" \
             " WHERE (?1 IS NULL OR workflow_id = ?1) AND (?2 = 0 OR at_ms < ?2) ORDER BY sequence DESC LIMIT ?3")                           \
     X(LOGS,                                                                                                                                 \
-            "SELECT at_ms, level, workflow_id, worker_id, execution, text FROM logs WHERE at_ms >= ?1 AND at_ms < ?2"                       \
+            "SELECT at_ms, level, workflow_id, worker_id, execution, text, sequence FROM logs WHERE at_ms >= ?1 AND at_ms < ?2"                       \
             " AND level >= ?3 AND (?4 IS NULL OR workflow_id = ?4) AND (?5 IS NULL OR worker_id = ?5)"                          \
             " AND (?6 IS NULL OR execution = ?6) AND (?7 IS NULL OR instr(lower(text), lower(?7)) > 0)"                                     \
-            " ORDER BY at_ms DESC, sequence DESC LIMIT ?8")                                                                                 \
+            " AND (?9 = 0 OR (at_ms, sequence) < (?9, ?10)) ORDER BY at_ms DESC, sequence DESC LIMIT ?8")                                                                                 \
     X(METRICS,                                                                                                                              \
             "SELECT at_s, data FROM metrics WHERE step_s = ?1 AND subject = ?2 AND at_s >= ?3 AND at_s < ?4 ORDER BY at_s LIMIT 10000")     \
     X(ALERTS,                                                                                                                               \

@@ -145,8 +145,10 @@ static int write_metric(struct hz_store_connection *c, const struct hz_store_ent
     sqlite3_bind_int(s, 1, 1);
     sqlite3_bind_int64(s, 2, e->metric.at_s);
     hz_store_bind_text(s, 3, e->metric.subject);
-    sqlite3_bind_blob(s, 4, &e->metric.sample, sizeof e->metric.sample, SQLITE_STATIC);
-    return hz_store_step(c, s, "writing a sample");
+    sqlite3_bind_blob(s, 4, &e->metric.sample, hz_store_metric_len(&e->metric.sample), SQLITE_STATIC);
+    int err = hz_store_step(c, s, "writing a sample");
+    hz_store_retention_samples(sqlite3_changes(c->db));
+    return err;
 }
 
 static int write_alert(struct hz_store_connection *c, const struct hz_store_alert *alert)

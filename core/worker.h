@@ -144,6 +144,7 @@ struct hz_worker {
     uint64_t flow_ns;         /* when it got its flow */
     unsigned limit_warned;    /* bit by kind */
     bool limit_memory;
+    struct hz_past *history;     /* history.c: what its samples are made of; NULL none yet */
     char limit_text[320];     /* which limit it reached */
 };
 
@@ -188,6 +189,7 @@ void hz_worker_close_far(struct hz_worker *w);    /* far_fds */
 void hz_worker_release(struct hz_worker *w);      /* descriptors, timers, segment, port */
 void hz_worker_tell_waiters(struct hz_worker *w, const char *error, bool stopped, enum hz_stop_how how);
 void hz_worker_stillborn(struct hz_worker *w, const char *error, bool spawn_lost); /* there never was a process */
+void hz_worker_say(struct hz_worker *w, int64_t wall_ms, int level, bool console, uint64_t number, const char *text, size_t len); /* worker_message.c */
 void hz_worker_on_message(void *worker, const struct hz_msg *msg, bool lossy); /* hz_link_fn */
 void hz_worker_on_ready(struct hz_worker *w);
 void hz_worker_answer(struct hz_worker *w, const struct hz_msg *msg);

@@ -10,6 +10,7 @@
 #include "children.h"
 #include "crash.h"
 #include "limits.h"
+#include "history.h"
 #include "lines.h"
 #include "logs.h"
 
@@ -95,13 +96,16 @@ static void report_death(struct hz_worker *w, const struct hz_death *death, cons
     if (w->info.pid > 0) {
         hz_lines_print(false, "Worker %s terminó con código %d", id, death->exit_code);
         snprintf(line, sizeof line, "Worker %s terminó con código %d", id, death->exit_code);
-        hz_logs_add(&w->info.id, hz_base_wall_ms(), line, strlen(line));
+        if (w->purpose == HZ_PURPOSE_RESIDENT || !death->expected) /* the row of a single execution tells enough */
+            hz_logs_note(&w->info, hz_base_wall_ms(), HZ_LOG_INFO, NULL, line, strlen(line));
+        else
+            hz_logs_add(&w->info.id, hz_base_wall_ms(), line, strlen(line));
     }
     if (!w->ready && start_error)
         hz_lines_print(true, "Error al crear worker %s: %s", id, start_error);
     if (!death->expected || death->intent >= HZ_INTENT_START_TIMEOUT) {
         hz_lines_print(true, "Error en worker %s: %s", id, death->text);
-        hz_logs_add(&w->info.id, hz_base_wall_ms(), death->text, strlen(death->text));
+        hz_logs_note(&w->info, hz_base_wall_ms(), HZ_LOG_ERROR, NULL, death->text, strlen(death->text));
     }
 }
 
@@ -116,6 +120,7 @@ static void bury(struct hz_worker *w, const struct hz_death *death, const char *
     w->buried = true;
     enum hz_stop_how how = how_it_ended(w, death);
     int32_t pid = w->info.pid;
+    hz_history_dying(w);
     hz_worker_release(w);
     hz_worker_leave(w);
     if (pid > 0)
@@ -144,6 +149,7 @@ static void bury(struct hz_worker *w, const struct hz_death *death, const char *
     if (w->workflow)
         hz_supervisor_emit(HZ_EVENT_WORKER_STOPPED, &w->info, death->text);
     HZ_ASSERT(cds_list_empty(&w->executions) && w->routes == NULL);
+    hz_history_bury(w, death->expected);
     hz_workflow_unref(&w->workflow);
     free(w->progress);
     free(w->metrics);

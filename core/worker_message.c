@@ -30,7 +30,10 @@ void hz_worker_on_ready(struct hz_worker *w)
     snprintf(line, sizeof line, "Worker %s creado para workflow %s en puerto %u", id, w->info.workflow_id, w->info.port);
     hz_lines_print(false, "Worker %s iniciado exitosamente", id);
     hz_lines_print(false, "%s", line);
-    hz_logs_add(&w->info.id, hz_base_wall_ms(), line, strlen(line));
+    if (w->purpose == HZ_PURPOSE_RESIDENT)
+        hz_logs_note(&w->info, hz_base_wall_ms(), HZ_LOG_INFO, NULL, line, strlen(line));
+    else
+        hz_logs_add(&w->info.id, hz_base_wall_ms(), line, strlen(line));
     if (!w->stopping && w->info.status == HZ_WORKER_STARTING)
         w->info.status = HZ_WORKER_RUNNING;
     hz_worker_publish(w);
@@ -56,10 +59,19 @@ static void on_fatal(struct hz_worker *w, const struct hz_msg *msg)
         snprintf(w->fatal, sizeof w->fatal, "Worker error");
     hz_lines_clean(w->fatal, strlen(w->fatal));
     hz_lines_print(true, "Error en worker %s: %s", w->info.id_text, w->fatal);
-    hz_logs_add(&w->info.id, hz_base_wall_ms(), w->fatal, strlen(w->fatal));
+    hz_logs_note(&w->info, hz_base_wall_ms(), HZ_LOG_ERROR, NULL, w->fatal, strlen(w->fatal));
     if (!w->stopping)
         hz_worker_set_status(w, HZ_WORKER_ERROR);
     hz_supervisor_emit(HZ_EVENT_WORKER_ERROR, &w->info, w->fatal);
+}
+
+/* number: of the execution, the worker's claim; one that it has not is none. */
+void hz_worker_say(struct hz_worker *w, int64_t wall_ms, int level, bool console, uint64_t number, const char *text, size_t len)
+{
+    char id[HZ_UUID_TEXT];
+    struct hz_uuid execution;
+    bool known = number && hz_worker_sink.name && hz_worker_sink.name(w, number, id) && hz_uuid_parse(id, strlen(id), &execution);
+    hz_logs_say(&w->info, wall_ms, level, console, known ? &execution : NULL, text, len);
 }
 
 /* One hop of an execution, as people know the line. Names are the plan's, by checked index. */
@@ -86,7 +98,7 @@ static void on_hop(struct hz_worker *w, const struct hz_msg_hop *hop)
             (int)from->name.len, hz_plan_chars(plan, from->name), output_len, output, to_len, to, (double)hop->duration_ns / 1e6,
             (double)hop->accumulated_ns / 1e6, (double)hop->memory_bytes / 1048576.0);
     if (n > 0)
-        hz_logs_say(&w->info, hop->wall_ms, HZ_LOG_INFO, false, text, HZ_MIN((size_t)n, sizeof text - 1));
+        hz_worker_say(w, hop->wall_ms, HZ_LOG_INFO, false, hop->execution, text, HZ_MIN((size_t)n, sizeof text - 1));
 }
 
 static void dispatch(struct hz_worker *w, const struct hz_msg *msg)
@@ -113,12 +125,12 @@ static void dispatch(struct hz_worker *w, const struct hz_msg *msg)
         break;
     case HZ_MSG_LINE: {
         const struct hz_msg_line *line = msg->body;
-        hz_logs_say(&w->info, line->wall_ms, (int)HZ_MIN(line->level, 3u), line->console != 0, msg->str[0].data, msg->str[0].len);
+        hz_worker_say(w, line->wall_ms, (int)HZ_MIN(line->level, 3u), line->console != 0, line->execution, msg->str[0].data, msg->str[0].len);
         break;
     }
     case HZ_MSG_LOG: {
         const struct hz_msg_log *line = msg->body;
-        hz_logs_say(&w->info, line->wall_ms, (int)HZ_MIN(line->level, 3u), false, msg->str[0].data, msg->str[0].len);
+        hz_worker_say(w, line->wall_ms, (int)HZ_MIN(line->level, 3u), false, line->execution, msg->str[0].data, msg->str[0].len);
         break;
     }
     case HZ_MSG_HOP:

@@ -42,6 +42,18 @@ void hz_api_workers_message(
         const char *id, const char *route, const char *data, size_t len, hz_api_done_fn *done, void *arg);
 void hz_api_dashboard(hz_api_done_fn *done, void *arg);
 
+/* ---- history: what the store has kept of samples and lines, read on a thread of its own ---- */
+struct hz_api_logs { /* NULL, 0: any; times in ms since the epoch */
+    const char *workflow_id, *worker, *execution, *text; /* worker: a whole id, the beginning of a living one's, or "manager" */
+    int level;                                           /* enum hz_log_level: this one and graver ones */
+    int64_t from_ms, to_ms;                              /* from_ms 0: a day before to_ms; to_ms 0: now */
+    int64_t before_ms, before_sequence;                  /* the page behind this line */
+    uint64_t limit;
+};
+void hz_api_logs(const struct hz_api_logs *query, hz_api_done_fn *done, void *arg);
+/* id: as in hz_api_logs; step_s: 1, 60, 900, or 0: the finest that is kept for the whole time. from_ms 0: ten minutes before to_ms. */
+void hz_api_workers_metrics(const char *id, int64_t from_ms, int64_t to_ms, uint32_t step_s, uint64_t limit, hz_api_done_fn *done, void *arg);
+
 /* ---- crash reports ---- workflow_id NULL: of all; before_ms 0: the newest; id: whole, or its beginning */
 void hz_api_crashes_list(const char *workflow_id, uint64_t limit, int64_t before_ms, hz_api_done_fn *done, void *arg);
 void hz_api_crashes_get(const char *id, hz_api_done_fn *done, void *arg);

@@ -26,6 +26,7 @@ void hz_health_init(void);
 void hz_health_worker(struct hz_json *json);
 HZ_MUST_CHECK int hz_asks_init(void);
 void hz_webhook_init(void);
+HZ_MUST_CHECK int hz_api_history_init(void); /* its routes */
 HZ_MUST_CHECK int hz_api_secrets_init(void);
 
 #endif

@@ -380,5 +380,7 @@ int hz_rest_init(void)
         err = hz_http_route(routes[i].method, routes[i].pattern, routes[i].fn, NULL);
     if (!err)
         err = hz_api_secrets_init();
+    if (!err)
+        err = hz_api_history_init();
     return err;
 }

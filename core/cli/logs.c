@@ -1,6 +1,7 @@
-/* logs.c - `horizon logs`: the last lines of a worker; with -f also those that come, until the worker has ended. */
+/* logs.c - `horizon logs`: the last lines of a worker; with -f also those that come, until the worker has ended. The past is history.c's. */
 #include "client.h"
 #include "command.h"
+#include "history.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -65,6 +66,12 @@ static char *whole_id(struct hz_client *client, const char *word)
 
 static int run(const struct hz_args *args)
 {
+    static const char *const past[] = {"--since", "--grep", "--level", "--workflow"};
+    for (size_t i = 0; i < HZ_COUNT_OF(past); i++)
+        if (hz_args_has(args, past[i]))
+            return hz_cli_logs_history(args);
+    if (args->count == 0)
+        return hz_cli_error(HZ_EXIT_USAGE, "logs needs the ID of a worker, or one of --since, --grep, --level, --workflow; `horizon logs --help` explains");
     int64_t lines = hz_args_number(args, "--lines", 1, 10000, LINES);
     if (lines < 0)
         return HZ_EXIT_USAGE;
@@ -89,12 +96,18 @@ static int run(const struct hz_args *args)
 }
 
 const struct hz_command hz_command_logs = {.name = "logs",
-        .words = "ID [-f] [-n LINES] [--data DIR] [--json]",
-        .summary = "Prints the last lines of a worker",
+        .words = "[ID] [-f] [-n LINES] [--since TIME] [--grep TEXT] [--level LEVEL] [--workflow ID] [--data DIR] [--json]",
+        .summary = "Prints the last lines of a worker, or finds lines of all",
         .text = "ID is a worker's id, or its first characters (at least 4); the whole id also finds one of the last "
-                "256 that ended.",
+                "256 that ended. With --since, --grep, --level or --workflow the store's history is read instead: lines of all\n"
+                "workers and of the manager, of the last day if --since does not say otherwise, kept for a week. There ID is a\n"
+                "worker's whole id, the first characters of a living one's, or manager; without it lines of all are shown.",
         .options = {{"--follow", 'f', NULL, "go on printing until the worker has ended"},
-                {"--lines", 'n', "LINES", "how many (default 100, at most 10000)"}, HZ_OPTION_DATA, HZ_OPTION_JSON},
-        .least = 1,
+                {"--lines", 'n', "LINES", "how many (default 100, at most 10000)"},
+                {"--since", 0, "TIME", "a span as 90s, 10m, 2h, 7d, or a time as 2026-11-24T03:00:00Z"},
+                {"--grep", 0, "TEXT", "lines that contain this text; upper and lower case are the same"},
+                {"--level", 0, "LEVEL", "debug, info, warn or error: these and graver ones"},
+                {"--workflow", 0, "ID", "lines of this workflow's workers"}, HZ_OPTION_DATA, HZ_OPTION_JSON},
+        .least = 0,
         .most = 1,
         .run = run};

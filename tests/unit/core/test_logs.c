@@ -166,12 +166,12 @@ HZ_TEST(logs, marks_console_lines_once_for_listener_and_log)
     memset(&info, 0, sizeof info);
     info.id = worker;
     HZ_ASSERT_OK(hz_supervisor_listen_lines(hear, NULL));
-    hz_logs_say(&info, 1, HZ_LOG_INFO, true, "{\"a\":1}", 7);
+    hz_logs_say(&info, 1, HZ_LOG_INFO, true, NULL, "{\"a\":1}", 7);
     HZ_ASSERT_STR_EQ(heard, "[console] {\"a\":1}");
     HZ_ASSERT_TRUE(heard_console);
-    hz_logs_say(&info, 1, HZ_LOG_WARN, true, "[console] 2", 11);
+    hz_logs_say(&info, 1, HZ_LOG_WARN, true, NULL, "[console] 2", 11);
     HZ_ASSERT_STR_EQ(heard, "[console] 2");
-    hz_logs_say(&info, 1, HZ_LOG_ERROR, false, "oh", 2);
+    hz_logs_say(&info, 1, HZ_LOG_ERROR, false, NULL, "oh", 2);
     HZ_ASSERT_STR_EQ(heard, "oh");
     HZ_ASSERT_EQ(heard_level, HZ_LOG_ERROR);
     size_t count = tail(10, 0, &lines, NULL);
