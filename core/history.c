@@ -1,12 +1,12 @@
 /*
- * history.c - samples and lines for the store. Samples are made on the worker's shard from the sampler's figures, the manager's on the
- * first shard; lines come from any thread.
+ * history.c - samples and lines for the store. Samples are made on the worker's shard from the sampler's figures, the
+ * manager's on the first shard; lines come from any thread.
  *
- * What does not change is not written: a worker at rest leaves a sample every thirty seconds, and readers fill the seconds between
- * (HZ_STORE_METRIC_HOLE). A thousand idle workers are some thirty rows a second instead of a thousand.
+ * What does not change is not written: a worker at rest leaves a sample every thirty seconds, and readers fill the
+ * seconds between (HZ_STORE_METRIC_HOLE). A thousand idle workers are some thirty rows a second instead of a thousand.
  *
- * Synchronisation: `open` and the budget of lines are relaxed atomics (around the change of a second some lines more may pass); totals
- * are added up by all shards and read by the first one. A worker's part belongs to its shard.
+ * Synchronisation: `open` and the budget of lines are relaxed atomics (around the change of a second some lines more
+ * may pass); totals are added up by all shards and read by the first one. A worker's part belongs to its shard.
  */
 #include "history.h"
 
@@ -28,8 +28,8 @@
 #include <unistd.h>
 
 #define SECOND_NS UINT64_C(1000000000)
-#define REST_NS (30 * SECOND_NS - SECOND_NS / 2) /* a sample of a worker at rest; well below HZ_STORE_METRIC_HOLE */
-#define CLAIM_MS 60000                           /* a worker's clock that is further off than this is not believed */
+#define REST_NS   (30 * SECOND_NS - SECOND_NS / 2) /* a sample of a worker at rest; well below HZ_STORE_METRIC_HOLE */
+#define CLAIM_MS  60000                            /* a worker's clock that is further off than this is not believed */
 
 struct hz_past {
     uint64_t look_ns, sample_ns, cpu_ns, node_runs, dying_runs;
@@ -42,7 +42,7 @@ struct hz_past {
 static struct {
     _Atomic bool open;
     _Atomic uint64_t executions, failures, bytes_in, bytes_out; /* of all workers, since the start */
-    _Atomic int running; /* executions that a worker has */
+    _Atomic int running;                                        /* executions that a worker has */
     _Atomic uint64_t line_second, lost_told_s;
     _Atomic uint32_t second_lines;
     /* the first shard's */
@@ -84,8 +84,10 @@ static void put(const char *subject, int64_t at_s, const struct hz_store_metric 
 {
     if (hz_store_metric_put(subject, at_s, sample) == 0)
         return;
-    uint64_t now = hz_base_now_ns() / SECOND_NS, told = atomic_load_explicit(&history.lost_told_s, memory_order_relaxed);
-    if (now - told >= 60 && atomic_compare_exchange_strong_explicit(&history.lost_told_s, &told, now, memory_order_relaxed, memory_order_relaxed))
+    uint64_t now = hz_base_now_ns() / SECOND_NS,
+             told = atomic_load_explicit(&history.lost_told_s, memory_order_relaxed);
+    if (now - told >= 60 && atomic_compare_exchange_strong_explicit(
+                                    &history.lost_told_s, &told, now, memory_order_relaxed, memory_order_relaxed))
         HZ_LOG(WARN, "the store is behind: samples are left out of the history: %s", hz_err_last());
 }
 
@@ -105,14 +107,22 @@ static uint64_t node_runs_of(const struct hz_worker *w)
     return runs;
 }
 
-static void write_sample(struct hz_worker *w, struct hz_past *h, uint64_t now, uint64_t since_ns, uint64_t cpu_ns, uint64_t runs)
+static void write_sample(
+        struct hz_worker *w, struct hz_past *h, uint64_t now, uint64_t since_ns, uint64_t cpu_ns, uint64_t runs)
 {
     double elapsed = (double)HZ_MAX(now - HZ_MIN(since_ns, now), UINT64_C(1000000));
-    struct hz_store_metric sample = {.memory_bytes = (double)w->info.rss_bytes, .in_flight = w->info.in_flight, .queued = w->info.queued,
-            .cpu_percent = cpu_ns > h->cpu_ns ? (double)(cpu_ns - h->cpu_ns) / elapsed * 100 : 0, .executions = (double)h->executions,
-            .failures = (double)h->failures, .node_runs = runs > h->node_runs ? (double)(runs - h->node_runs) : 0,
-            .bytes_in = (double)h->bytes_in, .bytes_out = (double)h->bytes_out, .restarts = h->sample_ns ? 0 : (w->info.restarts > 0),
-            .latency_p50_us = hz_history_latency_at(&h->latency, 0.5), .latency_p99_us = hz_history_latency_at(&h->latency, 0.99)};
+    struct hz_store_metric sample = {.memory_bytes = (double)w->info.rss_bytes,
+            .in_flight = w->info.in_flight,
+            .queued = w->info.queued,
+            .cpu_percent = cpu_ns > h->cpu_ns ? (double)(cpu_ns - h->cpu_ns) / elapsed * 100 : 0,
+            .executions = (double)h->executions,
+            .failures = (double)h->failures,
+            .node_runs = runs > h->node_runs ? (double)(runs - h->node_runs) : 0,
+            .bytes_in = (double)h->bytes_in,
+            .bytes_out = (double)h->bytes_out,
+            .restarts = h->sample_ns ? 0 : (w->info.restarts > 0),
+            .latency_p50_us = hz_history_latency_at(&h->latency, 0.5),
+            .latency_p99_us = hz_history_latency_at(&h->latency, 0.99)};
     put(w->info.id_text, h->at_s, &sample);
     h->sample_ns = now;
     h->cpu_ns = HZ_MAX(cpu_ns, h->cpu_ns);
@@ -145,7 +155,8 @@ void hz_history_look(struct hz_worker *w)
     h->look_ns = now;
 }
 
-void hz_history_ended(struct hz_worker *w, const struct hz_outcome *outcome, uint64_t took_ns, uint64_t bytes_in, uint64_t bytes_out)
+void hz_history_ended(
+        struct hz_worker *w, const struct hz_outcome *outcome, uint64_t took_ns, uint64_t bytes_in, uint64_t bytes_out)
 {
     if (!is_open())
         return;
@@ -189,7 +200,11 @@ void hz_history_bury(struct hz_worker *w, bool expected)
                           ((uint64_t)usage->ru_utime.tv_usec + (uint64_t)usage->ru_stime.tv_usec) * 1000u;
         uint64_t now = hz_base_now_ns();
         h->at_s = HZ_MAX(hz_base_wall_ms() / 1000, h->at_s + 1);
-        write_sample(w, h, now, !h->sample_ns ? w->created_ns : h->rests ? h->look_ns : h->sample_ns, cpu_ns, HZ_MAX(h->dying_runs, h->node_runs));
+        write_sample(w, h, now,
+                !h->sample_ns ? w->created_ns
+                : h->rests    ? h->look_ns
+                              : h->sample_ns,
+                cpu_ns, HZ_MAX(h->dying_runs, h->node_runs));
     }
     free(h);
 }
@@ -222,12 +237,20 @@ static void sample_manager(void)
     if (at_s <= history.at_s || clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t) != 0)
         return;
     uint64_t cpu_ns = (uint64_t)t.tv_sec * SECOND_NS + (uint64_t)t.tv_nsec;
-    uint32_t admitted = hz_executions_admitted(), running = (uint32_t)HZ_MAX(atomic_load_explicit(&history.running, memory_order_relaxed), 0);
-    struct hz_store_metric sample = {.memory_bytes = own_resident(), .in_flight = running, .queued = admitted > running ? admitted - running : 0,
-            .cpu_percent = history.sample_ns ? (double)(cpu_ns - history.cpu_ns) / (double)HZ_MAX(now - history.sample_ns, UINT64_C(1000000)) * 100 : 0,
-            .executions = since_told(0, &history.executions), .failures = since_told(1, &history.failures),
-            .bytes_in = since_told(2, &history.bytes_in), .bytes_out = since_told(3, &history.bytes_out),
-            .store_lag_ms = (double)hz_store_lag_ms(), .store_pending = (double)hz_store_pending()};
+    uint32_t admitted = hz_executions_admitted(),
+             running = (uint32_t)HZ_MAX(atomic_load_explicit(&history.running, memory_order_relaxed), 0);
+    struct hz_store_metric sample = {.memory_bytes = own_resident(),
+            .in_flight = running,
+            .queued = admitted > running ? admitted - running : 0,
+            .cpu_percent = history.sample_ns ? (double)(cpu_ns - history.cpu_ns) /
+                                                       (double)HZ_MAX(now - history.sample_ns, UINT64_C(1000000)) * 100
+                                             : 0,
+            .executions = since_told(0, &history.executions),
+            .failures = since_told(1, &history.failures),
+            .bytes_in = since_told(2, &history.bytes_in),
+            .bytes_out = since_told(3, &history.bytes_out),
+            .store_lag_ms = (double)hz_store_lag_ms(),
+            .store_pending = (double)hz_store_pending()};
     history.at_s = at_s;
     history.sample_ns = now;
     history.cpu_ns = cpu_ns;
@@ -254,7 +277,8 @@ void hz_history_end(struct hz_shard *shard)
 
 /* ---- lines ---- */
 
-/* What is no UTF-8 becomes '?': the store's text is read as UTF-8 by everybody. NULL: it is good as it is, or memory is out. */
+/* What is no UTF-8 becomes '?': the store's text is read as UTF-8 by everybody. NULL: it is good as it is, or memory is
+ * out. */
 static char *repaired(const char *text, size_t len)
 {
     json_t *string = json_stringn(text, len);
@@ -266,7 +290,8 @@ static char *repaired(const char *text, size_t len)
     return copy;
 }
 
-static void keep(int64_t wall_ms, int level, const char *workflow_id, const char *worker_id, const struct hz_uuid *execution, const char *text, size_t len)
+static void keep(int64_t wall_ms, int level, const char *workflow_id, const char *worker_id,
+        const struct hz_uuid *execution, const char *text, size_t len)
 {
     char *copy = repaired(text, len);
     int err = hz_store_log_put(wall_ms, level, workflow_id, worker_id, execution, copy ? copy : text, len);
@@ -274,12 +299,14 @@ static void keep(int64_t wall_ms, int level, const char *workflow_id, const char
     free(copy);
 }
 
-static void on_line(const struct hz_worker_info *info, int64_t wall_ms, int level, const struct hz_uuid *execution, const char *text, size_t len)
+static void on_line(const struct hz_worker_info *info, int64_t wall_ms, int level, const struct hz_uuid *execution,
+        const char *text, size_t len)
 {
     int64_t now = hz_base_wall_ms();
     if (!is_open())
         return;
-    keep(llabs(now - wall_ms) <= CLAIM_MS ? wall_ms : now, level, info->workflow_id, info->id_text, execution, text, len);
+    keep(llabs(now - wall_ms) <= CLAIM_MS ? wall_ms : now, level, info->workflow_id, info->id_text, execution, text,
+            len);
 }
 
 static void on_own_line(int level, const char *text, size_t len)

@@ -153,7 +153,8 @@ void hz_logs_add(const struct hz_uuid *worker, int64_t wall_ms, const char *text
     (void)add(worker, wall_ms, text, len);
 }
 
-void hz_logs_note(const struct hz_worker_info *info, int64_t wall_ms, int level, const struct hz_uuid *execution, const char *text, size_t len)
+void hz_logs_note(const struct hz_worker_info *info, int64_t wall_ms, int level, const struct hz_uuid *execution,
+        const char *text, size_t len)
 {
     enum verdict verdict = add(&info->id, wall_ms, text, len);
     if (verdict == HISTORY_YES)
@@ -161,7 +162,8 @@ void hz_logs_note(const struct hz_worker_info *info, int64_t wall_ms, int level,
     if (verdict != HISTORY_COMPLAIN)
         return;
     char line[160];
-    int n = snprintf(line, sizeof line, "it says more than %u lines or %u bytes in a second: the rest of such seconds is not kept in the history",
+    int n = snprintf(line, sizeof line,
+            "it says more than %u lines or %u bytes in a second: the rest of such seconds is not kept in the history",
             HZ_LOGS_SECOND_LINES, HZ_LOGS_SECOND_BYTES);
     logs.history(info, hz_base_wall_ms(), HZ_LOG_WARN, NULL, line, (size_t)n);
     HZ_LOG(WARN, "worker %s of %s: %s", info->id_text, info->workflow_id, line);
@@ -270,8 +272,8 @@ int hz_supervisor_listen_lines(hz_worker_line_fn *fn, void *arg)
     return 0;
 }
 
-void hz_logs_say(const struct hz_worker_info *info, int64_t wall_ms, int level, bool console, const struct hz_uuid *execution, const char *text,
-        size_t len)
+void hz_logs_say(const struct hz_worker_info *info, int64_t wall_ms, int level, bool console,
+        const struct hz_uuid *execution, const char *text, size_t len)
 {
     static const char mark[] = "[console] ";
     char *marked = NULL;

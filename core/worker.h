@@ -189,7 +189,9 @@ void hz_worker_close_far(struct hz_worker *w);    /* far_fds */
 void hz_worker_release(struct hz_worker *w);      /* descriptors, timers, segment, port */
 void hz_worker_tell_waiters(struct hz_worker *w, const char *error, bool stopped, enum hz_stop_how how);
 void hz_worker_stillborn(struct hz_worker *w, const char *error, bool spawn_lost); /* there never was a process */
-void hz_worker_say(struct hz_worker *w, int64_t wall_ms, int level, bool console, uint64_t number, const char *text, size_t len); /* worker_message.c */
+/* worker_message.c: a line of its own; number: of the execution, 0 none */
+void hz_worker_say(struct hz_worker *w, int64_t wall_ms, int level, bool console, uint64_t number, const char *text,
+        size_t len);
 void hz_worker_on_message(void *worker, const struct hz_msg *msg, bool lossy); /* hz_link_fn */
 void hz_worker_on_ready(struct hz_worker *w);
 void hz_worker_answer(struct hz_worker *w, const struct hz_msg *msg);

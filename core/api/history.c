@@ -1,6 +1,7 @@
 /*
- * history.c - samples and lines of the past: their routes with checks of every parameter, and the operations. The store is read on a
- * thread of libuv's pool, because a search through a week of lines must not hold a shard up; at most a few at once.
+ * history.c - samples and lines of the past: their routes with checks of every parameter, and the operations. The store
+ * is read on a thread of libuv's pool, because a search through a week of lines must not hold a shard up; at most a few
+ * at once.
  */
 #include "internal.h"
 #include "options.h"
@@ -22,13 +23,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define AT_ONCE 3u                              /* reads; libuv's pool has four threads, and one is left for saving flows */
-#define DAY_MS INT64_C(86400000)
-#define WINDOW_MS (DAY_MS)                      /* of lines, when the request names none */
-#define SEARCH_MS (7 * DAY_MS)                  /* longest of a text search */
-#define SAMPLES_MS INT64_C(600000)              /* of samples, when the request names none */
+#define AT_ONCE    3u /* reads; libuv's pool has four threads, and one is left for saving flows */
+#define DAY_MS     INT64_C(86400000)
+#define WINDOW_MS  (DAY_MS)        /* of lines, when the request names none */
+#define SEARCH_MS  (7 * DAY_MS)    /* longest of a text search */
+#define SAMPLES_MS INT64_C(600000) /* of samples, when the request names none */
 #define LINES_MOST 1000u
-#define TEXT_MOST 256u
+#define TEXT_MOST  256u
 
 struct reading {
     uv_work_t work;
@@ -76,7 +77,9 @@ static void begin(struct reading *reading, uv_work_cb work, uv_after_work_cb aft
     if (room && uv_queue_work(hz_shard_loop(hz_shard_self()), &reading->work, work, after) == 0)
         return;
     atomic_fetch_sub_explicit(&under_way, 1, memory_order_relaxed);
-    reading->done(reading->arg, &(struct hz_api_result){.status = 503, .retry_after_s = 1, .error = "too much of the history is read at once"});
+    reading->done(reading->arg,
+            &(struct hz_api_result){
+                    .status = 503, .retry_after_s = 1, .error = "too much of the history is read at once"});
     reading_free(reading);
 }
 
@@ -114,7 +117,8 @@ static void read_lines(uv_work_t *work)
 static void add_line(struct hz_json *json, const json_t *line)
 {
     const char *workflow = json_string_value(json_object_get(line, "workflowId"));
-    const json_t *worker = json_object_get(line, "workerId"), *execution = json_object_get(line, "executionId"), *text = json_object_get(line, "text");
+    const json_t *worker = json_object_get(line, "workerId"), *execution = json_object_get(line, "executionId"),
+                 *text = json_object_get(line, "text");
     hz_json_open(json, '{');
     HZ_JSON_KEY(json, "time");
     hz_json_iso(json, (int64_t)json_integer_value(json_object_get(line, "at")));
@@ -168,8 +172,8 @@ static void answer_lines(uv_work_t *work, int status)
     HZ_JSON_KEY(&json, "next"); /* value of `cursor` for the page behind this one */
     if (count == reading->filter.limit) {
         char next[64];
-        snprintf(next, sizeof next, "%" JSON_INTEGER_FORMAT ".%" JSON_INTEGER_FORMAT, json_integer_value(json_object_get(last, "at")),
-                json_integer_value(json_object_get(last, "sequence")));
+        snprintf(next, sizeof next, "%" JSON_INTEGER_FORMAT ".%" JSON_INTEGER_FORMAT,
+                json_integer_value(json_object_get(last, "at")), json_integer_value(json_object_get(last, "sequence")));
         hz_json_text(&json, next);
     } else {
         hz_json_null(&json);
@@ -181,7 +185,8 @@ static void answer_lines(uv_work_t *work, int status)
 
 void hz_api_logs(const struct hz_api_logs *query, hz_api_done_fn *done, void *arg)
 {
-    int64_t to = query->to_ms ? query->to_ms : hz_base_wall_ms() + 1, from = query->from_ms ? query->from_ms : to - WINDOW_MS;
+    int64_t to = query->to_ms ? query->to_ms : hz_base_wall_ms() + 1,
+            from = query->from_ms ? query->from_ms : to - WINDOW_MS;
     if (from >= to) {
         hz_api_fail(done, arg, 400, "from: expected a time before to");
         return;
@@ -195,10 +200,16 @@ void hz_api_logs(const struct hz_api_logs *query, hz_api_done_fn *done, void *ar
         return;
     bool alive;
     struct hz_store_log_filter *filter = &reading->filter;
-    *filter = (struct hz_store_log_filter){.level_min = query->level, .from_ms = HZ_MAX(from, INT64_C(1)), .to_ms = to, .before_ms = query->before_ms,
-            .before_sequence = query->before_sequence, .limit = (size_t)query->limit};
+    *filter = (struct hz_store_log_filter){.level_min = query->level,
+            .from_ms = HZ_MAX(from, INT64_C(1)),
+            .to_ms = to,
+            .before_ms = query->before_ms,
+            .before_sequence = query->before_sequence,
+            .limit = (size_t)query->limit};
     if (query->worker && !whole_id(query->worker, reading->worker, &alive)) {
-        hz_api_fail(done, arg, 400, "worker: expected the whole id of a worker, the beginning of a living one's (at least 4 characters), or manager");
+        hz_api_fail(done, arg, 400,
+                "worker: expected the whole id of a worker, the beginning of a living one's (at least 4 characters), "
+                "or manager");
         reading_free(reading);
         return;
     }
@@ -237,7 +248,8 @@ static void add_sample(struct hz_json *json, const json_t *sample, bool manager)
     hz_json_iso(json, (int64_t)json_integer_value(json_object_get(sample, "at")) * 1000);
     json_object_foreach((json_t *)(uintptr_t)sample, key, value) /* jansson's macro knows no const */
     {
-        bool store = strncmp(key, "store", 5) == 0, workers = strncmp(key, "latency", 7) == 0 || strcmp(key, "nodeRuns") == 0;
+        bool store = strncmp(key, "store", 5) == 0,
+             workers = strncmp(key, "latency", 7) == 0 || strcmp(key, "nodeRuns") == 0;
         if (strcmp(key, "at") == 0 || (manager ? workers || strcmp(key, "restarts") == 0 : store))
             continue;
         hz_json_key(json, key, strlen(key));
@@ -252,7 +264,8 @@ static void answer_samples(uv_work_t *work, int status)
     (void)status;
     atomic_fetch_sub_explicit(&under_way, 1, memory_order_relaxed);
     if (!reading->value || reading->missing) {
-        hz_api_fail(reading->done, reading->arg, reading->missing ? 404 : 500, reading->missing ? "Worker no encontrado" : reading->error);
+        hz_api_fail(reading->done, reading->arg, reading->missing ? 404 : 500,
+                reading->missing ? "Worker no encontrado" : reading->error);
         reading_free(reading);
         return;
     }
@@ -272,7 +285,8 @@ static void answer_samples(uv_work_t *work, int status)
     hz_json_close(&json, ']');
     HZ_JSON_KEY(&json, "next"); /* value of `from` for the page behind this one */
     if (shown < count || count == HZ_STORE_METRICS_MOST)
-        hz_json_iso(&json, ((int64_t)json_integer_value(json_object_get(json_array_get(samples, shown - 1), "at")) + 1) * 1000);
+        hz_json_iso(&json,
+                ((int64_t)json_integer_value(json_object_get(json_array_get(samples, shown - 1), "at")) + 1) * 1000);
     else
         hz_json_null(&json);
     hz_json_close(&json, '}');
@@ -280,7 +294,8 @@ static void answer_samples(uv_work_t *work, int status)
     reading_free(reading);
 }
 
-void hz_api_workers_metrics(const char *id, int64_t from_ms, int64_t to_ms, uint32_t step_s, uint64_t limit, hz_api_done_fn *done, void *arg)
+void hz_api_workers_metrics(const char *id, int64_t from_ms, int64_t to_ms, uint32_t step_s, uint64_t limit,
+        hz_api_done_fn *done, void *arg)
 {
     struct reading *reading = reading_new(done, arg);
     if (!reading)
@@ -365,8 +380,8 @@ static bool query_cursor(struct hz_http_request *request, struct hz_api_logs *qu
     int end = 0;
     if (!text)
         return true;
-    if (sscanf(text, "%15" SCNd64 ".%18" SCNd64 "%n", &query->before_ms, &query->before_sequence, &end) == 2 && text[end] == 0 &&
-            query->before_ms > 0 && query->before_sequence > 0)
+    if (sscanf(text, "%15" SCNd64 ".%18" SCNd64 "%n", &query->before_ms, &query->before_sequence, &end) == 2 &&
+            text[end] == 0 && query->before_ms > 0 && query->before_sequence > 0)
         return true;
     return refuse(request, "cursor", "what `next` of the page before said", text);
 }
@@ -390,9 +405,11 @@ static bool query_workflow(struct hz_http_request *request, const char **ret)
 static void logs(struct hz_http_request *request, void *arg)
 {
     (void)arg;
-    struct hz_api_logs query = {.limit = 100, .worker = hz_http_query(request, "worker"), .execution = hz_http_query(request, "execution")};
-    if (query_workflow(request, &query.workflow_id) && query_text(request, &query.text) && query_level(request, &query.level) &&
-            query_time(request, "from", &query.from_ms) && query_time(request, "to", &query.to_ms) && query_limit(request, LINES_MOST, &query.limit) &&
+    struct hz_api_logs query = {
+            .limit = 100, .worker = hz_http_query(request, "worker"), .execution = hz_http_query(request, "execution")};
+    if (query_workflow(request, &query.workflow_id) && query_text(request, &query.text) &&
+            query_level(request, &query.level) && query_time(request, "from", &query.from_ms) &&
+            query_time(request, "to", &query.to_ms) && query_limit(request, LINES_MOST, &query.limit) &&
             query_cursor(request, &query))
         hz_api_logs(&query, hz_rest_done, request);
 }
@@ -410,7 +427,8 @@ static void metrics(struct hz_http_request *request, void *arg)
             step_s = (uint32_t)strtoul(step, NULL, 10);
     if (step && !step_s)
         (void)refuse(request, "step", "1, 60 or 900 (seconds)", step);
-    else if (query_time(request, "from", &from) && query_time(request, "to", &to) && query_limit(request, HZ_STORE_METRICS_MOST, &limit))
+    else if (query_time(request, "from", &from) && query_time(request, "to", &to) &&
+             query_limit(request, HZ_STORE_METRICS_MOST, &limit))
         hz_api_workers_metrics(hz_http_param(request, "id"), from, to, step_s, limit, hz_rest_done, request);
 }
 

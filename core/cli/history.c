@@ -1,4 +1,5 @@
-/* history.c - `horizon logs` into the past: pages of the store's lines, newest first from the server, printed oldest first. */
+/* history.c - `horizon logs` into the past: pages of the store's lines, newest first from the server, printed oldest
+ * first. */
 #include "history.h"
 
 #include "client.h"
@@ -30,7 +31,8 @@ bool hz_cli_since(const struct hz_args *args, int64_t *ret_ms)
     if (at > 0)
         *ret_ms = at;
     else
-        hz_cli_error(HZ_EXIT_USAGE, "--since is \"%s\", expected a span as 90s, 10m, 2h, 7d, or a time as 2026-11-24T03:00:00Z", text);
+        hz_cli_error(HZ_EXIT_USAGE,
+                "--since is \"%s\", expected a span as 90s, 10m, 2h, 7d, or a time as 2026-11-24T03:00:00Z", text);
     return at > 0;
 }
 
@@ -50,10 +52,13 @@ static void print_line(const json_t *line, bool json)
         (void)hz_cli_print_json(json_incref((json_t *)(uintptr_t)line));
         return;
     }
-    const char *time = json_string_value(json_object_get(line, "time")), *level = json_string_value(json_object_get(line, "level"));
-    const char *workflow = json_string_value(json_object_get(line, "workflowId")), *worker = json_string_value(json_object_get(line, "workerId"));
+    const char *time = json_string_value(json_object_get(line, "time")),
+               *level = json_string_value(json_object_get(line, "level"));
+    const char *workflow = json_string_value(json_object_get(line, "workflowId")),
+               *worker = json_string_value(json_object_get(line, "workerId"));
     const char *text = json_string_value(json_object_get(line, "text"));
-    printf("[%s] %-5s %s%s%.8s  ", time ? time : "", level ? level : "", workflow ? workflow : "", workflow ? " " : "", worker ? worker : "");
+    printf("[%s] %-5s %s%s%.8s  ", time ? time : "", level ? level : "", workflow ? workflow : "", workflow ? " " : "",
+            worker ? worker : "");
     for (const char *p = text ? text : ""; *p; p++) /* what comes from workers must not move the cursor */
         putchar(((unsigned char)*p < 0x20 && *p != '\t') || *p == 0x7f ? ' ' : *p);
     putchar('\n');
@@ -65,7 +70,8 @@ static bool collect(struct hz_client *client, const char *query, int64_t wanted,
     char path[2048], cursor[64] = "";
     for (;;) {
         int64_t rest = wanted - (int64_t)json_array_size(all);
-        snprintf(path, sizeof path, "/api/v1/logs?limit=%lld%s%s%s", (long long)HZ_MIN(rest, (int64_t)PAGE), query, *cursor ? "&cursor=" : "", cursor);
+        snprintf(path, sizeof path, "/api/v1/logs?limit=%lld%s%s%s", (long long)HZ_MIN(rest, (int64_t)PAGE), query,
+                *cursor ? "&cursor=" : "", cursor);
         json_t *answer = hz_client_ask(client, "GET", path, NULL);
         if (!answer)
             return false;
@@ -86,7 +92,8 @@ int hz_cli_logs_history(const struct hz_args *args)
     if (lines < 0 || !hz_cli_since(args, &from_ms))
         return HZ_EXIT_USAGE;
     if (hz_args_has(args, "--follow"))
-        return hz_cli_error(HZ_EXIT_USAGE, "--follow shows what comes; --since, --grep, --level and --workflow show what was");
+        return hz_cli_error(
+                HZ_EXIT_USAGE, "--follow shows what comes; --since, --grep, --level and --workflow show what was");
     char query[1536] = "", from[24];
     snprintf(from, sizeof from, "%lld", (long long)from_ms);
     add_query(query, sizeof query, "from", from);

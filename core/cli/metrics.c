@@ -1,4 +1,5 @@
-/* metrics.c - `horizon metrics`: what a worker, or the manager, used and did, second by second, from the store's history. */
+/* metrics.c - `horizon metrics`: what a worker, or the manager, used and did, second by second, from the store's
+ * history. */
 #include "client.h"
 #include "command.h"
 #include "history.h"
@@ -14,9 +15,10 @@ static double number_of(const json_t *sample, const char *key)
 
 static void print_samples(const json_t *samples, bool manager)
 {
-    static const char *const worker_titles[] = {"TIME", "CPU", "MEMORY", "IN FLIGHT", "QUEUED", "EXECUTIONS", "FAILURES", "NODE RUNS", "P50", "P99"};
-    static const char *const manager_titles[] = {"TIME", "CPU", "MEMORY", "IN FLIGHT", "QUEUED", "EXECUTIONS", "FAILURES", "BYTES IN", "STORE LAG",
-            "STORE QUEUE"};
+    static const char *const worker_titles[] = {
+            "TIME", "CPU", "MEMORY", "IN FLIGHT", "QUEUED", "EXECUTIONS", "FAILURES", "NODE RUNS", "P50", "P99"};
+    static const char *const manager_titles[] = {"TIME", "CPU", "MEMORY", "IN FLIGHT", "QUEUED", "EXECUTIONS",
+            "FAILURES", "BYTES IN", "STORE LAG", "STORE QUEUE"};
     struct hz_table *table = hz_table_new(10, manager ? manager_titles : worker_titles);
     char memory[16], bytes[16];
     size_t i;
@@ -25,7 +27,8 @@ static void print_samples(const json_t *samples, bool manager)
         hz_cli_error(HZ_EXIT_FAILED, "out of memory");
         return;
     }
-    json_array_foreach(samples, i, sample) {
+    json_array_foreach(samples, i, sample)
+    {
         const char *time = json_string_value(json_object_get(sample, "time"));
         hz_cli_bytes(memory, (uint64_t)number_of(sample, "memoryBytes"));
         hz_cli_bytes(bytes, (uint64_t)number_of(sample, "bytesIn"));
@@ -65,7 +68,8 @@ static int run(const struct hz_args *args)
     char query[96], step_text[32] = "";
     if (step)
         snprintf(step_text, sizeof step_text, "&step=%lld", (long long)step);
-    snprintf(query, sizeof query, "/metrics?from=%lld%s", (long long)(from_ms ? from_ms : hz_base_wall_ms() - 60000), step_text);
+    snprintf(query, sizeof query, "/metrics?from=%lld%s", (long long)(from_ms ? from_ms : hz_base_wall_ms() - 60000),
+            step_text);
     char *path = hz_client_path("/api/v1/workers/", args->words[0], query);
     json_t *answer = path ? hz_client_ask(client, "GET", path, NULL) : NULL;
     free(path);
@@ -89,10 +93,13 @@ static int run(const struct hz_args *args)
 const struct hz_command hz_command_metrics = {.name = "metrics",
         .words = "ID [--since TIME] [--step SECONDS] [--data DIR] [--json]",
         .summary = "Shows what a worker used and did, second by second",
-        .text = "ID is a worker's id, the first characters of a living one's (at least 4), or manager. A worker that has ended keeps its\n"
+        .text = "ID is a worker's id, the first characters of a living one's (at least 4), or manager. A worker that "
+                "has ended keeps its\n"
                 "samples: each second's for an hour, each minute's for a day, each quarter of an hour's for a year.",
-        .options = {{"--since", 0, "TIME", "a span as 90s, 10m, 2h, 7d, or a time as 2026-11-24T03:00:00Z (default 1m)"},
-                {"--step", 0, "SECONDS", "1, 60 or 900 (default: the finest that is kept for the whole time)"}, HZ_OPTION_DATA, HZ_OPTION_JSON},
+        .options = {{"--since", 0, "TIME",
+                            "a span as 90s, 10m, 2h, 7d, or a time as 2026-11-24T03:00:00Z (default 1m)"},
+                {"--step", 0, "SECONDS", "1, 60 or 900 (default: the finest that is kept for the whole time)"},
+                HZ_OPTION_DATA, HZ_OPTION_JSON},
         .least = 1,
         .most = 1,
         .run = run};

@@ -1,4 +1,5 @@
-/* test_history.c - samples and lines of the past: seconds without a sample, pages of lines, shares of the file, budgets of a worker. */
+/* test_history.c - samples and lines of the past: seconds without a sample, pages of lines, shares of the file, budgets
+ * of a worker. */
 #include "core/history.h"
 #include "core/logs.h"
 #include "shm/err.h"
@@ -73,9 +74,9 @@ HZ_TEST(history, a_second_without_a_sample_is_like_the_one_before_it)
 HZ_TEST(history, a_minute_weighs_its_samples_by_the_seconds_they_stand_for)
 {
     int64_t minute = (hz_base_wall_ms() / 1000 - 300) / 60 * 60;
-    put_sample(minute, 90, 5);       /* 1 s */
-    put_sample(minute + 1, 0, 0);    /* 29 s */
-    put_sample(minute + 30, 20, 1);  /* 30 s, to the end */
+    put_sample(minute, 90, 5);      /* 1 s */
+    put_sample(minute + 1, 0, 0);   /* 29 s */
+    put_sample(minute + 30, 20, 1); /* 30 s, to the end */
     json_t *answer = NULL;
     for (int i = 0; i < 100; i++) {
         answer = hz_store_metrics("worker", minute, minute + 60, 60);
@@ -148,7 +149,8 @@ HZ_TEST(history, floods_of_lines_and_samples_push_out_neither_the_bound_nor_the_
     const struct hz_store_options options = {.history = 100000000, .max_bytes = BOUND};
     HZ_ASSERT_OK(hz_store_open_with("history", &options));
     for (int i = 0; i < EXECUTIONS; i++) {
-        struct hz_store_execution row = {.id = hz_uuid_new(), .state = HZ_EXEC_SUCCESS, .attempt = 1, .created_wall_ms = 1, .ended_wall_ms = 2};
+        struct hz_store_execution row = {
+                .id = hz_uuid_new(), .state = HZ_EXEC_SUCCESS, .attempt = 1, .created_wall_ms = 1, .ended_wall_ms = 2};
         snprintf(row.workflow_id, sizeof row.workflow_id, "w");
         HZ_ASSERT_OK(hz_store_put(&row, false, NULL, NULL));
     }
@@ -194,7 +196,8 @@ HZ_TEST(history, latencies_are_told_to_a_quarter)
 }
 
 static unsigned heard, warnings;
-static void hear(const struct hz_worker_info *info, int64_t wall_ms, int level, const struct hz_uuid *execution, const char *text, size_t len)
+static void hear(const struct hz_worker_info *info, int64_t wall_ms, int level, const struct hz_uuid *execution,
+        const char *text, size_t len)
 {
     (void)info;
     (void)wall_ms;
@@ -214,7 +217,8 @@ HZ_TEST(history, a_worker_has_a_budget_of_lines_a_second_and_is_told_off_once)
     uint64_t began_ns = hz_base_now_ns();
     for (int i = 0; i < 5000; i++)
         hz_logs_note(&info, 1, HZ_LOG_INFO, NULL, "a line", 6);
-    uint64_t seconds = (hz_base_now_ns() - began_ns) / 1000000000u + 2; /* it may have gone over the change of a second */
+    uint64_t seconds =
+            (hz_base_now_ns() - began_ns) / 1000000000u + 2; /* it may have gone over the change of a second */
     HZ_ASSERT_GE(heard, HZ_LOGS_SECOND_LINES);
     HZ_ASSERT_LE(heard, seconds * HZ_LOGS_SECOND_LINES + 1);
     HZ_ASSERT_EQ(warnings, 1);
