@@ -136,6 +136,8 @@ class PortBlock:
             try:
                 for lock in locks:
                     fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    if os.fstat(lock.fileno()).st_ino != os.stat(lock.name).st_ino:
+                        raise OSError("its last owner took the name away meanwhile")
                 if all(can_bind(port) for port in range(base, base + count)):
                     self.base, self.count, self.locks = base, count, locks
                     return
@@ -152,6 +154,7 @@ class PortBlock:
             except OSError:
                 pass
             lock.close()
+        self.locks = []
 
 
 def can_bind(port):

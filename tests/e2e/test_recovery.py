@@ -140,6 +140,7 @@ class Campaign(hz.Case):
         if victim != "manager":
             return server, unfinished if killed else 0, None
         server.process.wait(10)
+        server.block.close()
         program = server.program_of_test
         server = self.serve(program, server.data)
         server.program_of_test = program
