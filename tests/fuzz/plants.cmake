@@ -17,7 +17,7 @@ function(hz_plant number target file text replacement)
   get_filename_component(folder ${file} DIRECTORY)
   file(CONFIGURE OUTPUT ${CMAKE_CURRENT_BINARY_DIR}/plant/${name} CONTENT "${source}" @ONLY)
   target_sources(${target} PRIVATE ${CMAKE_CURRENT_BINARY_DIR}/plant/${name})
-  target_include_directories(${target} PRIVATE ${PROJECT_SOURCE_DIR}/${folder})
+  set_source_files_properties(${CMAKE_CURRENT_BINARY_DIR}/plant/${name} PROPERTIES COMPILE_OPTIONS "-iquote${PROJECT_SOURCE_DIR}/${folder}")
   message(STATUS "plant ${number} in ${target}: ${file}: ${text} -> ${replacement}")
 endfunction()
 

@@ -79,7 +79,7 @@ size_t LLVMFuzzerMutate(uint8_t *data, size_t size, size_t most)
 {
     static const uint64_t values[] = {0, 1, 7, 8, 0x7f, 0x80, 0xff, 0x100, 0x7fff, 0xffff, 0x7fffffff, 0x80000000, 0xffffffff,
             UINT64_MAX, INT64_MAX, (uint64_t)INT64_MIN, 0xfffffff8, 1024, 4096};
-    uint8_t piece[128];
+    uint8_t piece[128] = {0};
     size_t at = fuzz_below(&state, size), len = HZ_MIN(1 + fuzz_below(&state, fuzz_below(&state, 2) ? 4 : sizeof piece - 1), size - at);
     switch (fuzz_below(&state, 7)) {
     case 0:

@@ -163,9 +163,10 @@ static void move_results(struct world *world, unsigned kind, struct fuzz_bytes *
         world->arrived += world->capacity;
         break;
     case 5: { /* a fragment; it goes on with the one before unless told otherwise */
-        uint64_t how = fuzz_take(from, 1), total = fuzz_take(from, 3);
+        uint64_t how = fuzz_take(from, 1), near_record = world->capacity / 8 + 1 + fuzz_take(from, 1);
+        uint64_t total = (how & 0x80) ? fuzz_take(from, 8) : near_record;
         uint32_t size = (uint32_t)(fuzz_take(from, 2) % (world->capacity / 8));
-        struct hz_msg_fragment head = {.total = total, .type = type_of(how >> 2), .sequence = world->sequence};
+        struct hz_msg_fragment head = {.total = total, .type = type_of(how >> 2 & 31), .sequence = world->sequence};
         if (world->in.joined_total != 0 && (how & 1) == 0)
             head = (struct hz_msg_fragment){world->in.joined_total, world->in.joined_type, world->sequence};
         if ((how & 2) != 0)
