@@ -4,6 +4,7 @@
  */
 #include "config.h"
 
+#include "restart.h"
 #include "shm/err.h"
 #include "uids.h"
 
@@ -307,6 +308,13 @@ static int make_dirs(const char *dir)
     return mkdir(path, 0700) && errno != EEXIST ? -errno : 0;
 }
 
+/* Is this descriptor the file at `path`? */
+static bool is_file(int fd, const char *path)
+{
+    struct stat a, b;
+    return path && fstat(fd, &a) == 0 && stat(path, &b) == 0 && a.st_dev == b.st_dev && a.st_ino == b.st_ino;
+}
+
 int hz_config_open_data(struct hz_config *config, const char *dir, int *ret_lock_fd)
 {
     int err = make_dirs(dir);
@@ -317,8 +325,11 @@ int hz_config_open_data(struct hz_config *config, const char *dir, int *ret_lock
     if (!config->data_dir)
         return hz_err_set(-errno, "cannot open the data directory %s", dir);
     char *path = path_of(config->data_dir, "lock");
-    int fd = path ? open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600) : -1;
-    if (fd < 0)
+    int inherited = hz_restart_lock_fd();
+    int fd = inherited >= 0 ? inherited : path ? open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600) : -1;
+    if (inherited >= 0 && !is_file(inherited, path))
+        err = hz_err_set(HZ_EFORMAT, "the lock handed over is not that of the data directory %s", config->data_dir);
+    else if (fd < 0)
         err = hz_err_set(path ? -errno : HZ_ENOMEM, "cannot open %s/lock", config->data_dir);
     else if (flock(fd, LOCK_EX | LOCK_NB))
         err = errno == EWOULDBLOCK ? hz_err_set(HZ_EREFUSED, "the data directory %s is in use by another manager", config->data_dir)
@@ -331,6 +342,7 @@ int hz_config_open_data(struct hz_config *config, const char *dir, int *ret_lock
             close(fd);
         return err;
     }
+    hz_restart_set_lock(fd);
     *ret_lock_fd = fd;
     return 0;
 }

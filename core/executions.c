@@ -242,6 +242,17 @@ void hz_execution_set_state(struct hz_execution *e, enum hz_exec_state state)
     pthread_mutex_unlock(lock);
 }
 
+void hz_execution_put_back(struct hz_execution *e, const struct hz_execution_place *place)
+{
+    pthread_mutex_t *lock = stripe_of(&e->id);
+    pthread_mutex_lock(lock);
+    e->state = place->state;
+    e->attempt = place->attempt;
+    e->started_ms = place->started_ms;
+    memcpy(e->worker_id, place->worker_id, sizeof e->worker_id);
+    pthread_mutex_unlock(lock);
+}
+
 /* ---- numbers ---- */
 
 static struct hz_execution **number_bucket(struct hz_desk *desk, uint64_t number, const struct hz_worker *worker)

@@ -38,7 +38,7 @@ struct hz_desk { /* the scheduler's share of one shard */
     size_t ticket_count;
     struct cds_list_head late_rows; /* rows the store had no room for */
     struct hz_timer late_timer;
-    bool ending;
+    bool ending, resting; /* resting: before a restart of the manager nothing begins */
 };
 struct hz_desk *hz_desk_here(void); /* NULL on the main thread and after its end */
 
@@ -157,7 +157,28 @@ void hz_caller_accepted(const struct hz_caller *caller, const struct hz_uuid *id
         uint32_t retry_after_s);
 void hz_caller_finished(const struct hz_caller *caller, const struct hz_store_execution *row);
 
+/* What others read of it, put back at once by a restart of the manager. */
+struct hz_execution_place {
+    enum hz_exec_state state;
+    uint32_t attempt;
+    int64_t started_ms;
+    char worker_id[HZ_UUID_TEXT];
+};
+void hz_execution_put_back(struct hz_execution *e, const struct hz_execution_place *place);
+/* ---- scheduler_carry.c ---- */
+/* Before a restart of the manager. leave: what waits is in the store, as not begun; nothing else changes. carry: workers, services, and the
+ * executions that workers have; ids: of those. adopt: an error ends the process. */
+HZ_MUST_CHECK int hz_desk_leave(struct hz_desk *desk);
+void hz_desk_carry(struct hz_desk *desk, struct hz_carry_out *out, struct hz_carry_out *ids);
+HZ_MUST_CHECK int hz_desk_adopt(struct hz_desk *desk, struct hz_carry_in *in);
+/* ---- scheduler_rest.c ---- */
+void hz_desk_rest(struct hz_desk *desk);  /* nothing begins any more, no connection of a worker's port is taken */
+bool hz_desk_quiet(struct hz_desk *desk); /* nobody waits for an answer, all that lives can be carried */
+void hz_desk_hurry(struct hz_desk *desk); /* time is up: who waits is told, what cannot be carried is ended */
+void hz_desk_wake(struct hz_desk *desk);  /* it was called off */
 /* ---- scheduler_dispatch.c ---- */
+void hz_dispatch_put_back(struct hz_execution *e, struct hz_worker *w);  /* as it was in the image before */
+void hz_dispatch_due(struct hz_execution *e, uint64_t due_ns);           /* its deadline, or the end of its grace */
 void hz_dispatch(struct hz_execution *e);          /* its row is where it must be, its turn has come: find it a worker */
 void hz_dispatch_singles(struct hz_desk *desk);    /* room for more workers of their own? */
 void hz_dispatch_pool(struct hz_service *service); /* sends what its worker has room for, starts one if there is none */
@@ -180,6 +201,7 @@ void hz_admit_round(struct hz_desk *desk);   /* takes whoever's turn it is */
 void hz_admit_again_soon(struct hz_desk *desk); /* the same by mail: for places where others' lists are being walked */
 struct hz_execution *hz_admit_find_key(struct hz_desk *desk, const char *workflow_id, const char *key);
 int hz_admit_set_key(struct hz_execution *e, const char *key);
+int hz_admit_put_back(struct hz_execution *e); /* into its lane as one whose turn it was: e->item.priority and .since_ns are set */
 void hz_admit_claimed(struct hz_execution *e, int result); /* the answer to hz_commit_claim() */
 /* ---- scheduler.c ---- */
 /* Has the store know it as running before it begins; hz_admit_claimed() hears the answer. */
@@ -188,6 +210,7 @@ HZ_MUST_CHECK int hz_commit_claim(struct hz_execution *e);
 void hz_checkpoint_take(struct hz_worker *w, const struct hz_msg *msg);
 void hz_checkpoint_attach(struct hz_execution *e); /* its next worker counts from the beginning */
 void hz_checkpoint_forget(struct hz_execution *e);
+void hz_checkpoint_put_back(struct hz_execution *e, bool answer); /* answer: the worker has not heard yet that it is kept */
 void hz_checkpoint_load(struct hz_execution *e); /* from the store */
 /* ---- scheduler_retry.c ---- */
 /* It ends in this state: is it tried again? Then it waits in the queue; the caller leaves it alone. */
@@ -203,6 +226,7 @@ const struct hz_worker_sink *hz_scheduler_sink(void);
 void hz_service_over(struct hz_service *service, const char *reason, enum hz_exec_state state);
 /* ---- scheduler_http.c ---- */
 void hz_http_answer(struct hz_worker *w, const struct hz_msg *msg);
+void hz_http_restarting(struct hz_execution *e, const char *text); /* the manager cannot wait for the flow's answer: 504 with this JSON */
 void hz_http_ended(struct hz_execution *e, enum hz_exec_state state, bool lost); /* no answer will come from the flow */
 void hz_scheduler_http_end(struct hz_desk *desk);
 /* ---- scheduler_ask.c ---- */

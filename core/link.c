@@ -16,7 +16,7 @@ static void close_fd(int *fd)
     *fd = -1;
 }
 
-static int open_streams(struct hz_link *link, size_t backlog)
+int hz_link_open_streams(struct hz_link *link, size_t backlog)
 {
     uint32_t lanes = link->segment.geometry.lanes;
     struct hz_segment_header *header = link->segment.header;
@@ -59,7 +59,7 @@ int hz_link_open(struct hz_link *ret_link, const char *instance, const struct hz
             err = hz_err_set(err, "cannot make a doorbell");
     }
     if (!err)
-        err = open_streams(link, backlog);
+        err = hz_link_open_streams(link, backlog);
     if (err) {
         for (unsigned i = 0; i < HZ_LINK_FDS; i++)
             close_fd(&far[i]);

@@ -5,6 +5,7 @@
 #ifndef HZ_CORE_LINK_H
 #define HZ_CORE_LINK_H
 
+#include "carry.h"
 #include "shm/shm.h"
 
 #define HZ_LINK_FDS 3
@@ -34,6 +35,11 @@ struct hz_link {
  * HZ_ELIMIT (guard), -EMFILE. Leaves nothing behind, and ret_far untouched. */
 HZ_MUST_CHECK int hz_link_open(struct hz_link *ret_link, const char *instance, const struct hz_uuid *worker_id,
         const struct hz_geometry *geometry, size_t backlog, int ret_far[HZ_LINK_FDS]);
+/* For the next image of the manager: everything private, with the descriptors; segment_fd: hz_segment_reopen()'s. Nothing may be unflushed
+ * or under way. */
+void hz_link_carry(const struct hz_link *link, struct hz_carry_out *out, int segment_fd);
+/* The other side of it. Takes the descriptors, also on failure: HZ_EFORMAT, HZ_ELIMIT, HZ_ENOMEM, -errno. */
+HZ_MUST_CHECK int hz_link_adopt(struct hz_link *ret_link, struct hz_carry_in *in, size_t backlog);
 /* Forgets the guard, unmaps, removes the name, closes the doorbells. Safe on a zeroed link. */
 void hz_link_close(struct hz_link *link);
 
@@ -61,5 +67,8 @@ void hz_link_poison(struct hz_link *link, const char *reason);
 /* Announces sleep on our doorbell; false (and awake again) when something came in meanwhile. Then wait for manager_bell. */
 bool hz_link_sleep(struct hz_link *link);
 void hz_link_awake(struct hz_link *link);
+
+/* Of the link's own files: the handles over a segment that is mapped and guarded. */
+HZ_MUST_CHECK int hz_link_open_streams(struct hz_link *link, size_t backlog);
 
 #endif

@@ -6,9 +6,11 @@
 
 #include "api/api.h"
 #include "catalog.h"
+#include "children.h"
 #include "history.h"
 #include "http/http.h"
 #include "policy.h"
+#include "restart.h"
 #include "scheduler.h"
 #include "shard.h"
 #include "parked.h"
@@ -59,6 +61,7 @@ static void begin_end(void)
         _exit(EXIT_FAILURE);
     }
     manager.ending = true;
+    hz_restart_forbid();
     hz_supervisor_stop_all(all_stopped, NULL);
 }
 
@@ -102,7 +105,7 @@ static int begin_shard(struct hz_shard *shard, void *arg)
         err = hz_http_begin(shard);
     if (!err)
         hz_history_begin(shard);
-    return err;
+    return hz_restart_follows() ? hz_restart_adopt_http(shard, err) : err;
 }
 
 static void end_shard(struct hz_shard *shard, void *arg)
@@ -122,6 +125,10 @@ static int bind_http(const struct hz_config *config)
         return hz_err_set(HZ_ENOMEM, "opening the server");
     struct hz_http_options options = {.host = config->listen_host, .port = config->server_port, .socket_path = socket_path,
             .allowed_hosts = config->hosts, .allowed_origin = config->client_url};
+    if (hz_restart_follows()) {
+        options.listeners = hz_restart_listeners(&options.listener_count);
+        options.port = hz_restart_port();
+    }
     int err = hz_http_bind(&options, &manager.port);
     free(socket_path);
     return err;
@@ -165,6 +172,10 @@ static int prepare(const struct hz_config *config)
         err = hz_scheduler_init(config);
     if (!err)
         err = hz_api_init(config);
+    if (!err)
+        err = hz_restart_init(config);
+    if (!err && hz_restart_follows())
+        err = hz_restart_prepare();
     return err;
 }
 
@@ -201,26 +212,33 @@ int hz_manager_run(struct hz_config *config, const struct hz_manager_options *op
     (void)signal(SIGPIPE, SIG_IGN);
     urcu_memb_register_thread();
     hz_lines_quiet(options->quiet);
+    bool follows = hz_restart_follows();
+    if (follows)
+        config->clusters = hz_restart_shards();
     int err = start(config);
     if (err) {
         /* Nothing that runs outlives this process: threads end with it, workers follow it, rows handed over are written. */
         hz_history_close();
         hz_store_close();
-        (void)hz_err_prefix(err, "cannot start");
+        (void)hz_err_prefix(err, follows ? "cannot go on after the restart" : "cannot start");
         fprintf(stderr, "horizon: %s\n", hz_err_last());
         return EXIT_FAILURE;
     }
-    if (options->http) {
+    if (follows) {
+        hz_restart_done();
+        hz_children_search(); /* the zygotes and spares of the image before */
+    } else if (options->http) {
         hz_lines_print(false, "Servidor corriendo en puerto %u", manager.port);
         HZ_LOG(INFO, "instance %s, %u shards, data in %s", config->instance, hz_shard_count(), config->data_dir);
     }
-    if (options->started)
+    if (options->started && !follows)
         options->started(options->arg);
     hz_shard_run_main();
     close_signals();
     hz_shard_stop(end_shard, NULL);
     if (options->http)
         hz_http_fini();
+    hz_restart_fini();
     hz_scheduler_fini();
     hz_supervisor_fini();
     hz_registry_fini();

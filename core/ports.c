@@ -86,6 +86,19 @@ int hz_ports_take(uint32_t *ret_port)
     return fd;
 }
 
+int hz_ports_adopt(uint32_t port)
+{
+    pthread_mutex_lock(&ports.lock);
+    bool good = port >= ports.start && port - ports.start < ports.count && !ports.taken[port - ports.start];
+    if (good) {
+        ports.taken[port - ports.start] = true;
+        ports.in_use++;
+    }
+    pthread_mutex_unlock(&ports.lock);
+    return good ? 0 : hz_err_set(HZ_EFORMAT, "port %u of a worker is not one of %u to %u, or taken twice", port, ports.start,
+            ports.start + ports.count - 1);
+}
+
 void hz_ports_give(int fd, uint32_t port)
 {
     pthread_mutex_lock(&ports.lock);

@@ -8,6 +8,7 @@
 #include "scheduler.h"
 
 #include "executions.h"
+#include "restart.h"
 #include "webhooks.h"
 
 #include "core/flow/plan.h"
@@ -56,6 +57,9 @@ int hz_scheduler_begin(struct hz_shard *shard)
         return HZ_ENOMEM;
     }
     hz_shard_set(shard, HZ_SHARD_SCHEDULER, desk);
+    int err = hz_restart_follows() ? hz_restart_adopt_desk(shard) : 0;
+    if (err)
+        return err;
     if (hz_shard_index(shard) == 0 && config->safe)
         HZ_LOG(WARN, "safe start: nothing is started by itself; what a former manager left open waits for a start without --safe");
     else if (hz_shard_index(shard) == 0)

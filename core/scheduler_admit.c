@@ -155,6 +155,20 @@ int hz_admit_enter(struct hz_execution *e, uint32_t priority, bool at_once)
     return 0;
 }
 
+int hz_admit_put_back(struct hz_execution *e)
+{
+    struct hz_desk *desk = e->desk;
+    struct hz_queue_lane *lane = hz_queues_lane(&desk->queues, e->workflow->id, &e->workflow->queueing);
+    if (!lane)
+        return hz_err_set(HZ_ENOMEM, "execution");
+    if (e->item.priority < 1)
+        return hz_err_set(HZ_EFORMAT, "an execution without priority");
+    e->item.kind = e->workflow->resident ? HZ_QUEUE_POOL : HZ_QUEUE_SINGLE;
+    hz_queues_hold(&desk->queues, lane, &e->item);
+    hz_queues_take(&desk->queues, &e->item, hz_base_now_ns());
+    return 0;
+}
+
 static void on_due(struct hz_timer *timer);
 static void wait_due(struct hz_execution *e, int64_t ms)
 {
@@ -284,7 +298,7 @@ void hz_admit_round(struct hz_desk *desk)
         desk->round_again = false;
         for (;;) {
             uint64_t now = hz_base_now_ns();
-            struct hz_queue_item *item = desk->ending || desk->yard->ending || now < desk->pause_ns
+            struct hz_queue_item *item = desk->ending || desk->resting || desk->yard->ending || now < desk->pause_ns
                                                  ? NULL
                                                  : hz_queues_next(&desk->queues, open_kinds(desk), now);
             if (!item)

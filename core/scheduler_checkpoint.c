@@ -100,6 +100,14 @@ static void on_again(struct hz_timer *timer)
         answer(e);
 }
 
+void hz_checkpoint_put_back(struct hz_execution *e, bool to_answer)
+{
+    if (e->checkpoint_state == HZ_CHECKPOINT_WRITING)
+        e->checkpoint_state = HZ_CHECKPOINT_WAITING;
+    if (e->checkpoint_state == HZ_CHECKPOINT_WAITING || (e->checkpoint_state == HZ_CHECKPOINT_KEPT && to_answer))
+        again(e, AGAIN_ROOM_MS);
+}
+
 void hz_checkpoint_take(struct hz_worker *w, const struct hz_msg *msg)
 {
     const struct hz_msg_checkpoint *m = msg->body;

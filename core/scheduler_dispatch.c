@@ -62,6 +62,18 @@ void hz_dispatch_detach(struct hz_execution *e)
     move(e, &e->desk->idle);
 }
 
+void hz_dispatch_put_back(struct hz_execution *e, struct hz_worker *w)
+{
+    e->worker = w;
+    move(e, &w->executions);
+    w->info.in_flight++;
+    w->dirty_info = true;
+    if (e->service)
+        e->service->in_flight++;
+    if (e->number & HZ_NUMBER_WORKER)
+        w->own_count++;
+}
+
 static int send_execute(struct hz_execution *e, struct hz_worker *w)
 {
     if (e->checkpoint) {
@@ -122,7 +134,7 @@ static void start_single(struct hz_execution *e)
 void hz_dispatch_singles(struct hz_desk *desk)
 {
     unsigned most = HZ_MAX(16u, SINGLES_ALIVE / hz_shard_count());
-    while (!cds_list_empty(&desk->singles) && !desk->yard->ending && desk->single_live < most && desk->single_starting < SINGLES_STARTING) {
+    while (!cds_list_empty(&desk->singles) && !desk->yard->ending && !desk->resting && desk->single_live < most && desk->single_starting < SINGLES_STARTING) {
         struct hz_execution *e = cds_list_first_entry(&desk->singles, struct hz_execution, node);
         move(e, &desk->idle);
         if (e->in_singles) {
@@ -162,7 +174,7 @@ static void join_pool(struct hz_execution *e)
 
 void hz_dispatch_pool(struct hz_service *service)
 {
-    if (cds_list_empty(&service->queue) || service->parked || service->yard->ending)
+    if (cds_list_empty(&service->queue) || service->parked || service->yard->ending || service->yard->resting)
         return;
     if (!service->worker) {
         char error[512];
@@ -291,6 +303,11 @@ static void on_deadline(struct hz_timer *timer)
 void hz_dispatch_deadline(struct hz_execution *e)
 {
     hz_timer_at(hz_shard_timers(e->desk->shard), &e->timer, e->deadline_ns + DEADLINE_SLACK_MS * UINT64_C(1000000), on_deadline);
+}
+
+void hz_dispatch_due(struct hz_execution *e, uint64_t due_ns)
+{
+    hz_timer_at(hz_shard_timers(e->desk->shard), &e->timer, due_ns, e->stuck ? on_grace : on_deadline);
 }
 
 void hz_dispatch_overrun(struct hz_execution *e, uint32_t limit_ms)

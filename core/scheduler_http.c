@@ -274,6 +274,14 @@ void hz_http_ended(struct hz_execution *e, enum hz_exec_state state, bool lost)
         send_text(e->http.shard, e->http.ticket, 500, "Error en respuesta ", 0, false);
 }
 
+void hz_http_restarting(struct hz_execution *e, const char *text)
+{
+    static const char type[] = "application/json";
+    struct hz_http_reply reply = {.status = 504, .type = type, .type_len = sizeof type - 1, .headers = "", .body = text, .body_len = strlen(text)};
+    e->http.answered = true;
+    send_reply(e->http.shard, e->http.ticket, &reply, false);
+}
+
 /* ---- on the connection's shard ---- */
 
 static void tell_gone(struct hz_shard *shard, uint64_t number, bool timed_out)

@@ -5,6 +5,7 @@
  * Synchronisation: the result is written before any shard's loop runs and never again.
  */
 #include "executions.h"
+#include "restart.h"
 
 #include "core/flow/plan.h"
 
@@ -74,12 +75,17 @@ static bool take_up(struct hz_store_execution *row, struct hz_workflow *workflow
         recovery.resumed++;
     else
         recovery.restarted++;
-    hz_scheduler_adopt(hz_workflow_ref(workflow), row, row->attempt + (begun || may));
+    bool same = !begun && hz_restart_follows(); /* it only waited, and still does */
+    hz_scheduler_adopt(hz_workflow_ref(workflow), row, row->attempt + (!same && (begun || may)));
     return true;
 }
 
 static void settle(struct hz_desk *desk, struct hz_store_execution *row)
 {
+    if (hz_restart_has(&row->id)) { /* it goes on under this image */
+        hz_store_execution_fini(row);
+        return;
+    }
     struct hz_workflow *workflow = NULL;
     char *text = NULL;
     bool known = hz_workflows_get(row->workflow_id, row->version, &workflow, &text) == 0;

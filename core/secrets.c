@@ -386,6 +386,19 @@ int hz_secrets_open(char *const *names, const char *who, struct hz_secret_set **
     return err;
 }
 
+int hz_secrets_of(char **pairs, size_t count, struct hz_secret_set **ret_set)
+{
+    struct hz_secret_set *set = calloc(1, sizeof *set);
+    if (!set)
+        return hz_err_set(HZ_ENOMEM, "secrets");
+    set->pairs = pairs;
+    set->count = count;
+    for (size_t i = 0; i < count; i++)
+        add_patterns(set, pairs[2 * i + 1], strlen(pairs[2 * i + 1]));
+    *ret_set = set;
+    return 0;
+}
+
 void hz_secrets_close(struct hz_secret_set **ref)
 {
     struct hz_secret_set *set = *ref;

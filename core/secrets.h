@@ -30,6 +30,8 @@ struct hz_secret_set {
 };
 /* names: NULL-terminated. A name that is not set is left out with a warning that names `who`. HZ_EFORMAT: no key opens it. */
 HZ_MUST_CHECK int hz_secrets_open(char *const *names, const char *who, struct hz_secret_set **ret_set);
+/* Of pairs that were opened before (count, names and values by turns, malloc'ed): taken on success, else HZ_ENOMEM. */
+HZ_MUST_CHECK int hz_secrets_of(char **pairs, size_t count, struct hz_secret_set **ret_set);
 void hz_secrets_close(struct hz_secret_set **set); /* wipes */
 /* The text with each value, as it is or as inside JSON, replaced by ***; NULL: there is none in it. set may be NULL. Caller frees. */
 char *hz_secrets_mask(const struct hz_secret_set *set, const char *text, size_t len, size_t *ret_len);

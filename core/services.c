@@ -13,6 +13,7 @@
 #include <string.h>
 
 #define BACKOFF_MOST_MS 60000u
+#define RESTING_MS 50u
 #define WINDOW_NS UINT64_C(60000000000)
 
 struct hz_shard *hz_service_home(const struct hz_workflow *workflow)
@@ -112,6 +113,10 @@ static void on_restart(struct hz_timer *timer)
     char error[512];
     if (service->worker || service->yard->ending)
         return;
+    if (service->yard->resting) {
+        hz_timer_after(hz_shard_timers(service->yard->shard), timer, RESTING_MS, on_restart);
+        return;
+    }
     if (service->kind == HZ_SERVICE_POOL && cds_list_empty(&service->queue))
         return; /* the next execution starts it */
     if (hz_service_start(service, error, sizeof error)) {
@@ -124,6 +129,11 @@ static void on_restart(struct hz_timer *timer)
         hz_timer_after(hz_shard_timers(service->yard->shard), &service->timer, wait, on_restart);
     else
         hz_service_over(service, error, HZ_EXEC_FAILED);
+}
+
+void hz_service_wait(struct hz_service *service, uint64_t due_ns)
+{
+    hz_timer_at(hz_shard_timers(service->yard->shard), &service->timer, due_ns, on_restart);
 }
 
 static void park(struct hz_service *service, const struct hz_death *death, const struct hz_worker_info *info)

@@ -37,6 +37,7 @@ struct hz_service {
     bool parked;
     char reason[256];                /* why it is parked */
     struct hz_timer timer;
+    uint64_t carried;                /* its number, while the desk is carried */
     struct cds_list_head queue;      /* kind POOL: executions that wait for room */
     uint32_t queued, in_flight;
 };
@@ -57,6 +58,8 @@ enum hz_service_next { HZ_SERVICE_NOW, HZ_SERVICE_LATER, HZ_SERVICE_PARKED, HZ_S
 enum hz_service_next hz_service_lost(struct hz_service *service, const struct hz_death *death);
 /* Pure policy, for the test: notes an end at now_ns; returns ms to wait, or UINT32_MAX: parked. */
 uint32_t hz_service_note_end(struct hz_service *service, uint64_t now_ns);
+/* The next worker comes then (monotonic). */
+void hz_service_wait(struct hz_service *service, uint64_t due_ns);
 /* Between two workers: somebody stopped it for good. */
 void hz_service_end(struct hz_service *service, const char *user);
 /* Parked: forgets why. */

@@ -76,6 +76,11 @@ void hz_shard_run_mail(struct hz_shard *shard)
     }
 }
 
+bool hz_shard_has_mail(struct hz_shard *shard)
+{
+    return !cds_wfcq_empty(&shard->head, &shard->tail);
+}
+
 static void on_wake(uv_async_t *wake)
 {
     hz_shard_run_mail(wake->data);

@@ -39,6 +39,7 @@ uv_loop_t *hz_shard_loop(struct hz_shard *shard);
 struct hz_timers *hz_shard_timers(struct hz_shard *shard); /* for its own thread only */
 /* Runs the mail that is there now, on the shard's own thread: for `end` functions that wait for an answer. */
 void hz_shard_run_mail(struct hz_shard *shard);
+bool hz_shard_has_mail(struct hz_shard *shard);
 void hz_shard_post(struct hz_shard *to, struct hz_mail *mail); /* any thread that is registered with RCU */
 /* Asks for `fn` once per loop turn (before polling) while it returns true: work in hand. */
 typedef bool hz_shard_turn_fn(void *arg);

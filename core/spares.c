@@ -36,7 +36,7 @@ void hz_spares_fill(struct hz_yard *yard)
 {
     if (yard->config->spawn == HZ_SPAWN_EXEC || (yard->spare_failures > 0 && hz_timer_armed(&yard->spare_timer)))
         return; /* by exec a spare would cost as much as what it saves, and nobody preloaded anything */
-    while (!yard->ending && warm_count(yard) + yard->spares_coming < yard->config->spares) {
+    while (!yard->ending && !yard->resting && warm_count(yard) + yard->spares_coming < yard->config->spares) {
         char error[512];
         struct hz_worker_options options = {.purpose = HZ_PURPOSE_SPARE};
         if (!hz_worker_new(yard, &options, error, sizeof error)) {

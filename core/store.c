@@ -429,6 +429,18 @@ int hz_store_call(hz_store_call_fn *run, void *arg)
     return waiter.result;
 }
 
+static int nothing(struct hz_store_connection *connection, void *arg)
+{
+    (void)connection;
+    (void)arg;
+    return 0;
+}
+
+int hz_store_flush(void)
+{
+    return hz_store_call(nothing, NULL);
+}
+
 uint64_t hz_store_pending(void)
 {
     uint64_t settled = atomic_load(&store.settled);

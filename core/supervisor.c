@@ -12,6 +12,7 @@
 #include "lines.h"
 #include "logs.h"
 #include "ports.h"
+#include "restart.h"
 #include "services.h"
 #include "spawner.h"
 #include "worker.h"
@@ -73,6 +74,8 @@ uint32_t hz_supervisor_server_port(void)
 static void unlink_stale(const char *name, void *arg)
 {
     unsigned *count = arg;
+    if (hz_restart_has_segment(name))
+        return; /* its worker goes on */
     if (hz_segment_unlink(name) == 0)
         ++*count;
 }
@@ -101,9 +104,10 @@ int hz_supervisor_init(const struct hz_config *config)
     int err = hz_segment_list(config->instance, unlink_stale, &stale);
     if (err < 0)
         return err;
-    if (stale > 0)
+    if (stale > 0 && !hz_restart_follows())
         HZ_LOG(INFO, "%u segments left over from a server that was killed were removed", stale);
-    unsigned strays = hz_children_end_strays(config->instance);
+    /* In an image that follows another all of them are our children: what nobody takes over is found below. */
+    unsigned strays = hz_restart_follows() ? 0 : hz_children_end_strays(config->instance);
     if (strays > 0)
         HZ_LOG(WARN, "%u processes that a former manager left behind were ended", strays);
     err = hz_children_init(hz_shard_main(), config->strays_every_ms, hz_sampler_stopped);

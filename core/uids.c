@@ -113,6 +113,14 @@ uint32_t hz_uids_take(bool *ret_alone)
     return uid;
 }
 
+void hz_uids_claim(uint32_t uid)
+{
+    pthread_mutex_lock(&uids.lock);
+    if (uids.count > 0 && uid >= uids.first && uid - uids.first < uids.count)
+        uids.used[uid - uids.first] = 1;
+    pthread_mutex_unlock(&uids.lock);
+}
+
 void hz_uids_give(uint32_t uid)
 {
     pthread_mutex_lock(&uids.lock);

@@ -46,6 +46,7 @@ struct hz_webhook_entry {
 struct hz_webhook_route { /* one wish of a worker */
     struct hz_webhook_route *next;
     uint32_t node, timeout_ms, index;
+    uint64_t opening; /* 0: not visible */
     char method[METHOD_BYTES];
     struct hz_webhook_entry *entries[KEYS];
     char endpoint[];
@@ -332,6 +333,7 @@ static void open_route(struct hz_worker *w, struct hz_webhook_route *route, uint
     char *paths[2] = {hz_webhooks_join((const char *const[]){router, route->endpoint, NULL}),
             development ? hz_webhooks_join((const char *const[]){uid, "api", router, route->endpoint, NULL}) : NULL};
     /* Later openings come first; within one worker what it asked for first. */
+    route->opening = opening;
     uint64_t order = (opening << 16) + (0xffffu - route->index);
     int n = 0;
     for (int p = 0; p < 2; p++) {
@@ -418,4 +420,64 @@ void hz_webhooks_listen(struct hz_worker *w, const struct hz_msg *msg)
     w->routes = route;
     if (w->ready && !w->stopping)
         open_route(w, route, atomic_fetch_add_explicit(&openings, 1, memory_order_relaxed) + 1);
+}
+
+/* ---- to the next image ---- */
+
+void hz_webhooks_carry(const struct hz_worker *w, struct hz_carry_out *out)
+{
+    uint64_t count = 0;
+    for (const struct hz_webhook_route *route = w->routes; route; route = route->next)
+        count++;
+    hz_carry_put(out, count);
+    for (const struct hz_webhook_route *route = w->routes; route; route = route->next) {
+        hz_carry_put(out, route->node);
+        hz_carry_put(out, route->timeout_ms);
+        hz_carry_put(out, route->index);
+        hz_carry_put(out, route->opening);
+        hz_carry_put_text(out, route->method);
+        hz_carry_put_text(out, route->endpoint);
+    }
+}
+
+static struct hz_webhook_route *take_route(struct hz_carry_in *in)
+{
+    struct hz_webhook_route *route = calloc(1, sizeof *route + ENDPOINT_BYTES + 1);
+    if (!route) {
+        in->bad = true;
+        return NULL;
+    }
+    route->node = (uint32_t)hz_carry_take_most(in, UINT32_MAX);
+    route->timeout_ms = (uint32_t)hz_carry_take_most(in, UINT32_MAX);
+    route->index = (uint32_t)hz_carry_take_most(in, HZ_WEBHOOKS_ROUTES);
+    route->opening = hz_carry_take(in);
+    hz_carry_take_text(in, route->method, sizeof route->method);
+    hz_carry_take_text(in, route->endpoint, ENDPOINT_BYTES + 1);
+    return route;
+}
+
+void hz_webhooks_adopt(struct hz_worker *w, struct hz_carry_in *in)
+{
+    size_t count = hz_carry_take_count(in, HZ_WEBHOOKS_ROUTES);
+    struct hz_webhook_route **link = &w->routes;
+    for (size_t i = 0; i < count && !in->bad; i++) {
+        struct hz_webhook_route *route = take_route(in);
+        if (!route)
+            return;
+        *link = route;
+        link = &route->next;
+        w->route_count++;
+        if (route->opening && !in->bad)
+            open_route(w, route, route->opening);
+    }
+}
+
+uint64_t hz_webhooks_openings(void)
+{
+    return atomic_load_explicit(&openings, memory_order_relaxed);
+}
+
+void hz_webhooks_set_openings(uint64_t count)
+{
+    atomic_store_explicit(&openings, count, memory_order_relaxed);
 }

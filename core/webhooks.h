@@ -18,6 +18,14 @@ void hz_webhooks_open(struct hz_worker *w);   /* ready: newer than all others fr
 void hz_webhooks_close(struct hz_worker *w);  /* takes nothing new; again allowed */
 void hz_webhooks_forget(struct hz_worker *w); /* frees what it asked for */
 
+/* To the next image of the manager: what it asked for, and its place in the order of readiness. */
+struct hz_carry_out;
+struct hz_carry_in;
+void hz_webhooks_carry(const struct hz_worker *w, struct hz_carry_out *out);
+void hz_webhooks_adopt(struct hz_worker *w, struct hz_carry_in *in); /* w->info, w->workflow, w->ready are set */
+uint64_t hz_webhooks_openings(void);
+void hz_webhooks_set_openings(uint64_t count); /* before the shards run */
+
 /* For open() and for tests: enters one path pattern; 0 or HZ_ENOMEM. order: larger is newer. ret_entry: for remove(). */
 struct hz_webhook_entry;
 struct hz_webhook_target {

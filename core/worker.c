@@ -45,7 +45,7 @@ struct hz_worker *hz_worker_find(struct hz_yard *yard, const struct hz_uuid *id)
     return w;
 }
 
-static void enter(struct hz_worker *w)
+void hz_worker_enter(struct hz_worker *w)
 {
     struct hz_worker **bucket = bucket_of(w->yard, &w->info.id);
     w->bucket_next = *bucket;
@@ -107,6 +107,21 @@ static void on_start_timeout(struct hz_timer *timer)
     hz_worker_kill(w, HZ_INTENT_START_TIMEOUT, 0);
 }
 
+void hz_worker_await_ready(struct hz_worker *w)
+{
+    hz_timer_after(hz_shard_timers(w->yard->shard), &w->start_timer, w->yard->config->start_timeout_ms, on_start_timeout);
+}
+
+uint64_t hz_worker_sequence(void)
+{
+    return atomic_load_explicit(&sequences, memory_order_relaxed);
+}
+
+void hz_worker_set_sequence(uint64_t next)
+{
+    atomic_store_explicit(&sequences, next, memory_order_relaxed);
+}
+
 static void on_spawned(void *arg, int32_t pid, const char *error)
 {
     struct hz_worker *w = arg;
@@ -147,7 +162,7 @@ static struct hz_worker *make(struct hz_yard *yard, enum hz_worker_purpose purpo
     w->magic = HZ_WORKER_MAGIC;
     w->yard = yard;
     w->purpose = purpose;
-    w->far_fds[0] = w->far_fds[1] = w->far_fds[2] = w->pidfd = w->port_fd = w->statm_fd = -1;
+    w->far_fds[0] = w->far_fds[1] = w->far_fds[2] = w->pidfd = w->port_fd = w->statm_fd = w->carry_fd = -1;
     w->created_ns = w->last_activity_ns = hz_base_now_ns();
     CDS_INIT_LIST_HEAD(&w->executions);
     w->info.id = hz_uuid_new();
@@ -160,7 +175,7 @@ static struct hz_worker *make(struct hz_yard *yard, enum hz_worker_purpose purpo
         return NULL;
     }
     memcpy(w->info.segment, w->link.segment.name, sizeof w->info.segment);
-    enter(w);
+    hz_worker_enter(w);
     return w;
 }
 
@@ -230,7 +245,7 @@ static int christen(struct hz_worker *w, const struct hz_worker_options *options
     if (err)
         return err;
     hz_lines_print(false, "Iniciando worker %s con archivo: %s", w->info.id_text, workflow->path);
-    hz_timer_after(hz_shard_timers(w->yard->shard), &w->start_timer, w->yard->config->start_timeout_ms, on_start_timeout);
+    hz_worker_await_ready(w);
     hz_worker_publish(w);
     hz_supervisor_emit(HZ_EVENT_WORKER_CREATED, &w->info, NULL);
     hz_worker_poll_expect(w);

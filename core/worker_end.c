@@ -74,6 +74,9 @@ void hz_worker_release(struct hz_worker *w)
     hz_sampler_detach(w);
     hz_reaper_detach(w);
     hz_worker_close_far(w);
+    if (w->carry_fd >= 0)
+        close(w->carry_fd);
+    w->carry_fd = -1;
     hz_secrets_close(&w->secrets);
     hz_uids_give(w->uid);
     w->uid = 0;

@@ -149,7 +149,7 @@ static void on_blocked(struct hz_timer *timer)
     watch_blocked(yard);
 }
 
-static void flush_dirty(struct hz_yard *yard)
+void hz_worker_poll_flush(struct hz_yard *yard)
 {
     while (!cds_list_empty(&yard->dirty)) {
         struct hz_worker *w = cds_list_first_entry(&yard->dirty, struct hz_worker, dirty_node);
@@ -250,11 +250,11 @@ static bool turn(void *arg)
     struct hz_yard *yard = hz_shard_get(arg, HZ_SHARD_SUPERVISOR);
     if (!yard)
         return false; /* ended; the loop goes on a little */
-    flush_dirty(yard);
+    hz_worker_poll_flush(yard);
     if (cds_list_empty(&yard->hot))
         return false;
     unsigned taken = visit_hot(yard);
-    flush_dirty(yard);
+    hz_worker_poll_flush(yard);
     if (taken > 0 || spin(yard) || eager(yard))
         return true;
     struct hz_worker *w, *next;

@@ -51,11 +51,8 @@ static void free_handle(uv_handle_t *handle)
     free(handle);
 }
 
-int hz_worker_port_attach(struct hz_worker *w)
+static int watch(struct hz_worker *w, int fd)
 {
-    int fd = hz_ports_take(&w->info.port);
-    if (fd < 0)
-        return fd;
     uv_poll_t *poll = calloc(1, sizeof *poll);
     if (!poll || uv_poll_init(hz_shard_loop(w->yard->shard), poll, fd)) {
         free(poll);
@@ -66,8 +63,31 @@ int hz_worker_port_attach(struct hz_worker *w)
     w->port_fd = fd;
     w->port_poll = poll;
     poll->data = w;
-    uv_poll_start(poll, UV_READABLE, on_connection);
+    if (!w->yard->resting)
+        uv_poll_start(poll, UV_READABLE, on_connection);
     return 0;
+}
+
+int hz_worker_port_attach(struct hz_worker *w)
+{
+    int fd = hz_ports_take(&w->info.port);
+    return fd < 0 ? fd : watch(w, fd);
+}
+
+int hz_worker_port_adopt(struct hz_worker *w, int fd)
+{
+    int err = hz_ports_adopt(w->info.port);
+    return err ? err : watch(w, fd);
+}
+
+void hz_worker_port_rest(struct hz_worker *w, bool rest)
+{
+    if (w->port_fd < 0)
+        return;
+    if (rest)
+        uv_poll_stop(w->port_poll);
+    else
+        uv_poll_start(w->port_poll, UV_READABLE, on_connection);
 }
 
 void hz_worker_port_detach(struct hz_worker *w)

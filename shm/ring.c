@@ -189,3 +189,22 @@ uint64_t hz_ring_fill(const struct hz_ring *ring)
     uint64_t tail = atomic_load_explicit(&ring->shared->tail, memory_order_relaxed);
     return HZ_MIN(tail - head, ring->capacity);
 }
+
+struct hz_ring_place hz_ring_place(const struct hz_ring *ring)
+{
+    HZ_ASSERT(ring->reserved == 0);
+    return (struct hz_ring_place){ring->index, ring->published, ring->peer};
+}
+
+bool hz_ring_put_back(struct hz_ring *ring, const struct hz_ring_place *place)
+{
+    /* Producer: peer <= published <= index <= peer + capacity; consumer: published <= index <= peer <= published + capacity. */
+    uint64_t low = ring->producer ? place->peer : place->published, high = ring->producer ? place->index : place->peer;
+    uint64_t middle = ring->producer ? place->published : place->index;
+    if (((place->index | place->published | place->peer) & 7) != 0 || high - low > ring->capacity || middle - low > high - low)
+        return false;
+    ring->index = place->index;
+    ring->published = place->published;
+    ring->peer = place->peer;
+    return true;
+}

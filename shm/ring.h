@@ -92,6 +92,13 @@ void hz_ring_take_end(struct hz_ring *ring);
  * line away from a producer that is in full swing. Never waits after a look that found nothing or much. */
 void hz_ring_spin(struct hz_ring *ring);
 
+/* The private indices of a handle for a process image that follows, and back into a fresh handle of the same ring. False: they cannot be. */
+struct hz_ring_place {
+    uint64_t index, published, peer;
+};
+struct hz_ring_place hz_ring_place(const struct hz_ring *ring);
+HZ_MUST_CHECK bool hz_ring_put_back(struct hz_ring *ring, const struct hz_ring_place *place);
+
 /* Anything to read? One acquire load at most. */
 bool hz_ring_has_data(struct hz_ring *ring);
 void hz_ring_close(struct hz_ring *ring);

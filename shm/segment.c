@@ -169,6 +169,11 @@ int hz_segment_create(struct hz_segment *ret_segment, const char *instance, cons
         goto fail;
     }
     wire(&segment, true);
+    struct stat st;
+    if (fstat(fd, &st) == 0) {
+        segment.device = (uint64_t)st.st_dev;
+        segment.inode = (uint64_t)st.st_ino;
+    }
     struct hz_segment_header *header = segment.header;
     header->layout_version = HZ_LAYOUT_VERSION;
     header->header_bytes = (uint32_t)sizeof(*header);
@@ -188,6 +193,42 @@ fail:
     shm_unlink(segment.name);
     close(fd);
     return result;
+}
+
+/* As long as it is mapped its number belongs to no other object of that file system. */
+int hz_segment_reopen(const struct hz_segment *segment, int *ret_fd)
+{
+    HZ_CHECK_OBJ(segment, HZ_SEGMENT_HANDLE_MAGIC);
+    struct stat st;
+    int fd = shm_open(segment->name, O_RDWR | O_CLOEXEC, 0);
+    if (fd < 0)
+        return hz_err_set(HZ_ENOTFOUND, "the segment %s is not there under its name: %s", segment->name, strerror(errno));
+    if (fstat(fd, &st) != 0 || (uint64_t)st.st_dev != segment->device || (uint64_t)st.st_ino != segment->inode) {
+        close(fd);
+        return hz_err_set(HZ_ENOTFOUND, "under the name of the segment %s is another object", segment->name);
+    }
+    *ret_fd = fd;
+    return 0;
+}
+
+int hz_segment_adopt(struct hz_segment *ret_segment, int fd, const struct hz_geometry *geometry, const char *name)
+{
+    if (!geometry_ok(geometry))
+        return hz_err_set(HZ_EFORMAT, "a segment of impossible geometry");
+    struct hz_segment segment = {.geometry = *geometry, .total_bytes = hz_segment_bytes(geometry)};
+    struct stat st;
+    if (fstat(fd, &st) != 0)
+        return hz_err_set(-errno, "cannot examine the segment %s", name);
+    segment.device = (uint64_t)st.st_dev;
+    segment.inode = (uint64_t)st.st_ino;
+    snprintf(segment.name, sizeof(segment.name), "%s", name);
+    /* One that was made shorter meanwhile is the guard's. */
+    segment.base = mmap(NULL, segment.total_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (segment.base == MAP_FAILED)
+        return hz_err_set(-errno, "cannot map the segment %s", name);
+    wire(&segment, true);
+    *ret_segment = segment;
+    return 0;
 }
 
 int hz_segment_attach(struct hz_segment *ret_segment, int fd, const struct hz_geometry *geometry)

@@ -289,3 +289,23 @@ int hz_stream_try(struct hz_stream_out *out, uint32_t type, const struct hz_part
         publish(out);
     return result_error(room);
 }
+
+void hz_stream_each_waiting(const struct hz_stream_out *out, hz_stream_waiting_fn *fn, void *arg)
+{
+    for (const struct hz_stream_backlog *entry = out->first; entry != NULL; entry = entry->next)
+        fn(arg, entry->type, entry->total, entry->sequence, entry->data + entry->at, entry->len - entry->at);
+}
+
+int hz_stream_put_back(
+        struct hz_stream_out *out, uint32_t type, uint64_t total, uint32_t sequence, const void *data, size_t len)
+{
+    if (total > HZ_MSG_MAX || len == 0 || len > total || (sequence == 0 && len != total) || (sequence > 0 && out->first != NULL))
+        return hz_err_set(HZ_EFORMAT, "a message that cannot wait");
+    struct hz_stream_backlog *entry = new_backlog(type, (size_t)total, len);
+    if (entry == NULL)
+        return hz_err_set(HZ_ENOMEM, "a message that waits");
+    entry->sequence = sequence;
+    memcpy(entry->data, data, len);
+    append(out, entry);
+    return 0;
+}

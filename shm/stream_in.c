@@ -5,6 +5,7 @@
  * place.
  */
 #include "stream.h"
+#include "err.h"
 #include "ring_inline.h"
 
 #include <stdlib.h>
@@ -183,4 +184,28 @@ void hz_stream_in_end(struct hz_stream_in *in)
         hz_ring_take_end_inline(in->ring);
     else
         hz_ring_release_publish_inline(in->ring);
+}
+
+const void *hz_stream_in_part(const struct hz_stream_in *in, size_t *ret_len)
+{
+    *ret_len = in->delivered ? 0 : in->joined_len;
+    return *ret_len > 0 ? in->joined : NULL;
+}
+
+int hz_stream_in_put_back(
+        struct hz_stream_in *in, uint32_t type, uint64_t total, uint32_t sequence, const void *data, size_t len)
+{
+    HZ_ASSERT(in->joined == NULL);
+    if (total > HZ_MSG_MAX || total <= in->ring->max_record || len == 0 || len >= total || sequence == 0 ||
+            hz_msg_direction(type) != in->direction)
+        return hz_err_set(HZ_EFORMAT, "a part of a message that cannot be");
+    in->joined = malloc(len);
+    if (in->joined == NULL)
+        return hz_err_set(HZ_ENOMEM, "a part of a message");
+    memcpy(in->joined, data, len);
+    in->joined_cap = in->joined_len = len;
+    in->joined_total = (size_t)total;
+    in->joined_type = type;
+    in->joined_sequence = sequence;
+    return 0;
 }

@@ -88,6 +88,11 @@ void hz_api_dead_list(const char *workflow_id, uint64_t limit, int64_t before_ms
 void hz_api_dead_redrive(const char *id, hz_api_done_fn *done, void *arg);
 void hz_api_executions_cancel(const char *id, const char *reason, hz_api_done_fn *done, void *arg);
 
+/* ---- the server itself ---- */
+void hz_api_manager_get(hz_api_done_fn *done, void *arg);
+/* Executes `binary` (absolute path; NULL: the file it was started from) in place. 202 when it begins: the generation changes when it is done. */
+void hz_api_manager_restart(const char *binary, uint32_t drain_ms, hz_api_done_fn *done, void *arg);
+
 /* ---- nodes, health ---- */
 void hz_api_nodes_list(hz_api_done_fn *done, void *arg);
 void hz_api_nodes_get(const char *type, hz_api_done_fn *done, void *arg);

@@ -15,7 +15,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { BODY_DEPTH = 100, LINES_DEFAULT = 100, LINES_MAX = 10000, LIMIT_DEFAULT = 100, LIMIT_MAX = 1000 };
+enum { BODY_DEPTH = 100, LINES_DEFAULT = 100, LINES_MAX = 10000, LIMIT_DEFAULT = 100, LIMIT_MAX = 1000,
+    DRAIN_MS = 10000, DRAIN_MOST_MS = 600000 };
 
 /* ---- answers ---- */
 static void add_more(struct hz_json *json, const char *more)
@@ -302,6 +303,28 @@ static void workflows_release(struct hz_http_request *request, void *arg)
     hz_api_workflows_release(hz_http_param(request, "id"), hz_rest_done, request);
 }
 
+static void manager_get(struct hz_http_request *request, void *arg)
+{
+    (void)arg;
+    hz_api_manager_get(hz_rest_done, request);
+}
+
+/* Over the Unix socket alone: it says which program runs from now on. */
+static void manager_restart(struct hz_http_request *request, void *arg)
+{
+    (void)arg;
+    json_t *body = hz_http_over_socket(request) ? body_object(request) : NULL;
+    const json_t *drain = json_object_get(body, "drainMs"), *binary = json_object_get(body, "binary");
+    if (!hz_http_over_socket(request))
+        hz_http_problem(request, 403, "the server is restarted over its Unix socket (horizon restart --manager)");
+    else if (body && ((drain && (!json_is_integer(drain) || json_integer_value(drain) < 0 || json_integer_value(drain) > DRAIN_MOST_MS)) ||
+                     (binary && !json_is_string(binary))))
+        hz_http_problem(request, 400, "drainMs is a whole number from 0 to 600000, binary a path");
+    else if (body)
+        hz_api_manager_restart(json_string_value(binary), drain ? (uint32_t)json_integer_value(drain) : DRAIN_MS, hz_rest_done, request);
+    json_decref(body);
+}
+
 static void nodes_list(struct hz_http_request *request, void *arg)
 {
     (void)arg;
@@ -368,6 +391,8 @@ int hz_rest_init(void)
             {"GET", "/api/v1/crashes/:id", crashes_get},
             {"GET", "/api/v1/parked", parked_list},
             {"POST", "/api/v1/workflows/:id/release", workflows_release},
+            {"GET", "/api/v1/manager", manager_get},
+            {"POST", "/api/v1/manager/restart", manager_restart},
             {"GET", "/api/v1/nodes", nodes_list},
             {"GET", "/api/v1/nodes/:type", nodes_get},
     };

@@ -3,6 +3,7 @@
  * process's first.
  */
 #include "command.h"
+#include "core/restart.h"
 
 #include "shm/err.h"
 
@@ -135,6 +136,12 @@ int hz_cli_main(int argc, char **argv, const struct hz_cli_host *host)
         return flushed(help(argc - 2, argv + 2));
     if (strcmp(argv[1], "--version") == 0) {
         printf("horizon %s\n", HZ_VERSION);
+        return flushed(HZ_EXIT_OK);
+    }
+    if (strcmp(argv[1], "--layout-version") == 0) { /* asked by a server before it lets this program take its place */
+        char text[64];
+        hz_restart_layout(text, sizeof text);
+        printf("%s\n", text);
         return flushed(HZ_EXIT_OK);
     }
     const struct hz_command *command = find_command(argv[1]);

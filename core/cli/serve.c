@@ -1,6 +1,7 @@
 /* serve.c - `horizon serve`: the manager in the foreground. */
 #include "command.h"
 
+#include "core/restart.h"
 #include "shm/err.h"
 
 #include <stdio.h>
@@ -20,6 +21,8 @@ static void started(void *arg)
 static int run(const struct hz_args *args)
 {
     struct hz_config config;
+    if (hz_restart_open())
+        return hz_cli_error(HZ_EXIT_FAILED, "%s", hz_err_last());
     int lock = -1, code = hz_cli_config(&config);
     if (code)
         return code;

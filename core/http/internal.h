@@ -44,7 +44,7 @@ struct hz_http_server { /* one per shard */
     uint64_t body_bytes, turn;
     bool wanted;  /* run the library at the next loop turn; the idle handle is active then */
     bool running; /* inside MHD_run */
-    bool listening, accept_failed, ending;
+    bool listening, accept_failed, ending, resting;
     struct {
         uint32_t port;
         int fd;
@@ -57,9 +57,11 @@ struct hz_http_conn {
     struct hz_http_server *server;
     struct hz_http_request *request;
     uint64_t deadline_ns; /* headers or body must be complete; 0: none */
+    struct MHD_Connection *mhd;
     int fd;
     uint32_t port;
     bool over_socket;
+    bool resting; /* suspended between two requests */
     bool leaving; /* its port was given up: no further request */
 };
 
@@ -121,6 +123,10 @@ extern struct hz_http_shared hz_http_shared;
 void hz_server_leave(struct hz_http_conn *conn); /* the answer is out: resets a connection that is leaving */
 void hz_server_kick(struct hz_http_server *server);              /* work in hand: run MHD at the shard's next turn */
 struct hz_http_conn *hz_server_conn(struct MHD_Connection *mhd); /* NULL: there was no memory for it */
+void hz_server_set_listening(struct hz_http_server *server, bool on);
+void hz_server_add(
+        struct hz_http_server *server, int fd, const void *addr, unsigned addr_len, uint32_t port, bool over_socket);
+void hz_server_rest_idle(struct hz_http_server *server); /* rest.c: after each run while it rests */
 /* listen.c: sockets bound and listening, non-blocking. v6 may stay -1. */
 HZ_MUST_CHECK int hz_listen_tcp(const char *host, uint32_t port, uint32_t shards, int *ret_fds, uint32_t *ret_port);
 /* unix.c */

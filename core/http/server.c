@@ -74,6 +74,15 @@ int hz_http_bind(const struct hz_http_options *options, uint32_t *ret_port)
     for (size_t i = 0; i < count; i++)
         shared->fds[i] = -1;
     err = hz_gate_init(&shared->gate, options->allowed_hosts, options->allowed_origin);
+    if (!err && options->listeners) {
+        if (options->listener_count != count)
+            return hz_err_set(HZ_EFORMAT, "%zu listening sockets instead of %zu", options->listener_count, count);
+        memcpy(shared->fds, options->listeners, count * sizeof *shared->fds);
+        shared->port = options->port;
+        shared->socket_path = options->socket_path ? strdup(options->socket_path) : NULL;
+        shared->gate.port = *ret_port = shared->port;
+        return 0;
+    }
     if (!err)
         err = hz_listen_tcp(options->host, options->port, shared->shards, shared->fds, &shared->port);
     if (!err && options->socket_path) {
@@ -86,6 +95,12 @@ int hz_http_bind(const struct hz_http_options *options, uint32_t *ret_port)
     shared->gate.port = shared->port;
     *ret_port = shared->port;
     return 0;
+}
+
+const int *hz_http_listeners(size_t *ret_count)
+{
+    *ret_count = (size_t)hz_http_shared.shards * HZ_HTTP_LISTENERS;
+    return hz_http_shared.fds;
 }
 
 void hz_http_fini(void)
@@ -112,6 +127,8 @@ static bool run(struct hz_http_server *server)
     if (MHD_run(server->daemon) != MHD_YES)
         HZ_LOG(ERROR, "http: shard %u: the server could not run", hz_shard_index(server->shard));
     server->running = false;
+    if (server->resting)
+        hz_server_rest_idle(server);
     return MHD_get_timeout(server->daemon, &timeout) == MHD_YES && timeout == 0;
 }
 
@@ -161,9 +178,9 @@ static void on_epoll(uv_poll_t *poll, int status, int events)
 /* ---- connections ---- */
 static void on_listener(uv_poll_t *poll, int status, int events);
 
-static void set_listening(struct hz_http_server *server, bool on)
+void hz_server_set_listening(struct hz_http_server *server, bool on)
 {
-    if (server->listening == on)
+    if (server->listening == on || (on && server->resting))
         return;
     server->listening = on;
     for (unsigned i = 0; i < HZ_HTTP_LISTENERS; i++) {
@@ -184,7 +201,7 @@ static void refuse(int fd, const char *text)
     close(fd);
 }
 
-static void add(
+void hz_server_add(
         struct hz_http_server *server, int fd, const void *addr, unsigned addr_len, uint32_t port, bool over_socket)
 {
     if (server->conn_count >= server->conn_limit || server->ending) {
@@ -222,7 +239,7 @@ static void on_listener(uv_poll_t *poll, int status, int events)
                 /* No descriptor left: the level-triggered event would spin, so the sweep tries again. */
                 HZ_LOG(WARN, "http: accept: %s", strerror(errno));
                 server->accept_failed = true;
-                set_listening(server, false);
+                hz_server_set_listening(server, false);
                 uv_timer_again(&server->sweep);
             }
             break;
@@ -230,10 +247,10 @@ static void on_listener(uv_poll_t *poll, int status, int events)
         if (listener->is_unix && !hz_unix_peer_allowed(fd))
             refuse(fd, "HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
         else
-            add(server, fd, &address, len, 0, listener->is_unix);
+            hz_server_add(server, fd, &address, len, 0, listener->is_unix);
     }
     if (server->conn_count >= server->conn_limit)
-        set_listening(server, false);
+        hz_server_set_listening(server, false);
 }
 
 void hz_http_add(struct hz_shard *shard, int fd, const void *addr, unsigned addr_len, uint32_t port)
@@ -245,7 +262,7 @@ void hz_http_add(struct hz_shard *shard, int fd, const void *addr, unsigned addr
         return;
     }
     HZ_CHECK_OBJ(server, HZ_HTTP_SERVER_MAGIC);
-    add(server, fd, addr, addr_len, port, false);
+    hz_server_add(server, fd, addr, addr_len, port, false);
 }
 
 /* connect() to no address takes the socket out of the kernel's tables now, with a reset and without TIME_WAIT; the library
@@ -281,7 +298,7 @@ void hz_http_port_free(struct hz_shard *shard, uint32_t port)
     }
 }
 
-static void conn_opened(struct hz_http_server *server, void **context)
+static void conn_opened(struct hz_http_server *server, struct MHD_Connection *mhd, void **context)
 {
     struct hz_http_conn *conn = calloc(1, sizeof *conn);
     *context = conn;
@@ -291,6 +308,7 @@ static void conn_opened(struct hz_http_server *server, void **context)
         return;
     }
     conn->server = server;
+    conn->mhd = mhd;
     conn->fd = server->adding.fd;
     conn->port = server->adding.port;
     conn->over_socket = server->adding.over_socket;
@@ -308,7 +326,7 @@ static void conn_closed(struct hz_http_server *server, void **context)
     struct hz_http_conn *conn = *context;
     server->conn_count--;
     if (!server->listening && !server->accept_failed && !server->ending && server->conn_count < server->conn_limit)
-        set_listening(server, true);
+        hz_server_set_listening(server, true);
     if (!conn)
         return;
     if (conn->request) /* ended between request line and headers: nobody was told of it */
@@ -326,9 +344,8 @@ static void conn_closed(struct hz_http_server *server, void **context)
 static void on_connection(
         void *cls, struct MHD_Connection *mhd, void **context, enum MHD_ConnectionNotificationCode code)
 {
-    (void)mhd;
     if (code == MHD_CONNECTION_NOTIFY_STARTED)
-        conn_opened(cls, context);
+        conn_opened(cls, mhd, context);
     else
         conn_closed(cls, context);
 }
@@ -412,7 +429,7 @@ static void on_sweep(uv_timer_t *timer)
     look_for_gone(server);
     if (server->accept_failed) {
         server->accept_failed = false;
-        set_listening(server, true);
+        hz_server_set_listening(server, true);
     }
     if (!server->wanted) /* also the library's own time-outs */
         set_wanted(server, run(server));
@@ -448,7 +465,7 @@ static int open_listeners(struct hz_http_server *server)
         listener->open = true;
         server->handles++;
     }
-    set_listening(server, true);
+    hz_server_set_listening(server, true);
     return 0;
 }
 
@@ -533,11 +550,15 @@ void hz_http_end(struct hz_shard *shard)
     HZ_CHECK_OBJ(server, HZ_HTTP_SERVER_MAGIC);
     hz_shard_set(shard, HZ_SHARD_HTTP, NULL);
     server->ending = true;
-    set_listening(server, false);
+    hz_server_set_listening(server, false);
     /* A daemon with suspended connections must not be stopped. */
     for (struct hz_http_conn *conn = server->conns; conn; conn = conn->next)
         if (conn->request && conn->request->suspended)
             hz_request_abandon(conn->request);
+    server->resting = false;
+    for (struct hz_http_conn *conn = server->conns; conn; conn = conn->next)
+        if (conn->resting)
+            MHD_resume_connection(conn->mhd);
     run(server);
     uv_close((uv_handle_t *)&server->epoll, on_handle_closed);
     uv_close((uv_handle_t *)&server->sweep, on_handle_closed);
