@@ -55,7 +55,7 @@ static struct {
     int32_t candidates[CANDIDATES];
     unsigned count, looks;
     enum { REST, FLIP, RUN_OUT, END } step; /* of the search that is under way */
-    bool open, again;
+    bool open, again, inherited;
     hz_children_stopped_fn *stopped;
     struct hz_timer round; /* finds what no signal told of */
     uint32_t period_ms;
@@ -163,6 +163,10 @@ static bool reap(int32_t pid)
         return true; /* ECHILD: no child of ours (any more) */
     if (info.si_pid == 0)
         return false;
+    if (children.inherited) {
+        HZ_LOG(DEBUG, "process %d of the image before was ended", pid);
+        return true;
+    }
     atomic_fetch_add_explicit(&children.strangers, 1, memory_order_relaxed);
     children.again = true; /* its own children are ours now, and no signal says so */
     HZ_LOG(INFO, "process %d: a worker's child that outlived it was ended", pid);
@@ -211,8 +215,10 @@ static void look(struct hz_timer *timer)
         end_strangers();
     if (children.count > 0 && ++children.looks < LOOKS)
         hz_timer_after(hz_shard_timers(children.shard), &children.timer, AGAIN_MS, look);
-    else
+    else {
         children.step = REST;
+        children.inherited = false;
+    }
     if (children.step == REST && children.again)
         search();
 }
@@ -250,6 +256,13 @@ void hz_children_search(void)
     }
     mail->run = run_search;
     hz_shard_post(children.shard, mail);
+}
+
+void hz_children_end_inherited(void)
+{
+    children.inherited = true; /* nobody else's children are there yet */
+    search();
+    children.inherited = children.step != REST;
 }
 
 /* A child that was stopped or continued tells so once: each is asked for until there is none. */
@@ -340,7 +353,7 @@ int hz_children_init(struct hz_shard *main_shard, uint32_t period_ms, hz_childre
     children.shard = main_shard;
     children.count = children.looks = 0;
     children.step = REST;
-    children.again = false;
+    children.again = children.inherited = false;
     if (prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0))
         return hz_err_set(-errno, "cannot adopt the orphans of workers");
     int code = uv_signal_init(hz_shard_loop(main_shard), &children.watch);

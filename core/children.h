@@ -25,6 +25,8 @@ HZ_MUST_CHECK int hz_children_add(int32_t pid);
 void hz_children_remove(int32_t pid);
 /* Look for orphans soon: a worker died in a way that may have left children behind. Any thread. */
 void hz_children_search(void);
+/* The same for what the image of the manager before this one left: its zygotes, spares and helpers. */
+void hz_children_end_inherited(void);
 /* In the environment of zygotes and workers, hence of what they start: this and the instance. */
 #define HZ_CHILDREN_MARK "HORIZON_INSTANCE="
 /* At the start, holding the lock of the data directory: ends processes that carry our instance's mark, which a former manager left behind.

@@ -6,6 +6,7 @@
  */
 #include "logs.h"
 
+#include "carry.h"
 #include "lines.h"
 #include "shm/err.h"
 #include "shm/log.h"
@@ -20,6 +21,7 @@ HZ_KEEPS_WHAT_IS_ALLOCATED /* lines are owned by the array that ends at NULL */
 
 #define STRIPES 256u
 #define LOCKS 4u
+#define CARRIED ((size_t)64 << 10)
 #define LONGEST ((size_t)16 << 10)
 #define LISTENERS 4
 
@@ -104,7 +106,8 @@ static enum verdict charge(struct book *book, size_t len)
     return first ? HISTORY_COMPLAIN : HISTORY_NO;
 }
 
-static enum verdict add(const struct hz_uuid *worker, int64_t wall_ms, const char *text, size_t len)
+/* sequence: at least this; 0 the next. */
+static enum verdict add(const struct hz_uuid *worker, uint64_t sequence, int64_t wall_ms, const char *text, size_t len)
 {
     enum verdict verdict = HISTORY_NO;
     len = HZ_MIN(len, LONGEST);
@@ -126,7 +129,8 @@ static enum verdict add(const struct hz_uuid *worker, int64_t wall_ms, const cha
             book->worker = *worker;
     }
     if (book) {
-        line->sequence = ++book->sequence;
+        book->sequence = HZ_MAX(book->sequence + 1, sequence);
+        line->sequence = book->sequence;
         if (book->last)
             book->last->next = line;
         else
@@ -150,13 +154,13 @@ static enum verdict add(const struct hz_uuid *worker, int64_t wall_ms, const cha
 
 void hz_logs_add(const struct hz_uuid *worker, int64_t wall_ms, const char *text, size_t len)
 {
-    (void)add(worker, wall_ms, text, len);
+    (void)add(worker, 0, wall_ms, text, len);
 }
 
 void hz_logs_note(const struct hz_worker_info *info, int64_t wall_ms, int level, const struct hz_uuid *execution,
         const char *text, size_t len)
 {
-    enum verdict verdict = add(&info->id, wall_ms, text, len);
+    enum verdict verdict = add(&info->id, 0, wall_ms, text, len);
     if (verdict == HISTORY_YES)
         logs.history(info, wall_ms, level, execution, text, HZ_MIN(len, LONGEST));
     if (verdict != HISTORY_COMPLAIN)
@@ -172,6 +176,38 @@ void hz_logs_note(const struct hz_worker_info *info, int64_t wall_ms, int level,
 void hz_logs_set_history(hz_logs_history_fn *fn)
 {
     logs.history = fn;
+}
+
+void hz_logs_carry(const struct hz_uuid *worker, struct hz_carry_out *out)
+{
+    pthread_mutex_t *lock = &logs.locks[stripe_of(worker) % LOCKS];
+    pthread_mutex_lock(lock);
+    const struct book *book = *find(worker);
+    const struct line *line = book ? book->first : NULL;
+    uint64_t count = book ? book->lines : 0;
+    for (size_t bytes = book ? book->bytes : 0; line && bytes > CARRIED; line = line->next) {
+        bytes -= line->len + sizeof *line;
+        count--;
+    }
+    hz_carry_put(out, count);
+    for (; line; line = line->next) {
+        hz_carry_put(out, line->sequence);
+        hz_carry_put(out, (uint64_t)line->wall_ms);
+        hz_carry_put_bytes(out, line->text, line->len);
+    }
+    pthread_mutex_unlock(lock);
+}
+
+void hz_logs_adopt(const struct hz_uuid *worker, struct hz_carry_in *in)
+{
+    size_t count = hz_carry_take_count(in, HZ_LOGS_LINES), len;
+    for (size_t i = 0; i < count && !in->bad; i++) {
+        uint64_t sequence = hz_carry_take(in);
+        int64_t wall_ms = (int64_t)hz_carry_take(in);
+        const char *text = hz_carry_take_bytes(in, LONGEST, &len);
+        if (!in->bad)
+            (void)add(worker, sequence, wall_ms, text, len);
+    }
 }
 
 void hz_logs_forget(const struct hz_uuid *worker)

@@ -26,6 +26,11 @@ void hz_logs_say(const struct hz_worker_info *info, int64_t wall_ms, int level, 
 typedef void hz_logs_history_fn(const struct hz_worker_info *info, int64_t wall_ms, int level,
         const struct hz_uuid *execution, const char *text, size_t len);
 void hz_logs_set_history(hz_logs_history_fn *fn);
+/* A living worker's newest lines (64 KiB) to the next image of the manager. */
+struct hz_carry_out;
+struct hz_carry_in;
+void hz_logs_carry(const struct hz_uuid *worker, struct hz_carry_out *out);
+void hz_logs_adopt(const struct hz_uuid *worker, struct hz_carry_in *in);
 void hz_logs_fini(void);
 uint64_t hz_logs_dropped(void);
 

@@ -175,7 +175,7 @@ static int prepare(const struct hz_config *config)
     if (!err)
         err = hz_restart_init(config);
     if (!err && hz_restart_follows())
-        err = hz_restart_prepare();
+        hz_restart_prepare();
     return err;
 }
 
@@ -226,7 +226,7 @@ int hz_manager_run(struct hz_config *config, const struct hz_manager_options *op
     }
     if (follows) {
         hz_restart_done();
-        hz_children_search(); /* the zygotes and spares of the image before */
+        hz_children_end_inherited();
     } else if (options->http) {
         hz_lines_print(false, "Servidor corriendo en puerto %u", manager.port);
         HZ_LOG(INFO, "instance %s, %u shards, data in %s", config->instance, hz_shard_count(), config->data_dir);

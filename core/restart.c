@@ -38,6 +38,8 @@
 HZ_KEEPS_WHAT_IS_ALLOCATED /* mail is owned by the shard it is posted to */
 
 #define LOOK_MS 1u
+#define CUT_MS 20u
+#define SLOW_MS 1000u /* who does not read an answer that is made */
 #define LATE_MS 8000u  /* behind the drain: what was ended for it must be gone, and the disk must have answered */
 #define CHECK_MS 5000u /* for the binary to say its layout */
 #define ROUNDS 1000u
@@ -50,7 +52,7 @@ struct part { /* of a shard */
     struct hz_shard *shard;
     struct hz_carry_out out, ids, names;
     atomic_bool quiet, ran;
-    bool hurried;
+    unsigned hurried; /* steps taken */
     int err;
     char error[512];
 };
@@ -216,17 +218,27 @@ void hz_restart_ask(const struct hz_restart_options *options, hz_restart_fn *fn,
 
 /* ---- coming to rest ---- */
 
+/* Time is up. First the desks tell whom they can name an execution, then whoever still waits hears less, then those go who do not read. */
+static void hurry(struct part *part, struct hz_desk *desk)
+{
+    static const uint32_t after_ms[] = {0, CUT_MS, SLOW_MS};
+    uint64_t now = hz_base_now_ns();
+    while (part->hurried < HZ_COUNT_OF(after_ms) && now > restart.deadline_ns + after_ms[part->hurried] * UINT64_C(1000000)) {
+        if (part->hurried == 0)
+            hz_desk_hurry(desk);
+        else
+            hz_http_hurry(part->shard, part->hurried == 2);
+        part->hurried++;
+    }
+}
+
 static void look(struct hz_timer *timer)
 {
     struct part *part = HZ_CONTAINER_OF(timer, struct part, look);
     struct hz_desk *desk = hz_desk_here();
     if (!desk || !desk->resting)
         return; /* called off */
-    if (!part->hurried && hz_base_now_ns() > restart.deadline_ns) {
-        part->hurried = true;
-        hz_desk_hurry(desk);
-        hz_http_hurry(part->shard);
-    }
+    hurry(part, desk);
     atomic_store_explicit(&part->quiet, hz_http_quiet(part->shard) && hz_desk_quiet(desk), memory_order_relaxed);
     hz_timer_after(hz_shard_timers(part->shard), timer, LOOK_MS, look);
 }

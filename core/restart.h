@@ -48,7 +48,7 @@ int hz_restart_lock_fd(void);    /* that of the data directory, inherited; -1 no
 uint32_t hz_restart_shards(void);
 uint32_t hz_restart_port(void);
 const int *hz_restart_listeners(size_t *ret_count); /* as hz_http_bind() wants them */
-HZ_MUST_CHECK int hz_restart_prepare(void); /* main thread, after the rooms' inits, before the shards run */
+void hz_restart_prepare(void); /* main thread, after the rooms' inits, before the shards run */
 bool hz_restart_has(const struct hz_uuid *execution); /* it goes on: recovery leaves its row alone. Any thread until done. */
 bool hz_restart_has_segment(const char *name);
 /* On each shard: its workers, services and executions, before recovery looks at the store; then its connections, which waits until all

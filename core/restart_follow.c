@@ -16,15 +16,17 @@
 #include "shm/log.h"
 
 #include <fcntl.h>
-#include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <time.h>
 
 HZ_KEEPS_WHAT_IS_ALLOCATED /* parts are given back by hz_restart_done() */
 
 #define SHARDS_MOST 256u
+#define WAIT_NS 100000
+#define WAITS 100000u /* ten seconds */
 #define LISTENERS_MOST (SHARDS_MOST * 3u)
 
 static struct {
@@ -39,7 +41,7 @@ static struct {
     struct hz_carry_in *parts, *names;
     struct hz_uuid *ids; /* sorted */
     size_t id_count;
-    pthread_barrier_t all_there;
+    _Atomic uint32_t there; /* shards that have their part */
 } follow = {.generation = 1, .lock_fd = -1};
 
 static int by_bytes(const void *a, const void *b)
@@ -161,12 +163,10 @@ bool hz_restart_has_segment(const char *name)
     return false;
 }
 
-int hz_restart_prepare(void)
+void hz_restart_prepare(void)
 {
     hz_worker_set_sequence(follow.sequence);
     hz_webhooks_set_openings(follow.openings);
-    int code = pthread_barrier_init(&follow.all_there, NULL, follow.shards);
-    return code ? hz_err_set(-code, "taking the state over") : 0;
 }
 
 int hz_restart_adopt_http(struct hz_shard *shard, int err)
@@ -176,8 +176,11 @@ int hz_restart_adopt_http(struct hz_shard *shard, int err)
         err = hz_http_adopt(shard, part);
     if (!err && (part->bad || part->at != part->len))
         err = hz_err_set(HZ_EFORMAT, "the state handed over cannot be");
-    (void)pthread_barrier_wait(&follow.all_there); /* no loop runs before every shard has its own */
-    return err;
+    /* No loop runs before every shard has its own. */
+    atomic_fetch_add(&follow.there, 1);
+    for (unsigned i = 0; i < WAITS && !err && atomic_load(&follow.there) < follow.shards; i++)
+        nanosleep(&(struct timespec){.tv_nsec = WAIT_NS}, NULL);
+    return err || atomic_load(&follow.there) >= follow.shards ? err : hz_err_set(HZ_ETIMEOUT, "another shard did not begin");
 }
 
 int hz_restart_adopt_desk(struct hz_shard *shard)
@@ -192,7 +195,6 @@ void hz_restart_done(void)
     HZ_LOG(INFO, "restart: image %u goes on with %zu executions, %.1f ms after it was asked for", follow.generation, follow.id_count,
             (double)(hz_base_now_ns() - follow.begun_ns) / 1e6);
     atomic_store(&follow.active, false);
-    pthread_barrier_destroy(&follow.all_there);
     hz_carry_free(&follow.data, follow.len);
     free(follow.parts);
     free(follow.names);

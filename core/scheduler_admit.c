@@ -165,7 +165,9 @@ int hz_admit_put_back(struct hz_execution *e)
         return hz_err_set(HZ_EFORMAT, "an execution without priority");
     e->item.kind = e->workflow->resident ? HZ_QUEUE_POOL : HZ_QUEUE_SINGLE;
     hz_queues_hold(&desk->queues, lane, &e->item);
+    uint64_t due_ns = lane->rate_due_ns; /* it was on time when it started */
     hz_queues_take(&desk->queues, &e->item, hz_base_now_ns());
+    lane->rate_due_ns = due_ns;
     return 0;
 }
 

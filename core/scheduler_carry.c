@@ -13,6 +13,7 @@
 HZ_KEEPS_WHAT_IS_ALLOCATED /* a row is taken by the store, what is read belongs to the execution */
 
 #define SERVICES_MOST 65536u
+#define LANES_MOST (1u << 20)
 #define WORKERS_MOST 65536u
 #define EXECUTIONS_MOST (2u << 20)
 #define INPUT_MOST ((size_t)1 << 30)
@@ -109,6 +110,40 @@ static void put_execution(const struct hz_execution *e, struct hz_carry_out *out
     hz_carry_put(out, e->bytes_out);
 }
 
+/* When the next start of a workflow with a rate is on time. */
+static void put_rates(const struct hz_desk *desk, struct hz_carry_out *out)
+{
+    const struct hz_queue_lane *lane;
+    uint64_t count = 0;
+    cds_list_for_each_entry(lane, &desk->queues.lanes, all_node)
+        count += lane->limits.rate_ns != 0;
+    hz_carry_put(out, count);
+    cds_list_for_each_entry(lane, &desk->queues.lanes, all_node) {
+        if (!lane->limits.rate_ns)
+            continue;
+        hz_carry_put_text(out, lane->workflow_id);
+        hz_carry_put(out, lane->limits.rate_ns);
+        hz_carry_put(out, lane->limits.burst);
+        hz_carry_put(out, lane->rate_due_ns);
+    }
+}
+
+static void take_rates(struct hz_desk *desk, struct hz_carry_in *in)
+{
+    size_t count = hz_carry_take_count(in, LANES_MOST);
+    for (size_t i = 0; i < count && !in->bad; i++) {
+        char id[128];
+        struct hz_queueing limits = {.priority = 0}; /* the others come with the next execution */
+        hz_carry_take_text(in, id, sizeof id);
+        limits.rate_ns = hz_carry_take(in);
+        limits.burst = (uint32_t)hz_carry_take_most(in, UINT32_MAX);
+        uint64_t due_ns = hz_carry_take(in);
+        struct hz_queue_lane *lane = in->bad ? NULL : hz_queues_lane(&desk->queues, id, &limits);
+        if (lane)
+            lane->rate_due_ns = due_ns;
+    }
+}
+
 static bool goes_along(const struct hz_service *service)
 {
     return service->worker || service->activation || hz_timer_armed(&service->timer) || service->parked || service->end_count > 0;
@@ -143,6 +178,7 @@ void hz_desk_carry(struct hz_desk *desk, struct hz_carry_out *out, struct hz_car
     uint64_t services = 0, workers = 0;
     hz_carry_put(out, desk->next_number);
     hz_carry_put(out, desk->next_ticket);
+    put_rates(desk, out);
     cds_list_for_each_entry(service, &yard->services, node) {
         service->carried = goes_along(service) ? services++ : NO_SERVICE;
     }
@@ -332,6 +368,7 @@ int hz_desk_adopt(struct hz_desk *desk, struct hz_carry_in *in)
 {
     desk->next_number = hz_carry_take(in);
     desk->next_ticket = hz_carry_take(in);
+    take_rates(desk, in);
     size_t service_count = hz_carry_take_count(in, SERVICES_MOST);
     struct hz_service **services = calloc(service_count + 1, sizeof(struct hz_service *));
     if (!services)

@@ -119,7 +119,7 @@ void hz_recover(struct hz_desk *desk)
         settle(desk, &rows[i]);
     free(rows);
     recovery.took_us = (hz_base_now_ns() - begun_ns) / 1000u;
-    if (count > 0)
+    if (recovery.found > 0)
         HZ_LOG(INFO, "%u executions were left open by the manager before: %u go on from their checkpoints, %u run again, %u are interrupted; "
                      "%u activations are started again", recovery.found, recovery.resumed, recovery.restarted, recovery.interrupted,
                 recovery.activations);

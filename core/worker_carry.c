@@ -84,6 +84,7 @@ void hz_worker_carry(const struct hz_worker *w, uint64_t service, struct hz_carr
     hz_carry_put_fd(out, w->port_fd);
     put_secrets(w, out);
     hz_webhooks_carry(w, out);
+    hz_logs_carry(&w->info.id, out);
     hz_link_carry(&w->link, out, w->carry_fd);
 }
 
@@ -200,6 +201,7 @@ int hz_worker_adopt(struct hz_yard *yard, struct hz_carry_in *in, uint64_t *ret_
     int port_fd = hz_carry_take_fd(in);
     take_secrets(in, w);
     hz_webhooks_adopt(w, in);
+    hz_logs_adopt(&w->info.id, in);
     in->bad |= w->info.pid <= 1 || (port_fd >= 0) != ((flags & PORT) != 0) || hz_worker_find(yard, &w->info.id) != NULL;
     if (in->bad)
         return hz_err_set(HZ_EFORMAT, "a worker that cannot be"); /* the process ends with this */

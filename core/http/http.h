@@ -37,7 +37,7 @@ const int *hz_http_listeners(size_t *ret_count); /* -1: none of that kind */
 void hz_http_rest(struct hz_shard *shard);
 bool hz_http_quiet(struct hz_shard *shard); /* no request is in work */
 /* Time is up: who waits gets 503 with Retry-After where nothing was begun, else 504. */
-void hz_http_hurry(struct hz_shard *shard);
+void hz_http_hurry(struct hz_shard *shard, bool readers); /* readers: also those who do not read what was answered */
 void hz_http_wake(struct hz_shard *shard); /* it was called off */
 struct hz_carry_out;
 struct hz_carry_in;

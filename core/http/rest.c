@@ -73,7 +73,7 @@ static void cut(struct hz_http_conn *conn)
     shutdown(conn->fd, SHUT_RDWR);
 }
 
-void hz_http_hurry(struct hz_shard *shard)
+void hz_http_hurry(struct hz_shard *shard, bool readers)
 {
     struct hz_http_server *server = server_of(shard);
     if (!server)
@@ -85,8 +85,8 @@ void hz_http_hurry(struct hz_shard *shard)
             continue;
         if (request->state <= HZ_HTTP_PENDING)
             cut(conn);
-        else
-            shutdown(conn->fd, SHUT_RDWR); /* a reader too slow for its answer */
+        else if (readers)
+            shutdown(conn->fd, SHUT_RDWR);
         if (request->state == HZ_HTTP_PENDING)
             hz_request_abandon(request); /* its handler hears of it */
     }

@@ -1,0 +1,256 @@
+"""The server executes itself anew in place: under load, to a program that does not fit, with work that takes longer than the drain, and
+to a program that cannot go on. HZ_RESTARTS sets how often."""
+import http.client
+import json
+import os
+import socket
+import threading
+import time
+
+import hz
+
+FINAL = {"success", "failed", "cancelled", "timed_out", "crashed", "interrupted"}
+RESTARTS = int(os.environ.get("HZ_RESTARTS") or hz.pick(3, 20))
+KINDS = [(durability, isolation) for durability in ("none", "execution", "checkpoint") for isolation in ("isolated", "resident")]
+
+
+def slow_flow(name, durability, isolation, delay=0.05, turns=8, interrupt="fail"):
+    flow = hz.looping_flow(name, turns, delay)
+    flow["properties"]["horizon"] = {"durability": durability, "isolation": isolation}
+    if durability != "checkpoint":
+        flow["properties"]["horizon"]["onInterrupt"] = interrupt
+    return flow
+
+
+def flows():
+    made = {f"{durability}_{isolation}": slow_flow(f"{durability}_{isolation}", durability, isolation) for durability, isolation in KINDS}
+    made["quick"] = hz.simple_flow("quick")
+    made["hook"] = hz.webhook_flow("hook", "/hook", "post", '{"n": {{input.data.body.n}}}')
+    return made
+
+
+class Load:
+    """Clients of three kinds until told to stop: requests with their times, what was accepted, what went wrong."""
+
+    def __init__(self, server):
+        self.server, self.stop, self.lock = server, False, threading.Lock()
+        self.times, self.accepted, self.wrong, self.connections = [], [], [], {}
+        runs = [self.keeps, self.keeps, self.connects, self.submits, self.submits, self.waits]
+        self.threads = [threading.Thread(target=self.run, args=(run, number)) for number, run in enumerate(runs)]
+        for thread in self.threads:
+            thread.start()
+
+    def run(self, run, number):
+        turn = number * 1000000
+        while not self.stop:
+            turn += 1
+            begun = time.monotonic()
+            try:
+                wrong = run(number, turn)
+            except (OSError, http.client.HTTPException, ValueError) as error:
+                wrong = repr(error)
+                self.connections.pop(number, None)
+            ended = time.monotonic()
+            with self.lock:
+                self.times.append((begun, ended - begun))
+                if wrong:
+                    self.wrong.append((run.__name__, turn, wrong))
+            time.sleep(0.002)
+
+    def ask(self, number, path, body):
+        """On a connection that stays open."""
+        connection = self.connections.setdefault(number, http.client.HTTPConnection("127.0.0.1", self.server.port, timeout=30))
+        connection.request("POST", path, body=json.dumps(body), headers={"Content-Type": "application/json"})
+        answer = connection.getresponse()
+        return answer.status, answer.read().decode()
+
+    def keeps(self, number, turn):
+        answer = self.ask(number, "/hook", {"n": turn})
+        return None if answer == (200, '{"n":%d}' % turn) else answer
+
+    def connects(self, number, turn):
+        answer = hz.request(self.server.port, "POST", "/hook", {"n": turn})
+        return None if answer.text == '{"n":%d}' % turn else answer
+
+    def submits(self, number, turn):
+        time.sleep(0.02)
+        name = "_".join(KINDS[turn % len(KINDS)])
+        status, text = self.ask(number, f"/api/v1/workflows/{name}/executions", {"data": {"n": turn}})
+        if status != 202:
+            return status, text
+        self.accepted.append((json.loads(text)["executionId"], name))
+        return None
+
+    def waits(self, number, turn):
+        status, text = self.ask(number, "/api/v1/workflows/quick/executions", {"data": {"n": turn}, "wait": True})
+        return None if status == 200 and json.loads(text)["state"] == "success" else (status, text)
+
+    def join(self):
+        self.stop = True
+        for thread in self.threads:
+            thread.join()
+        for connection in self.connections.values():
+            connection.close()
+        self.connections.clear()
+
+
+class Restart(hz.Case):
+    def manager(self, server):
+        return server.call("GET", "/manager", expect=200)
+
+    def restart(self, server, *arguments):
+        return server.cli("restart", "--manager", "--json", *arguments, timeout=90)
+
+    def script(self, text):
+        path = self.place.path("horizon-script")
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(text)
+        os.chmod(path, 0o755)
+        return path
+
+    def ends(self, server, accepted, timeout=60):
+        """The final state of each, which must not change any more."""
+        states = {}
+
+        def all_final():
+            for execution, _ in accepted:
+                if states.get(execution) not in FINAL:
+                    states[execution] = server.execution(execution)["state"]
+            return all(states[execution] in FINAL for execution, _ in accepted)
+
+        hz.wait_for(all_final, timeout, 0.1, "every accepted execution ends")
+        for execution, _ in accepted:
+            self.assertEqual(server.execution(execution)["state"], states[execution])
+        return states
+
+    def under_load(self, clusters):
+        server = hz.Server(self.place, flows=flows(), env={"SERVER_CLUSTERS": clusters})
+        hook = server.start_worker("hook")
+        server.execute("none_resident")
+        load = Load(server)
+        time.sleep(0.3)
+        for number in range(RESTARTS):
+            result = self.restart(server)
+            self.clean_exit(result)
+            self.assertEqual(json.loads(result.out)["pid"], server.pid)
+            self.assertEqual(self.manager(server)["generation"], number + 2)
+            time.sleep(0.4)
+        load.join()
+        self.assertEqual(load.wrong, [], server.process.text("err")[-3000:])
+        states = self.ends(server, load.accepted)
+        lost = [entry for entry in load.accepted if states[entry[0]] != "success"]
+        self.assertEqual(lost, [], server.process.text("err")[-3000:])
+        longest = max(took for _, took in load.times)
+        print(f"{clusters} shards: {RESTARTS} restarts, {len(load.times)} requests, lost 0, {len(load.accepted)} executions accepted, "
+              f"longest pause {longest * 1000:.0f} ms", flush=True)
+        if hz.CAMPAIGN and not hz.SANITIZE:
+            self.assertLess(longest, 0.25)
+        again = [worker for worker in server.workers() if worker["id"] == hook["id"]]
+        self.assertEqual([worker["processId"] for worker in again], [hook["processId"]])
+        self.assertEqual(hz.request(hook["port"], "POST", "/hook", {"n": 7}).text, '{"n":7}')
+        self.assertEqual(server.stop(), 0)
+        self.assert_no_sanitizer_report(server.process.text())
+        self.assertEqual(hz.segments(server.instance), [])
+
+    def test_nothing_is_lost_under_load(self):
+        self.under_load(1)
+
+    def test_nothing_is_lost_under_load_with_three_shards(self):
+        self.under_load(3)
+
+    def test_a_program_of_a_newer_layout_is_refused_and_everything_goes_on(self):
+        server = hz.Server(self.place, flows=flows())
+        hook = server.start_worker("hook")
+        load = Load(server)
+        newer = os.path.join(hz.BUILD, "bin", "horizon-newer-layout")
+        result = self.restart(server, "--to", newer)
+        self.assertEqual(result.code, 1, result)
+        self.assertIn("layout 3", result.err)
+        self.assertIn("nothing was touched", result.err)
+        for path, sentence in ((self.script("#!/bin/sh\necho nonsense\n"), "nonsense"), (__file__, "cannot be executed")):
+            result = self.restart(server, "--to", path)
+            self.assertEqual(result.code, 1, result)
+            self.assertIn(sentence, result.err)
+        load.join()
+        self.assertEqual(load.wrong, [])
+        self.assertEqual(self.manager(server)["generation"], 1)
+        self.assertEqual([worker["processId"] for worker in server.workers() if worker["id"] == hook["id"]], [hook["processId"]])
+        answer = server.call("POST", "/manager/restart", {})
+        self.assertEqual(answer.status, 403, answer)  # over TCP nobody says which program runs
+
+    def test_an_exec_that_fails_is_called_off(self):
+        server = hz.Server(self.place, flows=flows())
+        layout = self.manager(server)["layout"]
+        server.start_worker("hook")
+        load = Load(server)
+        time.sleep(0.2)
+        result = self.restart(server, "--to", self.script(f'#!/bin/sh\necho "{layout}"\nrm "$0"\n'))
+        self.assertEqual(result.code, 1, result)
+        self.assertIn("goes on as it was", result.err)
+        time.sleep(0.2)
+        load.join()
+        self.assertEqual(load.wrong, [], server.process.text("err")[-2000:])
+        self.assertEqual(set(self.ends(server, load.accepted).values()), {"success"})
+        self.assertEqual(self.manager(server)["generation"], 1)
+        self.clean_exit(self.restart(server))  # and the next one does it
+        self.assertEqual(self.manager(server)["generation"], 2)
+
+    def test_what_takes_longer_than_the_drain_goes_on_and_can_be_asked_for(self):
+        late = hz.webhook_flow("late", "/late", "get", before=lambda f: (f.node("delay", "Espera", delay=3), "response"))
+        server = hz.Server(self.place, flows={"late": late, "long": slow_flow("long", "none", "isolated", 0.3, 10)})
+        server.start_worker("late")
+        answers = []
+        asking = [threading.Thread(target=lambda: answers.append(hz.request(server.port, "GET", "/late"))),
+                  threading.Thread(target=lambda: answers.append(server.call("POST", "/workflows/long/executions", {"wait": True})))]
+        for thread in asking:
+            thread.start()
+        half = socket.create_connection(("127.0.0.1", server.port))
+        half.sendall(b"POST /api/v1/workflows/long/executions HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{")
+        hz.wait_for(lambda: len(server.call("GET", "/executions?state=running", expect=200)["executions"]) >= 2, what="both run")
+        running = {row["workflowId"]: row["id"] for row in server.call("GET", "/executions?state=running", expect=200)["executions"]
+                   if row["trigger"] in ("webhook", "api", "manual")}
+        self.clean_exit(self.restart(server, "--drain", "0"))
+        for thread in asking:
+            thread.join()
+        half.settimeout(10)
+        text = half.recv(4096).decode()
+        half.close()
+        self.assertIn("HTTP/1.1 503", text)
+        self.assertIn("Retry-After:", text)
+        self.assertEqual(sorted(answer.status for answer in answers), [504, 504], answers)
+        named = [answer.json["executionId"] for answer in answers if "executionId" in answer.json]
+        self.assertEqual(named, [running["late"]])
+        for execution in running.values():
+            self.assertEqual(server.execution(execution)["state"], "running")
+        self.assertEqual(set(self.ends(server, [(execution, "") for execution in running.values()], 20).values()), {"success"})
+
+    def test_what_waits_waits_on(self):
+        one = slow_flow("one", "none", "isolated", 0.1, 4)
+        one["properties"]["horizon"]["concurrency"] = 1
+        server = hz.Server(self.place, flows={"one": one})
+        accepted = [(server.execute("one", wait=False)["executionId"], "one") for _ in range(5)]
+        delayed = server.call("POST", "/workflows/one/executions", {"delayMs": 1500}, expect=202)["executionId"]
+        self.clean_exit(self.restart(server))
+        rows = [server.execution(execution) for execution, _ in accepted]
+        self.assertIn("queued", [row["state"] for row in rows])
+        self.assertEqual(server.execution(delayed)["state"], "waiting")
+        states = self.ends(server, accepted + [(delayed, "one")])
+        self.assertEqual(set(states.values()), {"success"})
+        self.assertEqual({server.execution(execution)["attempt"] for execution in states}, {1})
+
+    def test_an_image_that_cannot_go_on_ends_and_the_next_start_recovers(self):
+        server = hz.Server(self.place, flows={"again": slow_flow("again", "execution", "isolated", 0.2, 5, "restart")})
+        layout = self.manager(server)["layout"]
+        accepted = [(server.execute("again", wait=False)["executionId"], "again") for _ in range(3)]
+        hz.wait_for(lambda: all(server.execution(e)["state"] == "running" for e, _ in accepted), what="they run")
+        workers = [worker["processId"] for worker in server.workers()]
+        program = self.script(f'#!/bin/sh\ntest "$1" = --layout-version && echo "{layout}" && exit 0\nexit 3\n')
+        self.assertEqual(self.restart(server, "--to", program).code, 1)
+        self.assertEqual(server.process.wait(10), 3)
+        hz.wait_for(lambda: not any(hz.alive(pid) for pid in workers), what="the workers follow it")
+        after = hz.Server(self.place, data=server.data)
+        self.assertEqual(set(self.ends(after, accepted).values()), {"success"})
+
+
+if __name__ == "__main__":
+    hz.main()
