@@ -254,7 +254,9 @@ uint64_t hz_carry_take_most(struct hz_carry_in *in, uint64_t most)
 
 size_t hz_carry_take_count(struct hz_carry_in *in, size_t most)
 {
-    return (size_t)hz_carry_take_most(in, HZ_MIN((uint64_t)most, (uint64_t)(in->len - in->at) / sizeof(uint64_t)));
+    uint64_t count = hz_carry_take_most(in, most);
+    in->bad |= count > (in->len - in->at) / sizeof(uint64_t);
+    return in->bad ? 0 : (size_t)count;
 }
 
 const void *hz_carry_take_bytes(struct hz_carry_in *in, size_t most, size_t *ret_len)
