@@ -4,7 +4,6 @@
  */
 #include "config.h"
 
-#include "restart.h"
 #include "shm/err.h"
 #include "uids.h"
 
@@ -325,7 +324,7 @@ int hz_config_open_data(struct hz_config *config, const char *dir, int *ret_lock
     if (!config->data_dir)
         return hz_err_set(-errno, "cannot open the data directory %s", dir);
     char *path = path_of(config->data_dir, "lock");
-    int inherited = hz_restart_lock_fd();
+    int inherited = config->held_lock ? config->held_lock : -1;
     int fd = inherited >= 0 ? inherited : path ? open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600) : -1;
     if (inherited >= 0 && !is_file(inherited, path))
         err = hz_err_set(HZ_EFORMAT, "the lock handed over is not that of the data directory %s", config->data_dir);
@@ -342,7 +341,6 @@ int hz_config_open_data(struct hz_config *config, const char *dir, int *ret_lock
             close(fd);
         return err;
     }
-    hz_restart_set_lock(fd);
     *ret_lock_fd = fd;
     return 0;
 }

@@ -23,6 +23,8 @@ struct hz_config {
     uint32_t history;        /* finished executions kept in the store */
     uint32_t history_days, store_mb;
     bool safe;            /* --safe: nothing is started by itself */
+    int held_lock;        /* descriptor of the data directory's lock, if this process holds it already; 0 none */
+    bool follows;         /* another image of this process served until now (restart.h) */
     bool development;     /* NODE_ENV=development */
     bool tracking;        /* TRACKING_EXECUTE */
     enum { HZ_SPAWN_ZYGOTE, HZ_SPAWN_EXEC } spawn; /* HORIZON_SPAWN */
@@ -44,7 +46,7 @@ HZ_MUST_CHECK int hz_config_load(struct hz_config *ret_config);
 /* Option `--listen`: HOST:PORT. HZ_EREFUSED for an address that is not loopback, with the sentence why. */
 HZ_MUST_CHECK int hz_config_listen(struct hz_config *config, const char *text);
 /* Makes the data directory (0700), takes its lock (flock; HZ_EREFUSED if another manager holds it), reads or draws the
- * instance. *ret_lock_fd stays open for the process's life. */
+ * instance. *ret_lock_fd stays open for the process's life; it is config->held_lock if that is given. */
 HZ_MUST_CHECK int hz_config_open_data(struct hz_config *config, const char *dir, int *ret_lock_fd);
 void hz_config_fini(struct hz_config *config);
 /* Prints the table (name, default, range, unit, meaning) for --help and the manual. */

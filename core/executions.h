@@ -172,7 +172,9 @@ HZ_MUST_CHECK int hz_desk_leave(struct hz_desk *desk);
 void hz_desk_carry(struct hz_desk *desk, struct hz_carry_out *out, struct hz_carry_out *ids);
 HZ_MUST_CHECK int hz_desk_adopt(struct hz_desk *desk, struct hz_carry_in *in);
 /* ---- scheduler_rest.c ---- */
-void hz_desk_rest(struct hz_desk *desk);  /* nothing begins any more, no connection of a worker's port is taken */
+void hz_desk_close(struct hz_desk *desk); /* no connection of a worker's port is taken any more */
+void hz_desk_rest(struct hz_desk *desk);  /* nothing begins any more */
+bool hz_desk_calm(struct hz_desk *desk);  /* no webhook waits for an answer */
 bool hz_desk_quiet(struct hz_desk *desk); /* nobody waits for an answer, all that lives can be carried */
 void hz_desk_hurry(struct hz_desk *desk); /* time is up: who waits is told, what cannot be carried is ended */
 void hz_desk_wake(struct hz_desk *desk);  /* it was called off */

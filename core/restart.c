@@ -47,11 +47,11 @@ HZ_KEEPS_WHAT_IS_ALLOCATED /* mail is owned by the shard it is posted to */
 enum verdict { AGAIN, CARRY, LATER, CALLED_OFF };
 
 struct part { /* of a shard */
-    struct hz_mail mail, waking;
+    struct hz_mail mail, resting, waking;
     struct hz_timer look;
     struct hz_shard *shard;
     struct hz_carry_out out, ids, names;
-    atomic_bool quiet, ran;
+    atomic_bool calm, quiet, ran; /* calm: no request is in work; quiet: all can be carried */
     unsigned hurried; /* steps taken */
     int err;
     char error[512];
@@ -79,10 +79,11 @@ static struct {
     /* of the attempt under way */
     struct part *parts;
     char *next;
-    uint64_t begun_ns, deadline_ns;
+    uint64_t begun_ns, rest_ns, deadline_ns;
     struct hz_timer timer;
     pthread_barrier_t meeting;
     enum verdict verdict;
+    bool resting; /* the desks were told */
 } restart = {.lock_fd = -1, .lock = PTHREAD_MUTEX_INITIALIZER};
 
 void hz_restart_set_arguments(char **argv)
@@ -236,10 +237,12 @@ static void look(struct hz_timer *timer)
 {
     struct part *part = HZ_CONTAINER_OF(timer, struct part, look);
     struct hz_desk *desk = hz_desk_here();
-    if (!desk || !desk->resting)
-        return; /* called off */
+    if (!desk)
+        return;
     hurry(part, desk);
-    atomic_store_explicit(&part->quiet, hz_http_quiet(part->shard) && hz_desk_quiet(desk), memory_order_relaxed);
+    bool calm = hz_http_quiet(part->shard) && hz_desk_calm(desk);
+    atomic_store_explicit(&part->calm, calm, memory_order_relaxed);
+    atomic_store_explicit(&part->quiet, calm && desk->resting && hz_desk_quiet(desk), memory_order_relaxed);
     hz_timer_after(hz_shard_timers(part->shard), timer, LOOK_MS, look);
 }
 
@@ -250,8 +253,17 @@ static void run_rest(struct hz_mail *mail)
     if (!desk || desk->ending || desk->yard->ending)
         return;
     hz_http_rest(part->shard);
-    hz_desk_rest(desk);
+    hz_desk_close(desk);
     look(&part->look);
+}
+
+/* No request waits for an execution any more that waits for its turn. */
+static void run_rest_desk(struct hz_mail *mail)
+{
+    struct hz_desk *desk = hz_desk_here();
+    (void)mail;
+    if (desk)
+        hz_desk_rest(desk);
 }
 
 static void wake(struct part *part)
@@ -262,7 +274,7 @@ static void wake(struct part *part)
     hz_carry_out_fini(&part->out);
     hz_carry_out_fini(&part->ids);
     hz_carry_out_fini(&part->names);
-    if (!desk || !desk->resting)
+    if (!desk)
         return;
     cds_list_for_each_entry(w, &desk->yard->workers, all_node) {
         if (w->carry_fd >= 0)
@@ -336,7 +348,7 @@ static void one_round(struct part *part)
     hz_shard_run_mail(part->shard);
     hz_worker_poll_flush(desk->yard);
     atomic_store(&part->ran, ran || hz_shard_has_mail(part->shard));
-    atomic_store(&part->quiet, hz_http_quiet(part->shard) && hz_desk_quiet(desk) && reopen_segments(desk->yard));
+    atomic_store(&part->quiet, hz_http_quiet(part->shard) && desk->resting && hz_desk_quiet(desk) && reopen_segments(desk->yard));
 }
 
 /* The version a worker runs must be one that the next image can make of the store. */
@@ -416,6 +428,8 @@ static void compose(struct hz_carry_out *out)
     const int *fds = hz_http_listeners(&listeners);
     hz_carry_put(out, (uint64_t)hz_restart_generation() + 1);
     hz_carry_put(out, restart.begun_ns);
+    hz_carry_put(out, restart.rest_ns);
+    hz_carry_put(out, hz_base_now_ns());
     hz_carry_put(out, hz_shard_count());
     hz_carry_put(out, hz_supervisor_server_port());
     hz_carry_put_fd(out, restart.lock_fd);
@@ -467,6 +481,7 @@ static int execute(void)
 static void hold_meeting(void)
 {
     uint32_t count = hz_shard_count();
+    restart.rest_ns = hz_base_now_ns();
     pthread_barrier_init(&restart.meeting, NULL, count + 1);
     for (uint32_t i = 0; i < count; i++) {
         restart.parts[i].mail.run = run_meet;
@@ -493,12 +508,21 @@ static void hold_meeting(void)
 
 static void on_look(struct hz_timer *timer)
 {
-    bool quiet = true;
-    for (uint32_t i = 0; i < hz_shard_count(); i++)
+    bool calm = true, quiet = true;
+    uint64_t now = hz_base_now_ns();
+    for (uint32_t i = 0; i < hz_shard_count(); i++) {
+        calm &= atomic_load_explicit(&restart.parts[i].calm, memory_order_relaxed);
         quiet &= atomic_load_explicit(&restart.parts[i].quiet, memory_order_relaxed);
-    if (quiet)
+    }
+    if (!restart.resting && (calm || now > restart.deadline_ns)) {
+        restart.resting = true;
+        for (uint32_t i = 0; i < hz_shard_count(); i++) {
+            restart.parts[i].resting.run = run_rest_desk;
+            hz_shard_post(restart.parts[i].shard, &restart.parts[i].resting);
+        }
+    } else if (quiet)
         hold_meeting();
-    else if (hz_base_now_ns() > restart.deadline_ns + LATE_MS * UINT64_C(1000000))
+    else if (now > restart.deadline_ns + LATE_MS * UINT64_C(1000000))
         call_off("what was ended for it did not end, or the disk does not answer", false);
     if (restart.next)
         hz_timer_after(hz_shard_timers(hz_shard_main()), timer, LOOK_MS, on_look);
@@ -520,6 +544,7 @@ static void run_begin(struct hz_mail *mail)
     }
     restart.next = a->binary;
     a->binary = NULL;
+    restart.resting = false;
     restart.begun_ns = hz_base_now_ns();
     restart.deadline_ns = restart.begun_ns + a->drain_ms * UINT64_C(1000000);
     set_failure(NULL);

@@ -34,7 +34,7 @@ static struct {
     uint8_t *data;
     size_t len;
     uint32_t generation, shards, port;
-    uint64_t begun_ns, sequence, openings;
+    uint64_t begun_ns, rest_ns, exec_ns, main_ns, sequence, openings;
     int lock_fd;
     int listeners[LISTENERS_MOST];
     size_t listener_count;
@@ -67,6 +67,9 @@ static int read_state(struct hz_carry_in *in)
 {
     follow.generation = (uint32_t)hz_carry_take_most(in, UINT32_MAX);
     follow.begun_ns = hz_carry_take(in);
+    follow.rest_ns = hz_carry_take(in);
+    follow.exec_ns = hz_carry_take(in);
+    follow.main_ns = hz_base_now_ns();
     follow.shards = (uint32_t)hz_carry_take_most(in, SHARDS_MOST);
     follow.port = (uint32_t)hz_carry_take_most(in, 65535);
     follow.lock_fd = hz_carry_take_fd(in);
@@ -192,8 +195,10 @@ void hz_restart_done(void)
 {
     if (!hz_restart_follows())
         return;
-    HZ_LOG(INFO, "restart: image %u goes on with %zu executions, %.1f ms after it was asked for", follow.generation, follow.id_count,
-            (double)(hz_base_now_ns() - follow.begun_ns) / 1e6);
+    uint64_t now = hz_base_now_ns();
+    HZ_LOG(INFO, "restart: image %u goes on with %zu executions after %.1f ms: %.1f to come to rest, %.1f to hand over, %.1f to execute, %.1f to begin",
+            follow.generation, follow.id_count, (double)(now - follow.begun_ns) / 1e6, (double)(follow.rest_ns - follow.begun_ns) / 1e6,
+            (double)(follow.exec_ns - follow.rest_ns) / 1e6, (double)(follow.main_ns - follow.exec_ns) / 1e6, (double)(now - follow.main_ns) / 1e6);
     atomic_store(&follow.active, false);
     hz_carry_free(&follow.data, follow.len);
     free(follow.parts);

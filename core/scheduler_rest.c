@@ -10,12 +10,22 @@
 #include <stdio.h>
 #include <string.h>
 
-void hz_desk_rest(struct hz_desk *desk)
+void hz_desk_close(struct hz_desk *desk)
 {
     struct hz_worker *w;
-    desk->resting = desk->yard->resting = true;
+    desk->yard->closed = true;
     cds_list_for_each_entry(w, &desk->yard->workers, all_node)
         hz_worker_port_rest(w, true);
+}
+
+void hz_desk_rest(struct hz_desk *desk)
+{
+    desk->resting = desk->yard->resting = true;
+}
+
+bool hz_desk_calm(struct hz_desk *desk)
+{
+    return desk->ticket_count == 0;
 }
 
 bool hz_desk_quiet(struct hz_desk *desk)
@@ -59,7 +69,7 @@ void hz_desk_wake(struct hz_desk *desk)
 {
     struct hz_service *service, *next;
     struct hz_worker *w;
-    desk->resting = desk->yard->resting = false;
+    desk->resting = desk->yard->resting = desk->yard->closed = false;
     cds_list_for_each_entry(w, &desk->yard->workers, all_node)
         hz_worker_port_rest(w, false);
     cds_list_for_each_entry_safe(service, next, &desk->yard->services, node)

@@ -39,6 +39,7 @@ struct hz_store_options {
     uint32_t history;       /* finished executions kept */
     uint32_t history_days;  /* 0: whatever their age */
     uint64_t max_bytes;     /* of horizon.db with its log (-wal); 0: no bound */
+    bool checked;           /* no quick check: this process had the file open until now, and its clients wait */
     uint64_t pending_bytes; /* bound of what is handed over and not yet committed; 0: 256 MiB */
 };
 /* Opens or makes DIR/horizon.db, checks it quickly (seconds at gigabytes), migrates an older schema behind a backup

@@ -2,7 +2,6 @@
  * store_schema.c - which schema the file has, and how it gets the newest: one step a version in one transaction, a copy of the file
  * beside it before (DIR/horizon.db.before-N). Also the quick check at start. Start of the manager, one thread.
  */
-#include "restart.h"
 #include "store_db.h"
 
 #include "shm/log.h"
@@ -110,7 +109,7 @@ int hz_store_schema(const char *path, struct hz_store_connection *connection)
                                        " an older backup in its place with `horizon db restore FILE`", (int)version, HZ_STORE_SCHEMA);
     if (version == 0)
         return apply(db, 0, HZ_STORE_SCHEMA);
-    err = hz_restart_follows() ? 0 : quick_check(db); /* the image before had the file open, and clients wait */
+    err = hz_store_bounds()->checked ? 0 : quick_check(db);
     if (err || version == HZ_STORE_SCHEMA)
         return err;
     for (int i = (int)version; i < HZ_STORE_SCHEMA && !err; i++) {

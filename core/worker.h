@@ -57,7 +57,7 @@ struct hz_yard { /* what the workers of one shard share */
     unsigned spin, blocked_ms;
     uint64_t eager_ns; /* a worker just got its first work: until then the loop does not sleep */
     struct hz_timer blocked_timer, held_timer;
-    bool resting; /* before a restart of the manager: no worker is started, no connection taken */
+    bool closed, resting; /* before a restart of the manager: no connection is taken; no worker is started */
     /* spares */
     struct cds_list_head spares; /* warm ones */
     unsigned spares_coming, spare_failures;

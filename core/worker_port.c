@@ -63,7 +63,7 @@ static int watch(struct hz_worker *w, int fd)
     w->port_fd = fd;
     w->port_poll = poll;
     poll->data = w;
-    if (!w->yard->resting)
+    if (!w->yard->closed)
         uv_poll_start(poll, UV_READABLE, on_connection);
     return 0;
 }

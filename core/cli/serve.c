@@ -26,12 +26,15 @@ static int run(const struct hz_args *args)
     int lock = -1, code = hz_cli_config(&config);
     if (code)
         return code;
+    config.held_lock = HZ_MAX(0, hz_restart_lock_fd());
     const char *listen = hz_args_value(args, "--listen");
     if (listen && hz_config_listen(&config, listen))
         code = hz_cli_error(HZ_EXIT_USAGE, "%s", hz_err_last());
     else if (hz_config_open_data(&config, hz_args_data(args), &lock))
         code = hz_cli_error(HZ_EXIT_FAILED, "%s", hz_err_last());
     else {
+        hz_restart_set_lock(lock);
+        config.follows = hz_restart_follows();
         config.safe = hz_args_has(args, "--safe");
         hz_cli_raise_limits();
         served = &config;
