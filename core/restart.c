@@ -4,7 +4,8 @@
  *
  * Synchronisation
  *   busy            any shard sets it by exchange when it asks; cleared by whoever ends the attempt. It alone decides who may begin.
- *   quiet, ran      of a part: its shard stores, the main thread loads (relaxed: a hint before the meeting; in it the barrier orders).
+ *   calm, quiet, ran  of a part: its shard stores, the main thread loads. In order: who sees a quiet shard sees that it has run its last
+ *                   mail of ours, whose memory the next one uses.
  *   parts           a shard's own until the barrier behind its carrying, the main thread's from there to the next barrier.
  *   verdict         the main thread's, written between two barriers and read behind the second.
  *   failure         under `lock`.
@@ -241,8 +242,8 @@ static void look(struct hz_timer *timer)
         return;
     hurry(part, desk);
     bool calm = hz_http_quiet(part->shard) && hz_desk_calm(desk);
-    atomic_store_explicit(&part->calm, calm, memory_order_relaxed);
-    atomic_store_explicit(&part->quiet, calm && desk->resting && hz_desk_quiet(desk), memory_order_relaxed);
+    atomic_store(&part->calm, calm);
+    atomic_store(&part->quiet, calm && desk->resting && hz_desk_quiet(desk));
     hz_timer_after(hz_shard_timers(part->shard), timer, LOOK_MS, look);
 }
 
@@ -511,8 +512,8 @@ static void on_look(struct hz_timer *timer)
     bool calm = true, quiet = true;
     uint64_t now = hz_base_now_ns();
     for (uint32_t i = 0; i < hz_shard_count(); i++) {
-        calm &= atomic_load_explicit(&restart.parts[i].calm, memory_order_relaxed);
-        quiet &= atomic_load_explicit(&restart.parts[i].quiet, memory_order_relaxed);
+        calm &= atomic_load(&restart.parts[i].calm);
+        quiet &= atomic_load(&restart.parts[i].quiet);
     }
     if (!restart.resting && (calm || now > restart.deadline_ns)) {
         restart.resting = true;
