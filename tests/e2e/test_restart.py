@@ -14,7 +14,7 @@ RESTARTS = int(os.environ.get("HZ_RESTARTS") or hz.pick(3, 20))
 KINDS = [(durability, isolation) for durability in ("none", "execution", "checkpoint") for isolation in ("isolated", "resident")]
 
 
-def slow_flow(name, durability, isolation, delay=0.05, turns=8, interrupt="fail"):
+def slow_flow(name, durability, isolation, delay=0.05, turns=6, interrupt="fail"):
     flow = hz.looping_flow(name, turns, delay)
     flow["properties"]["horizon"] = {"durability": durability, "isolation": isolation}
     if durability != "checkpoint":
@@ -39,6 +39,7 @@ class Load:
         self.threads = [threading.Thread(target=self.run, args=(run, number)) for number, run in enumerate(runs)]
         for thread in self.threads:
             thread.start()
+        server.place.case.addCleanup(self.join)
 
     def run(self, run, number):
         turn = number * 1000000
@@ -123,25 +124,25 @@ class Restart(hz.Case):
             self.assertEqual(server.execution(execution)["state"], states[execution])
         return states
 
-    def under_load(self, clusters):
+    def under_load(self, clusters, restarts=RESTARTS):
         server = hz.Server(self.place, flows=flows(), env={"SERVER_CLUSTERS": clusters})
         hook = server.start_worker("hook")
         server.execute("none_resident")
         load = Load(server)
         time.sleep(0.3)
-        for number in range(RESTARTS):
+        for number in range(restarts):
             result = self.restart(server)
             self.clean_exit(result)
             self.assertEqual(json.loads(result.out)["pid"], server.pid)
             self.assertEqual(self.manager(server)["generation"], number + 2)
-            time.sleep(0.4)
+            time.sleep(0.2)
         load.join()
         self.assertEqual(load.wrong, [], server.process.text("err")[-3000:])
         states = self.ends(server, load.accepted)
         lost = [entry for entry in load.accepted if states[entry[0]] != "success"]
         self.assertEqual(lost, [], server.process.text("err")[-3000:])
         longest = max(took for _, took in load.times)
-        print(f"{clusters} shards: {RESTARTS} restarts, {len(load.times)} requests, lost 0, {len(load.accepted)} executions accepted, "
+        print(f"{clusters} shards: {restarts} restarts, {len(load.times)} requests, lost 0, {len(load.accepted)} executions accepted, "
               f"longest pause {longest * 1000:.0f} ms", flush=True)
         if hz.CAMPAIGN and not hz.SANITIZE:
             self.assertLess(longest, 0.25)
@@ -156,7 +157,7 @@ class Restart(hz.Case):
         self.under_load(1)
 
     def test_nothing_is_lost_under_load_with_three_shards(self):
-        self.under_load(3)
+        self.under_load(3, hz.pick(2, 20))
 
     def test_a_program_of_a_newer_layout_is_refused_and_everything_goes_on(self):
         server = hz.Server(self.place, flows=flows())
