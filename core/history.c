@@ -155,6 +155,16 @@ void hz_history_look(struct hz_worker *w)
     h->look_ns = now;
 }
 
+void hz_history_adopted(struct hz_worker *w)
+{
+    struct hz_past *h = is_open() ? history_of(w) : NULL;
+    if (!h)
+        return;
+    h->look_ns = h->sample_ns = hz_base_now_ns();
+    h->cpu_ns = hz_sampler_cpu_ns(w);
+    h->node_runs = node_runs_of(w);
+}
+
 void hz_history_ended(
         struct hz_worker *w, const struct hz_outcome *outcome, uint64_t took_ns, uint64_t bytes_in, uint64_t bytes_out)
 {

@@ -27,6 +27,8 @@ void hz_history_end(struct hz_shard *shard);
 /* Once a second: writes a sample if something moved since the last one, if it just came to rest, or every thirty
  * seconds. A worker at rest costs some loads. */
 void hz_history_look(struct hz_worker *w);
+/* It was taken over from the image before: what it counted until now has been written. */
+void hz_history_adopted(struct hz_worker *w);
 /* One of its executions is over. w NULL: none had it. took_ns: since its worker got it. */
 void hz_history_ended(
         struct hz_worker *w, const struct hz_outcome *outcome, uint64_t took_ns, uint64_t bytes_in, uint64_t bytes_out);

@@ -106,6 +106,7 @@ static void put_execution(const struct hz_execution *e, struct hz_carry_out *out
     hz_carry_put(out, e->checkpoint_sequence);
     hz_carry_put(out, e->checkpoint_ordinal);
     hz_carry_put(out, e->checkpoint_state);
+    hz_carry_put(out, e->begun_ns);
     hz_carry_put(out, e->bytes_in);
     hz_carry_put(out, e->bytes_out);
 }
@@ -256,6 +257,7 @@ static void take_fields(struct hz_carry_in *in, struct hz_execution *e, unsigned
     e->checkpoint_sequence = hz_carry_take(in);
     e->checkpoint_ordinal = (uint32_t)hz_carry_take_most(in, UINT32_MAX);
     e->checkpoint_state = (enum hz_checkpoint_state)hz_carry_take_most(in, HZ_CHECKPOINT_KEPT);
+    e->begun_ns = hz_carry_take(in);
     e->bytes_in = hz_carry_take(in);
     e->bytes_out = hz_carry_take(in);
     e->is_activation = flags & ACTIVATION;

@@ -65,6 +65,8 @@ void hz_dispatch_detach(struct hz_execution *e)
 void hz_dispatch_put_back(struct hz_execution *e, struct hz_worker *w)
 {
     e->worker = w;
+    if (!(e->number & HZ_NUMBER_WORKER))
+        hz_history_running(1);
     move(e, &w->executions);
     w->info.in_flight++;
     w->dirty_info = true;

@@ -6,6 +6,7 @@
 #include "worker.h"
 
 #include "children.h"
+#include "history.h"
 #include "limits.h"
 #include "logs.h"
 #include "secrets.h"
@@ -221,6 +222,8 @@ int hz_worker_adopt(struct hz_yard *yard, struct hz_carry_in *in, uint64_t *ret_
         hz_worker_done(w);
     hz_limits_begin(w);
     hz_sampler_wake(yard);
+    (void)hz_sampler_read(w);
+    hz_history_adopted(w);
     *ret_worker = w;
     return 0;
 }
