@@ -577,6 +577,8 @@ void hz_execution_finish(struct hz_execution *e, const struct hz_outcome *outcom
     HZ_ASSERT(e->state < HZ_EXEC_SUCCESS && outcome->state >= HZ_EXEC_SUCCESS);
     if (hz_retry_take(e, outcome->state))
         return;
+    if (!e->is_activation)
+        hz_figures_count(e->desk, e->workflow, outcome->state);
     struct hz_store_execution row;
     bool ok = hz_execution_row(e, &row);
     if (!ok) /* the end must be known even when its payload cannot be */

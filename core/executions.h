@@ -38,6 +38,8 @@ struct hz_desk { /* the scheduler's share of one shard */
     size_t ticket_count;
     struct cds_list_head late_rows; /* rows the store had no room for */
     struct hz_timer late_timer;
+    struct hz_tally *tallies; /* how executions ended, by workflow; NULL until the first does */
+    bool tallied;             /* there is something in it */
     bool ending, resting; /* resting: before a restart of the manager nothing begins */
 };
 struct hz_desk *hz_desk_here(void); /* NULL on the main thread and after its end */
@@ -234,6 +236,8 @@ void hz_scheduler_http_end(struct hz_desk *desk);
 /* ---- scheduler_ask.c ---- */
 void hz_ask_take(struct hz_worker *w, const struct hz_msg *msg);
 void hz_tell_take(struct hz_worker *w, const struct hz_msg *msg);
+/* ---- scheduler_figures.c ---- */
+void hz_figures_count(struct hz_desk *desk, const struct hz_workflow *workflow, enum hz_exec_state state); /* one ended; some nanoseconds */
 /* ---- scheduler_recover.c ---- */
 void hz_recover(struct hz_desk *desk);
 

@@ -97,7 +97,8 @@ static uint64_t used_of(struct hz_worker *w, unsigned kind)
 {
     switch (kind) {
     case MEMORY:
-        return hz_sampler_resident(w);
+        w->info.rss_bytes = hz_sampler_resident(w);
+        return w->info.rss_bytes;
     case CPU:
         return hz_sampler_cpu_ns(w) / 1000000u;
     case WALL:
@@ -188,6 +189,7 @@ void hz_limits_begin(struct hz_worker *w)
     if (!w->workflow || w->info.pid <= 0 || !hz_limits_any(w->workflow))
         return;
     set_bounds(w);
+    w->info.memory_limit = w->workflow->limits.memory_bytes;
     hz_timer_after(hz_shard_timers(w->yard->shard), &w->limit_timer, BUSY_MS, on_look);
 }
 

@@ -4,6 +4,7 @@
  */
 #include "manager.h"
 
+#include "alerts.h"
 #include "api/api.h"
 #include "catalog.h"
 #include "children.h"
@@ -176,6 +177,8 @@ static int prepare(const struct hz_config *config)
         err = hz_restart_init(config);
     if (!err && hz_restart_follows())
         hz_restart_prepare();
+    if (!err && manager.options->http)
+        err = hz_alerts_init(config);
     return err;
 }
 
@@ -201,6 +204,8 @@ static int start(const struct hz_config *config)
         err = watch_signals();
     if (!err)
         err = hz_shard_start(begin_shard, NULL);
+    if (!err && manager.options->http)
+        hz_alerts_begin();
     return err;
 }
 
@@ -235,6 +240,7 @@ int hz_manager_run(struct hz_config *config, const struct hz_manager_options *op
         options->started(options->arg);
     hz_shard_run_main();
     close_signals();
+    hz_alerts_fini();
     hz_shard_stop(end_shard, NULL);
     if (options->http)
         hz_http_fini();

@@ -189,3 +189,16 @@ int hz_registry_list(const char *workflow_id, struct hz_worker_info **ret_infos,
     *ret_count = count;
     return 0;
 }
+
+void hz_registry_visit(void (*fn)(const struct hz_worker_info *info, void *arg), void *arg)
+{
+    struct cds_lfht_iter iter;
+    struct entry *e;
+    urcu_memb_read_lock();
+    cds_lfht_for_each_entry(table, &iter, e, node) {
+        HZ_EDGE_IN(&table);
+        fn(&e->info, arg);
+    }
+    HZ_EDGE_OUT(&table);
+    urcu_memb_read_unlock();
+}

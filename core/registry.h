@@ -20,6 +20,7 @@ struct hz_worker_info {
     bool has_stats, resident;
     struct hz_stats stats; /* lanes added up, as last sampled */
     uint64_t rss_bytes;    /* the kernel's word when sampled, else the worker's */
+    uint64_t memory_limit; /* its workflow's, bytes; 0 none */
     uint32_t in_flight, queued;
     enum hz_progress progress;
     int64_t progress_wall_ms;  /* since when; 0 unknown */
@@ -39,5 +40,7 @@ bool hz_registry_get(const struct hz_uuid *id, struct hz_worker_info *ret_info);
 int hz_registry_find(const char *text, struct hz_worker_info *ret_info);
 /* All, in creation order: malloc'ed array, caller frees. workflow_id: NULL for all. HZ_ENOMEM. */
 HZ_MUST_CHECK int hz_registry_list(const char *workflow_id, struct hz_worker_info **ret_infos, size_t *ret_count);
+/* Calls fn for each, in no order, without copies; info: valid during the call, which must be short. Any registered thread. */
+void hz_registry_visit(void (*fn)(const struct hz_worker_info *info, void *arg), void *arg);
 
 #endif

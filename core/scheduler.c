@@ -110,6 +110,7 @@ void hz_scheduler_end(struct hz_shard *shard)
     hz_execution_store_late(desk, true);
     hz_timer_cancel(hz_shard_timers(shard), &desk->late_timer);
     free(desk->numbers);
+    free(desk->tallies);
     free(desk->tickets);
     hz_shard_set(shard, HZ_SHARD_SCHEDULER, NULL);
     free(desk);

@@ -56,6 +56,14 @@ const struct hz_recovery *hz_scheduler_recovery(void);
  * accepted: a crash in between leaves it where it is, to be driven once more. HZ_ENOTFOUND: no dead letter; HZ_EFORMAT: flow. */
 HZ_MUST_CHECK int hz_scheduler_redrive(const struct hz_uuid *id, hz_accepted_fn *accepted, void *arg);
 uint32_t hz_scheduler_admitted(void); /* executions admitted and not finished, all workflows */
+/* What the calling shard's desk knows since the last call, a workflow each; at most 256 workflows' ends. Caller frees. HZ_ENOMEM. */
+struct hz_figure {
+    char workflow_id[128];
+    uint32_t waiting;       /* accepted, due, and with no worker yet */
+    int64_t oldest_ms;      /* how long the oldest of them has waited */
+    uint32_t ended, failed; /* ended without those that were cancelled */
+};
+HZ_MUST_CHECK int hz_figures_take(struct hz_figure **ret_list, size_t *ret_count);
 void hz_scheduler_cancel(const struct hz_uuid *execution, const char *reason, void (*fn)(void *arg, bool found), void *arg);
 
 /* ---- webhooks ---- */

@@ -3,6 +3,7 @@
  */
 #include "services.h"
 
+#include "alerts.h"
 #include "executions.h"
 #include "parked.h"
 
@@ -117,8 +118,10 @@ static void on_restart(struct hz_timer *timer)
         hz_timer_after(hz_shard_timers(service->yard->shard), timer, RESTING_MS, on_restart);
         return;
     }
-    if (service->kind == HZ_SERVICE_POOL && cds_list_empty(&service->queue))
-        return; /* the next execution starts it */
+    if (service->kind == HZ_SERVICE_POOL && cds_list_empty(&service->queue)) {
+        hz_alerts_worker_calm(service->workflow->id); /* nothing to do: the next execution starts it */
+        return;
+    }
     if (hz_service_start(service, error, sizeof error)) {
         hz_dispatch_pool(service);
         return;
@@ -143,6 +146,7 @@ static void park(struct hz_service *service, const struct hz_death *death, const
             service->workflow->id, HZ_SERVICE_ENDS, service->reason);
     service->parked = true;
     hz_parked_add(service->workflow->id, service->reason, death->report);
+    hz_alerts_worker_down(service->workflow->id, service->reason);
     hz_supervisor_emit(HZ_EVENT_WORKER_PARKED, info, service->reason);
 }
 
@@ -163,6 +167,8 @@ enum hz_service_next hz_service_lost(struct hz_service *service, const struct hz
     enum hz_restart policy = service->workflow->restart;
     if (policy == HZ_RESTART_NEVER || (policy == HZ_RESTART_ON_FAILURE && clean && service->kind != HZ_SERVICE_POOL)) {
         snprintf(service->reason, sizeof service->reason, "%.255s", death->text);
+        if (!clean)
+            hz_alerts_worker_down(service->workflow->id, service->reason);
         HZ_LOG(INFO, "workflow %s: its worker is not started again (restart: %s)", service->workflow->id,
                 policy == HZ_RESTART_NEVER ? "never" : "on-failure, and it ended in order");
         return HZ_SERVICE_PARKED; /* without being parked: what waits is told, a pool's next execution starts a worker */
@@ -176,6 +182,8 @@ enum hz_service_next hz_service_lost(struct hz_service *service, const struct hz
         return HZ_SERVICE_PARKED;
     }
     HZ_LOG(INFO, "workflow %s: its worker is started again in %u ms", service->workflow->id, wait);
+    if (!clean)
+        hz_alerts_worker_down(service->workflow->id, death->text);
     hz_timer_after(hz_shard_timers(service->yard->shard), &service->timer, wait, on_restart);
     return HZ_SERVICE_LATER;
 }
@@ -193,6 +201,7 @@ void hz_service_end(struct hz_service *service, const char *user)
 {
     HZ_CHECK_OBJ(service, HZ_SERVICE_MAGIC);
     hz_timer_cancel(hz_shard_timers(service->yard->shard), &service->timer);
+    hz_alerts_worker_calm(service->workflow->id);
     char text[128];
     snprintf(text, sizeof text, "Detenido por %.64s", user);
     hz_service_over(service, text, HZ_EXEC_CANCELLED);

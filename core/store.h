@@ -144,7 +144,7 @@ json_t *hz_store_metrics(const char *subject, int64_t from_s, int64_t to_s, uint
 /* Is any sample of it kept? An error is a no. */
 bool hz_store_metric_known(const char *subject);
 
-/* Alerts: one open at a time for a rule and subject. */
+/* Alerts: one open at a time for a rule and subject. Level 0 is a silence: "silence/RULE", the subject or "", until silenced_ms. */
 struct hz_store_alert {
     char rule[64], subject[160];
     int level;
@@ -153,8 +153,14 @@ struct hz_store_alert {
 };
 /* Raises, or updates the open one of rule and subject (text, level, cleared, silenced). */
 HZ_MUST_CHECK int hz_store_alert_put(const struct hz_store_alert *alert);
-/* Newest first; open_only: those not cleared. Caller frees. */
+/* The same, committed (FULL) on return. Blocking, about a millisecond. */
+HZ_MUST_CHECK int hz_store_alert_keep(const struct hz_store_alert *alert);
+/* Newest first, without silences; open_only: those not cleared. Caller frees. */
 HZ_MUST_CHECK int hz_store_alert_list(bool open_only, size_t limit, struct hz_store_alert **ret_list, size_t *ret_count);
+/* Also cleared ones, raised before before_ms (0: from the newest). */
+HZ_MUST_CHECK int hz_store_alert_history(int64_t before_ms, size_t limit, struct hz_store_alert **ret_list, size_t *ret_count);
+/* At start: what is open, silences too. */
+HZ_MUST_CHECK int hz_store_alert_open(struct hz_store_alert **ret_list, size_t *ret_count);
 
 /* Secrets: an opaque sealed blob by name. Synchronous, FULL. HZ_ENOTFOUND. ret_sealed: caller frees. */
 HZ_MUST_CHECK int hz_store_secret_put(const char *name, const void *sealed, size_t len);

@@ -108,6 +108,7 @@ void hz_store_entry_free(struct hz_store_entry *entry);                         
 HZ_MUST_CHECK int hz_store_hand_over(struct hz_store_entry *entry, bool lossy);
 /* Runs `run` inside the writer's next transaction (FULL) and waits for its commit. An error of `run` is returned; what it wrote before
  * stays, so it checks first and writes then. */
+HZ_MUST_CHECK int hz_store_write_alert(struct hz_store_connection *c, const struct hz_store_alert *alert); /* the writer, within a transaction */
 HZ_MUST_CHECK int hz_store_call(hz_store_call_fn *run, void *arg);
 /* Waits until what was handed over before is settled, at most `ms`; not at all while the store is degraded. */
 void hz_store_wait_settled(uint32_t ms);

@@ -195,7 +195,7 @@ json_t *hz_store_counters(const char *workflow_id, int64_t from_hour)
     return list;
 }
 
-int hz_store_alert_list(bool open_only, size_t limit, struct hz_store_alert **ret_list, size_t *ret_count)
+static int list_alerts(bool open_only, int least, int64_t before_ms, size_t limit, struct hz_store_alert **ret_list, size_t *ret_count)
 {
     hz_store_wait_settled(100);
     struct hz_store_connection *c = hz_store_reader_take();
@@ -208,6 +208,8 @@ int hz_store_alert_list(bool open_only, size_t limit, struct hz_store_alert **re
     if (s) {
         sqlite3_bind_int(s, 1, open_only);
         sqlite3_bind_int64(s, 2, (sqlite3_int64)HZ_MIN(limit, (size_t)MOST));
+        sqlite3_bind_int(s, 3, least);
+        sqlite3_bind_int64(s, 4, before_ms);
     }
     while (!err && (code = sqlite3_step(s)) == SQLITE_ROW) {
         struct hz_store_alert *grown = realloc(list, (count + 1) * sizeof *list);
@@ -238,4 +240,19 @@ int hz_store_alert_list(bool open_only, size_t limit, struct hz_store_alert **re
     *ret_list = list;
     *ret_count = count;
     return 0;
+}
+
+int hz_store_alert_list(bool open_only, size_t limit, struct hz_store_alert **ret_list, size_t *ret_count)
+{
+    return list_alerts(open_only, 1, 0, limit, ret_list, ret_count);
+}
+
+int hz_store_alert_history(int64_t before_ms, size_t limit, struct hz_store_alert **ret_list, size_t *ret_count)
+{
+    return list_alerts(false, 1, before_ms, limit, ret_list, ret_count);
+}
+
+int hz_store_alert_open(struct hz_store_alert **ret_list, size_t *ret_count)
+{
+    return list_alerts(true, 0, 0, MOST, ret_list, ret_count);
 }

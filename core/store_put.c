@@ -276,3 +276,14 @@ int hz_store_alert_put(const struct hz_store_alert *alert)
         hz_store_entry_free(e);
     return err;
 }
+
+static int keep_alert(struct hz_store_connection *c, void *arg)
+{
+    return hz_store_write_alert(c, arg);
+}
+
+int hz_store_alert_keep(const struct hz_store_alert *alert)
+{
+    struct hz_store_alert copy = *alert;
+    return hz_store_call(keep_alert, &copy);
+}

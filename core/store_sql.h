@@ -117,7 +117,8 @@
     X(METRICS,                                                                                                                              \
             "SELECT at_s, data FROM metrics WHERE step_s = ?1 AND subject = ?2 AND at_s >= ?3 AND at_s < ?4 ORDER BY at_s LIMIT 10000")     \
     X(ALERTS,                                                                                                                               \
-            "SELECT rule, subject, level, raised_ms, cleared_ms, silenced_ms, text FROM alerts WHERE ?1 = 0 OR cleared_ms = 0"              \
+            "SELECT rule, subject, level, raised_ms, cleared_ms, silenced_ms, text FROM alerts WHERE (?1 = 0 OR cleared_ms = 0)"            \
+            " AND level >= ?3 AND (?4 = 0 OR raised_ms < ?4)"                                                                               \
             " ORDER BY sequence DESC LIMIT ?2")                                                                                             \
     X(SECRET_GET, "SELECT sealed FROM secrets WHERE name = ?1")                                                                             \
     X(SECRET_LIST, "SELECT name, updated_ms FROM secrets ORDER BY name")                                                                    \

@@ -151,7 +151,7 @@ static int write_metric(struct hz_store_connection *c, const struct hz_store_ent
     return err;
 }
 
-static int write_alert(struct hz_store_connection *c, const struct hz_store_alert *alert)
+int hz_store_write_alert(struct hz_store_connection *c, const struct hz_store_alert *alert)
 {
     static const enum hz_store_sql tries[] = {HZ_SQL_ALERT_UPDATE, HZ_SQL_ALERT};
     int err = 0;
@@ -192,7 +192,7 @@ static int dispatch(struct hz_store_connection *c, struct hz_store_entry *e)
     case HZ_STORE_METRIC:
         return write_metric(c, e);
     case HZ_STORE_ALERT:
-        return write_alert(c, e->alert);
+        return hz_store_write_alert(c, e->alert);
     case HZ_STORE_CALL:
         return e->call.run(c, e->call.arg);
     }

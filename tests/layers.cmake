@@ -15,7 +15,7 @@ set(may_plugins plugins/include)
 set(libraries_shm ck)
 set(libraries_core/flow jansson)
 set(libraries_worker jansson ck uv seccomp javascript)
-set(libraries_core jansson ck uv urcu microhttpd sqlite sodium curl) # curl: cli/client.c alone, by dlopen
+set(libraries_core jansson ck uv urcu microhttpd sqlite sodium curl) # curl: cli/client.c and alerts_hook.c alone, by dlopen
 set(libraries_nodes curl sodium)
 set(libraries_plugins/include "")
 set(libraries_plugins "")
@@ -37,7 +37,7 @@ set(all_libraries ck jansson uv urcu microhttpd sqlite sodium seccomp javascript
 # Levels inside core, top first. A file may include its own level and those below.
 set(level_0 main manager)
 set(level_1 cli/ api/)
-set(level_2 scheduler supervisor sampler history crash limits logs lines workflows workflow worker reaper spares services executions activations webhooks restart)
+set(level_2 alerts scheduler supervisor sampler history crash limits logs lines workflows workflow worker reaper spares services executions activations webhooks restart)
 set(level_3 policy secrets registry catalog probe link store auth ports spawner children attribution progress parked queues)
 set(level_4 uids http/ flow/ shard config timer edges carry)
 # Files that belong to a room above and share its name: scheduler_queue.c is the scheduler's.

@@ -69,8 +69,7 @@ void hz_rest_done(void *arg, const struct hz_api_result *result)
 
 /* ---- reading ---- */
 
-/* The body as an object ({} if there is none). NULL: the request has been answered. New reference. */
-static json_t *body_object(struct hz_http_request *request)
+json_t *hz_rest_body(struct hz_http_request *request)
 {
     size_t len;
     const char *text = hz_http_body(request, &len);
@@ -91,8 +90,7 @@ static json_t *body_object(struct hz_http_request *request)
     return NULL;
 }
 
-/* A whole number of the query within bounds; *ret untouched if it is not there. False: answered. */
-static bool query_number(
+bool hz_rest_number(
         struct hz_http_request *request, const char *name, uint64_t lowest, uint64_t highest, uint64_t *ret)
 {
     const char *text = hz_http_query(request, name);
@@ -127,14 +125,15 @@ static void workers_logs(struct hz_http_request *request, void *arg)
 {
     (void)arg;
     uint64_t lines = LINES_DEFAULT, after = 0;
-    if (query_number(request, "lines", 1, LINES_MAX, &lines) && query_number(request, "after", 0, UINT64_MAX, &after))
+    if (hz_rest_number(request, "lines", 1, LINES_MAX, &lines) &&
+            hz_rest_number(request, "after", 0, UINT64_MAX, &after))
         hz_api_workers_logs(hz_http_param(request, "id"), lines, after, hz_rest_done, request);
 }
 
 static void workers_start(struct hz_http_request *request, void *arg)
 {
     (void)arg;
-    json_t *body = body_object(request);
+    json_t *body = hz_rest_body(request);
     if (!body)
         return;
     const char *id = json_string_value(json_object_get(body, "workflowId"));
@@ -160,7 +159,7 @@ static void workers_restart(struct hz_http_request *request, void *arg)
 static void workers_message(struct hz_http_request *request, void *arg)
 {
     (void)arg;
-    json_t *body = body_object(request);
+    json_t *body = hz_rest_body(request);
     if (!body)
         return;
     const char *route = json_string_value(json_object_get(body, "route"));
@@ -208,7 +207,7 @@ static void workflows_put(struct hz_http_request *request, void *arg)
 static void executions_start(struct hz_http_request *request, void *arg)
 {
     (void)arg;
-    json_t *body = body_object(request);
+    json_t *body = hz_rest_body(request);
     if (!body)
         return;
     const json_t *data = json_object_get(body, "data");
@@ -234,7 +233,8 @@ static void executions_start(struct hz_http_request *request, void *arg)
 static void list_of(struct hz_http_request *request, const char *workflow_id)
 {
     uint64_t limit = LIMIT_DEFAULT, before = 0;
-    if (query_number(request, "limit", 1, LIMIT_MAX, &limit) && query_number(request, "before", 0, INT64_MAX, &before))
+    if (hz_rest_number(request, "limit", 1, LIMIT_MAX, &limit) &&
+            hz_rest_number(request, "before", 0, INT64_MAX, &before))
         hz_api_executions_list(
                 workflow_id, hz_http_query(request, "state"), limit, (int64_t)before, hz_rest_done, request);
 }
@@ -255,7 +255,8 @@ static void dead_list(struct hz_http_request *request, void *arg)
 {
     (void)arg;
     uint64_t limit = LIMIT_DEFAULT, before = 0;
-    if (query_number(request, "limit", 1, LIMIT_MAX, &limit) && query_number(request, "before", 0, INT64_MAX, &before))
+    if (hz_rest_number(request, "limit", 1, LIMIT_MAX, &limit) &&
+            hz_rest_number(request, "before", 0, INT64_MAX, &before))
         hz_api_dead_list(hz_http_query(request, "workflow"), limit, (int64_t)before, hz_rest_done, request);
 }
 
@@ -281,7 +282,8 @@ static void crashes_list(struct hz_http_request *request, void *arg)
 {
     (void)arg;
     uint64_t limit = LIMIT_DEFAULT, before = 0;
-    if (query_number(request, "limit", 1, LIMIT_MAX, &limit) && query_number(request, "before", 0, INT64_MAX, &before))
+    if (hz_rest_number(request, "limit", 1, LIMIT_MAX, &limit) &&
+            hz_rest_number(request, "before", 0, INT64_MAX, &before))
         hz_api_crashes_list(hz_http_query(request, "workflow"), limit, (int64_t)before, hz_rest_done, request);
 }
 
@@ -407,5 +409,7 @@ int hz_rest_init(void)
         err = hz_api_secrets_init();
     if (!err)
         err = hz_api_history_init();
+    if (!err)
+        err = hz_api_alerts_init();
     return err;
 }

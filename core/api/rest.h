@@ -9,5 +9,9 @@
 HZ_MUST_CHECK int hz_rest_init(void);
 /* A done function: arg is the request. */
 void hz_rest_done(void *arg, const struct hz_api_result *result);
+/* The body as an object ({} if there is none). NULL: the request has been answered. New reference. */
+json_t *hz_rest_body(struct hz_http_request *request);
+/* A whole number of the query within bounds; *ret untouched if it is not there. False: answered. */
+bool hz_rest_number(struct hz_http_request *request, const char *name, uint64_t lowest, uint64_t highest, uint64_t *ret);
 
 #endif
