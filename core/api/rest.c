@@ -315,7 +315,7 @@ static void manager_get(struct hz_http_request *request, void *arg)
 static void manager_restart(struct hz_http_request *request, void *arg)
 {
     (void)arg;
-    json_t *body = hz_http_over_socket(request) ? body_object(request) : NULL;
+    json_t *body = hz_http_over_socket(request) ? hz_rest_body(request) : NULL;
     const json_t *drain = json_object_get(body, "drainMs"), *binary = json_object_get(body, "binary");
     if (!hz_http_over_socket(request))
         hz_http_problem(request, 403, "the server is restarted over its Unix socket (horizon restart --manager)");
