@@ -1,6 +1,7 @@
 /*
- * carry.c - writes and reads the state of one image of the manager for the next one. The file is a header (magic, version, layout,
- * length, checksum) and values in a row: a number is eight bytes, bytes are their number and themselves.
+ * carry.c - writes and reads the state of one image of the manager for the next one. The file is a header (magic,
+ * version, layout, length, checksum) and values in a row: a number is eight bytes, bytes are their number and
+ * themselves.
  */
 #include "carry.h"
 
@@ -21,7 +22,7 @@ HZ_KEEPS_WHAT_IS_ALLOCATED /* what is read belongs to who reads it */
 #define MAGIC UINT64_C(0x31594d5252414348) /* "HCARRMY1" */
 #define SEALS (F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE)
 
-struct header {
+        struct header {
     uint64_t magic;
     uint32_t version, layout;
     uint64_t len, sum;
@@ -138,7 +139,10 @@ int hz_carry_seal(const struct hz_carry_out *out, int *ret_fd)
 {
     if (out->failed || out->len > HZ_CARRY_MOST)
         return hz_err_set(HZ_ENOMEM, "the manager's state");
-    struct header header = {.magic = MAGIC, .version = HZ_CARRY_VERSION, .layout = HZ_LAYOUT_VERSION, .len = out->len,
+    struct header header = {.magic = MAGIC,
+            .version = HZ_CARRY_VERSION,
+            .layout = HZ_LAYOUT_VERSION,
+            .len = out->len,
             .sum = sum_of(out->data, out->len)};
     int fd = memfd_create("horizon-state", MFD_CLOEXEC | MFD_ALLOW_SEALING);
     int err = fd < 0 ? -errno : write_all(fd, &header, sizeof header);
@@ -179,7 +183,8 @@ static int check_header(const struct header *header, uint64_t file)
     if (header->magic != MAGIC)
         return hz_err_set(HZ_EFORMAT, "what was handed over is not a manager's state");
     if (header->version != HZ_CARRY_VERSION || header->layout != HZ_LAYOUT_VERSION)
-        return hz_err_set(HZ_EVERSION, "the state handed over is of layout %u, version %u; this program knows layout %u, version %u",
+        return hz_err_set(HZ_EVERSION,
+                "the state handed over is of layout %u, version %u; this program knows layout %u, version %u",
                 header->layout, header->version, HZ_LAYOUT_VERSION, HZ_CARRY_VERSION);
     if (header->len > HZ_CARRY_MOST || file != sizeof *header + header->len)
         return hz_err_set(HZ_EFORMAT, "the state handed over has %" PRIu64 " bytes instead of %" PRIu64, file,

@@ -168,8 +168,8 @@ struct hz_execution_place {
 };
 void hz_execution_put_back(struct hz_execution *e, const struct hz_execution_place *place);
 /* ---- scheduler_carry.c ---- */
-/* Before a restart of the manager. leave: what waits is in the store, as not begun; nothing else changes. carry: workers, services, and the
- * executions that workers have; ids: of those. adopt: an error ends the process. */
+/* Before a restart of the manager. leave: what waits is in the store, as not begun; nothing else changes. carry:
+ * workers, services, and the executions that workers have; ids: of those. adopt: an error ends the process. */
 HZ_MUST_CHECK int hz_desk_leave(struct hz_desk *desk);
 void hz_desk_carry(struct hz_desk *desk, struct hz_carry_out *out, struct hz_carry_out *ids);
 HZ_MUST_CHECK int hz_desk_adopt(struct hz_desk *desk, struct hz_carry_in *in);
@@ -181,8 +181,8 @@ bool hz_desk_quiet(struct hz_desk *desk); /* nobody waits for an answer, all tha
 void hz_desk_hurry(struct hz_desk *desk); /* time is up: who waits is told, what cannot be carried is ended */
 void hz_desk_wake(struct hz_desk *desk);  /* it was called off */
 /* ---- scheduler_dispatch.c ---- */
-void hz_dispatch_put_back(struct hz_execution *e, struct hz_worker *w);  /* as it was in the image before */
-void hz_dispatch_due(struct hz_execution *e, uint64_t due_ns);           /* its deadline, or the end of its grace */
+void hz_dispatch_put_back(struct hz_execution *e, struct hz_worker *w); /* as it was in the image before */
+void hz_dispatch_due(struct hz_execution *e, uint64_t due_ns);          /* its deadline, or the end of its grace */
 void hz_dispatch(struct hz_execution *e);          /* its row is where it must be, its turn has come: find it a worker */
 void hz_dispatch_singles(struct hz_desk *desk);    /* room for more workers of their own? */
 void hz_dispatch_pool(struct hz_service *service); /* sends what its worker has room for, starts one if there is none */
@@ -205,7 +205,8 @@ void hz_admit_round(struct hz_desk *desk);   /* takes whoever's turn it is */
 void hz_admit_again_soon(struct hz_desk *desk); /* the same by mail: for places where others' lists are being walked */
 struct hz_execution *hz_admit_find_key(struct hz_desk *desk, const char *workflow_id, const char *key);
 int hz_admit_set_key(struct hz_execution *e, const char *key);
-int hz_admit_put_back(struct hz_execution *e); /* into its lane as one whose turn it was: e->item.priority and .since_ns are set */
+/* Into its lane as one whose turn it was: e->item.priority and .since_ns are set. */
+HZ_MUST_CHECK int hz_admit_put_back(struct hz_execution *e);
 void hz_admit_claimed(struct hz_execution *e, int result); /* the answer to hz_commit_claim() */
 /* ---- scheduler.c ---- */
 /* Has the store know it as running before it begins; hz_admit_claimed() hears the answer. */
@@ -214,7 +215,8 @@ HZ_MUST_CHECK int hz_commit_claim(struct hz_execution *e);
 void hz_checkpoint_take(struct hz_worker *w, const struct hz_msg *msg);
 void hz_checkpoint_attach(struct hz_execution *e); /* its next worker counts from the beginning */
 void hz_checkpoint_forget(struct hz_execution *e);
-void hz_checkpoint_put_back(struct hz_execution *e, bool answer); /* answer: the worker has not heard yet that it is kept */
+/* answer: the worker has not heard yet that it is kept. */
+void hz_checkpoint_put_back(struct hz_execution *e, bool answer);
 void hz_checkpoint_load(struct hz_execution *e); /* from the store */
 /* ---- scheduler_retry.c ---- */
 /* It ends in this state: is it tried again? Then it waits in the queue; the caller leaves it alone. */
@@ -230,7 +232,8 @@ const struct hz_worker_sink *hz_scheduler_sink(void);
 void hz_service_over(struct hz_service *service, const char *reason, enum hz_exec_state state);
 /* ---- scheduler_http.c ---- */
 void hz_http_answer(struct hz_worker *w, const struct hz_msg *msg);
-void hz_http_restarting(struct hz_execution *e, const char *text); /* the manager cannot wait for the flow's answer: 504 with this JSON */
+/* The manager cannot wait for the flow's answer: 504 with this JSON. */
+void hz_http_restarting(struct hz_execution *e, const char *text);
 void hz_http_ended(struct hz_execution *e, enum hz_exec_state state, bool lost); /* no answer will come from the flow */
 void hz_scheduler_http_end(struct hz_desk *desk);
 /* ---- scheduler_ask.c ---- */

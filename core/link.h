@@ -35,8 +35,8 @@ struct hz_link {
  * HZ_ELIMIT (guard), -EMFILE. Leaves nothing behind, and ret_far untouched. */
 HZ_MUST_CHECK int hz_link_open(struct hz_link *ret_link, const char *instance, const struct hz_uuid *worker_id,
         const struct hz_geometry *geometry, size_t backlog, int ret_far[HZ_LINK_FDS]);
-/* For the next image of the manager: everything private, with the descriptors; segment_fd: hz_segment_reopen()'s. Nothing may be unflushed
- * or under way. */
+/* For the next image of the manager: everything private, with the descriptors; segment_fd: hz_segment_reopen()'s.
+ * Nothing may be unflushed or under way. */
 void hz_link_carry(const struct hz_link *link, struct hz_carry_out *out, int segment_fd);
 /* The other side of it. Takes the descriptors, also on failure: HZ_EFORMAT, HZ_ELIMIT, HZ_ENOMEM, -errno. */
 HZ_MUST_CHECK int hz_link_adopt(struct hz_link *ret_link, struct hz_carry_in *in, size_t backlog);

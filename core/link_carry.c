@@ -1,6 +1,7 @@
 /*
- * link_carry.c - a link goes from one image of the manager to the next: geometry, indices, epochs, what waits for room, and the part
- * of a message that has come, all from private memory. Of the segment nothing is read. On the worker's shard.
+ * link_carry.c - a link goes from one image of the manager to the next: geometry, indices, epochs, what waits for room,
+ * and the part of a message that has come, all from private memory. Of the segment nothing is read. On the worker's
+ * shard.
  */
 #include "link.h"
 
@@ -75,7 +76,8 @@ static int take_place(struct hz_carry_in *in, struct hz_ring *ring)
     struct hz_ring_place place = {.index = hz_carry_take(in)};
     place.published = hz_carry_take(in);
     place.peer = hz_carry_take(in);
-    return !in->bad && hz_ring_put_back(ring, &place) ? 0 : hz_err_set(HZ_EFORMAT, "the indices of a ring that cannot be");
+    return !in->bad && hz_ring_put_back(ring, &place) ? 0
+                                                      : hz_err_set(HZ_EFORMAT, "the indices of a ring that cannot be");
 }
 
 struct message {
@@ -100,7 +102,8 @@ static int take_commands(struct hz_link *link, struct hz_carry_in *in)
     int err = take_place(in, link->commands.ring);
     size_t waiting = hz_carry_take_count(in, WAITING_MOST);
     for (size_t i = 0; i < waiting && !err; i++)
-        err = take_message(in, &m) ? hz_stream_put_back(&link->commands, m.type, m.total, m.sequence, m.data, m.len) : HZ_EFORMAT;
+        err = take_message(in, &m) ? hz_stream_put_back(&link->commands, m.type, m.total, m.sequence, m.data, m.len)
+                                   : HZ_EFORMAT;
     return err;
 }
 
@@ -112,7 +115,8 @@ static int take_streams(struct hz_link *link, struct hz_carry_in *in)
         struct message m;
         err = take_place(in, stream->ring);
         if (!err && hz_carry_take_most(in, 1))
-            err = take_message(in, &m) ? hz_stream_in_put_back(stream, m.type, m.total, m.sequence, m.data, m.len) : HZ_EFORMAT;
+            err = take_message(in, &m) ? hz_stream_in_put_back(stream, m.type, m.total, m.sequence, m.data, m.len)
+                                       : HZ_EFORMAT;
     }
     return err;
 }
@@ -137,7 +141,8 @@ int hz_link_adopt(struct hz_link *ret_link, struct hz_carry_in *in, size_t backl
     uint32_t epoch = (uint32_t)hz_carry_take_most(in, UINT32_MAX), rung = (uint32_t)hz_carry_take_most(in, UINT32_MAX);
     link->next = (uint32_t)hz_carry_take_most(in, HZ_MAX_LANES);
     bool whole = !in->bad && fd >= 0 && link->worker_bell >= 0 && link->manager_bell >= 0;
-    int err = whole ? hz_segment_adopt(&link->segment, fd, &geometry, name) : hz_err_set(HZ_EFORMAT, "a worker's link that cannot be");
+    int err = whole ? hz_segment_adopt(&link->segment, fd, &geometry, name)
+                    : hz_err_set(HZ_EFORMAT, "a worker's link that cannot be");
     if (fd >= 0)
         close(fd);
     if (!err) {

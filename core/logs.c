@@ -21,7 +21,7 @@ HZ_KEEPS_WHAT_IS_ALLOCATED /* lines are owned by the array that ends at NULL */
 
 #define STRIPES 256u
 #define LOCKS 4u
-#define CARRIED ((size_t)64 << 10)
+#define CARRIED   ((size_t)64 << 10)
 #define LONGEST ((size_t)16 << 10)
 #define LISTENERS 4
 

@@ -95,8 +95,9 @@ int hz_ports_adopt(uint32_t port)
         ports.in_use++;
     }
     pthread_mutex_unlock(&ports.lock);
-    return good ? 0 : hz_err_set(HZ_EFORMAT, "port %u of a worker is not one of %u to %u, or taken twice", port, ports.start,
-            ports.start + ports.count - 1);
+    return good ? 0
+                : hz_err_set(HZ_EFORMAT, "port %u of a worker is not one of %u to %u, or taken twice", port,
+                          ports.start, ports.start + ports.count - 1);
 }
 
 void hz_ports_give(int fd, uint32_t port)

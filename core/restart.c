@@ -1,16 +1,21 @@
 /*
- * restart.c - the old image: asks the new binary for its layout, brings every shard to rest, collects what they hand over, and executes the
- * binary from the main thread. Whatever fails before the exec calls it off, and everything goes on as it was.
+ * restart.c - the old image: asks the new binary for its layout, brings every shard to rest, collects what they hand
+ * over, and executes the binary from the main thread. Whatever fails before the exec calls it off, and everything goes
+ * on as it was.
  *
  * Synchronisation
- *   busy            any shard sets it by exchange when it asks; cleared by whoever ends the attempt. It alone decides who may begin.
- *   calm, quiet, ran  of a part: its shard stores, the main thread loads. In order: who sees a quiet shard sees that it has run its last
- *                   mail of ours, whose memory the next one uses.
- *   parts           a shard's own until the barrier behind its carrying, the main thread's from there to the next barrier.
- *   verdict         the main thread's, written between two barriers and read behind the second.
- *   failure         under `lock`.
- * While they meet no shard runs its loop, so nothing is sent that the rounds do not see: what a round's mail sends, the next one runs. Only
- * the store's thread posts from outside, and none of its answers is due when no desk waits for a commit.
+ *   busy      any shard sets it by exchange when it asks; cleared by whoever ends the attempt. It alone decides who may
+ *             begin.
+ *   calm, quiet, ran
+ *             of a part: its shard stores, the main thread loads. In order: who sees a quiet shard sees that it has run
+ *             its last mail of ours, whose memory the next one uses.
+ *   parts     a shard's own until the barrier behind its carrying, the main thread's from there to the next barrier.
+ *   verdict   the main thread's, written between two barriers and read behind the second.
+ *   failure   under `lock`.
+ *
+ * While they meet no shard runs its loop, so nothing is sent that the rounds do not see: what a round's mail sends, the
+ * next one runs. Only the store's thread posts from outside, and none of its answers is due when no desk waits for a
+ * commit.
  */
 #include "restart.h"
 
@@ -38,14 +43,14 @@
 
 HZ_KEEPS_WHAT_IS_ALLOCATED /* mail is owned by the shard it is posted to */
 
-#define LOOK_MS 1u
-#define CUT_MS 20u
-#define SLOW_MS 1000u /* who does not read an answer that is made */
-#define LATE_MS 8000u  /* behind the drain: what was ended for it must be gone, and the disk must have answered */
+#define LOOK_MS  1u
+#define CUT_MS   20u
+#define SLOW_MS  1000u /* who does not read an answer that is made */
+#define LATE_MS  8000u /* behind the drain: what was ended for it must be gone, and the disk must have answered */
 #define CHECK_MS 5000u /* for the binary to say its layout */
-#define ROUNDS 1000u
+#define ROUNDS   1000u
 
-enum verdict { AGAIN, CARRY, LATER, CALLED_OFF };
+enum verdict { AGAIN, CARRY, LATER };
 
 struct part { /* of a shard */
     struct hz_mail mail, resting, waking;
@@ -53,7 +58,7 @@ struct part { /* of a shard */
     struct hz_shard *shard;
     struct hz_carry_out out, ids, names;
     atomic_bool calm, quiet, ran; /* calm: no request is in work; quiet: all can be carried */
-    unsigned hurried; /* steps taken */
+    unsigned hurried;             /* steps taken */
     int err;
     char error[512];
 };
@@ -145,15 +150,18 @@ static int check_binary(const char *path)
     char own[64], *said = NULL, *argv[] = {(char *)(uintptr_t)path, (char *)(uintptr_t)"--layout-version", NULL};
     size_t len;
     if (path[0] != '/' || access(path, X_OK))
-        return hz_err_set(HZ_EREFUSED, "%s cannot be executed: %s; nothing was touched", path, path[0] == '/' ? strerror(errno) : "no absolute path");
+        return hz_err_set(HZ_EREFUSED, "%s cannot be executed: %s; nothing was touched", path,
+                path[0] == '/' ? strerror(errno) : "no absolute path");
     int err = hz_probe_run(argv, "", 0, CHECK_MS, 4096, &said, &len);
     if (err)
         return hz_err_set(HZ_EREFUSED, "%s does not say its layout (%s); nothing was touched", path, hz_err_last());
     said[strcspn(said, "\n")] = 0;
     hz_restart_layout(own, sizeof own);
     if (strcmp(said, own) != 0)
-        err = hz_err_set(HZ_EREFUSED, "%s has %.64s, this server has %s: it could not go on with what runs here, so nothing was touched; "
-                "stop the server and start that one", path, said, own);
+        err = hz_err_set(HZ_EREFUSED,
+                "%s has %.64s, this server has %s: it could not go on with what runs here, so nothing was touched; "
+                "stop the server and start that one",
+                path, said, own);
     free(said);
     return err;
 }
@@ -196,14 +204,17 @@ void hz_restart_ask(const struct hz_restart_options *options, hz_restart_fn *fn,
 {
     char *binary = options->binary ? options->binary : strdup(restart.binary);
     struct asked *a = binary ? calloc(1, sizeof *a) : NULL;
-    const char *why = !a ? hz_err_text(HZ_ENOMEM)
-                      : restart.config->safe ? "a server started with --safe leaves open what it found open: stop it and start it instead"
-                      : atomic_load(&restart.forbidden) ? "the server ends"
-                      : atomic_exchange(&restart.busy, true) ? "a restart is under way"
-                                                             : NULL;
+    const char *why =
+            !a ? hz_err_text(HZ_ENOMEM)
+            : restart.config->safe
+                    ? "a server started with --safe leaves open what it found open: stop it and start it instead"
+            : atomic_load(&restart.forbidden)      ? "the server ends"
+            : atomic_exchange(&restart.busy, true) ? "a restart is under way"
+                                                   : NULL;
     if (a && !why) {
         pthread_t thread;
-        *a = (struct asked){.from = hz_shard_self(), .binary = binary, .drain_ms = options->drain_ms, .fn = fn, .arg = arg};
+        *a = (struct asked){
+                .from = hz_shard_self(), .binary = binary, .drain_ms = options->drain_ms, .fn = fn, .arg = arg};
         /* The binary may take its time to answer, and no shard has any. */
         int code = pthread_create(&thread, NULL, check_main, a);
         if (code == 0) {
@@ -220,12 +231,14 @@ void hz_restart_ask(const struct hz_restart_options *options, hz_restart_fn *fn,
 
 /* ---- coming to rest ---- */
 
-/* Time is up. First the desks tell whom they can name an execution, then whoever still waits hears less, then those go who do not read. */
+/* Time is up. First the desks tell whom they can name an execution, then whoever still waits hears less, then those go
+ * who do not read. */
 static void hurry(struct part *part, struct hz_desk *desk)
 {
     static const uint32_t after_ms[] = {0, CUT_MS, SLOW_MS};
     uint64_t now = hz_base_now_ns();
-    while (part->hurried < HZ_COUNT_OF(after_ms) && now > restart.deadline_ns + after_ms[part->hurried] * UINT64_C(1000000)) {
+    while (part->hurried < HZ_COUNT_OF(after_ms) &&
+            now > restart.deadline_ns + after_ms[part->hurried] * UINT64_C(1000000)) {
         if (part->hurried == 0)
             hz_desk_hurry(desk);
         else
@@ -349,7 +362,8 @@ static void one_round(struct part *part)
     hz_shard_run_mail(part->shard);
     hz_worker_poll_flush(desk->yard);
     atomic_store(&part->ran, ran || hz_shard_has_mail(part->shard));
-    atomic_store(&part->quiet, hz_http_quiet(part->shard) && desk->resting && hz_desk_quiet(desk) && reopen_segments(desk->yard));
+    atomic_store(&part->quiet,
+            hz_http_quiet(part->shard) && desk->resting && hz_desk_quiet(desk) && reopen_segments(desk->yard));
 }
 
 /* The version a worker runs must be one that the next image can make of the store. */
@@ -363,7 +377,9 @@ static int check_flows(const struct hz_yard *yard)
         free(text);
         hz_workflow_unref(&workflow);
         if (err)
-            return hz_err_set(HZ_EREFUSED, "version %s of workflow %s, which worker %s runs, cannot be loaded any more: stop that worker first",
+            return hz_err_set(HZ_EREFUSED,
+                    "version %s of workflow %s, which worker %s runs, cannot be loaded any more: stop that worker "
+                    "first",
                     w->workflow->version, w->workflow->id, w->info.id_text);
     }
     return 0;

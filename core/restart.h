@@ -1,9 +1,10 @@
 /*
- * restart.h - hot restart: the manager executes itself anew in place. Process id, parenthood, listening sockets, idle connections and
- * the workers with what they run stay; see DESIGN.md.
+ * restart.h - hot restart: the manager executes itself anew in place. Process id, parenthood, listening sockets, idle
+ * connections and the workers with what they run stay; see DESIGN.md.
  *
- * Two halves. In the old image the main thread leads: every shard comes to rest, hands over its part, and waits while the main thread
- * executes the new image, or goes on if that fails. In the new image the parts are there before the first shard runs.
+ * Two halves. In the old image the main thread leads: every shard comes to rest, hands over its part, and waits while
+ * the main thread executes the new image, or goes on if that fails. In the new image the parts are there before the
+ * first shard runs.
  */
 #ifndef HZ_CORE_RESTART_H
 #define HZ_CORE_RESTART_H
@@ -20,7 +21,8 @@ struct hz_restart_options {
     char *binary;      /* malloc'ed, taken; NULL: the file this process was started from */
     uint32_t drain_ms; /* what is in flight has so long */
 };
-/* err 0: it begins; else error is the sentence why not (HZ_EREFUSED: not that binary, or one is under way). On the shard that asked. */
+/* err 0: it begins; else error is the sentence why not (HZ_EREFUSED: not that binary, or one is under way). On the
+ * shard that asked. */
 typedef void hz_restart_fn(void *arg, int err, const char *error);
 /* Asks the binary for its layout, then begins. Any shard; fn is called once, before anything rests. */
 void hz_restart_ask(const struct hz_restart_options *options, hz_restart_fn *fn, void *arg);
@@ -40,19 +42,20 @@ void hz_restart_set_lock(int lock_fd);      /* of the data directory */
 void hz_restart_layout(char *ret_text, size_t size);
 
 /* ---- the new image ---- */
-/* Is this one that follows another? Reads the state then; 0 (none, or read) or the error, after which the process must end. First of all,
- * main thread. */
+/* Is this one that follows another? Reads the state then; 0 (none, or read) or the error, after which the process must
+ * end. First of all, main thread. */
 HZ_MUST_CHECK int hz_restart_open(void);
-bool hz_restart_follows(void);   /* any thread; true until hz_restart_done() */
-int hz_restart_lock_fd(void);    /* that of the data directory, inherited; -1 none */
+bool hz_restart_follows(void); /* any thread; true until hz_restart_done() */
+int hz_restart_lock_fd(void);  /* that of the data directory, inherited; -1 none */
 uint32_t hz_restart_shards(void);
 uint32_t hz_restart_port(void);
 const int *hz_restart_listeners(size_t *ret_count); /* as hz_http_bind() wants them */
-void hz_restart_prepare(void); /* main thread, after the rooms' inits, before the shards run */
-bool hz_restart_has(const struct hz_uuid *execution); /* it goes on: recovery leaves its row alone. Any thread until done. */
+void hz_restart_prepare(void);                      /* main thread, after the rooms' inits, before the shards run */
+bool hz_restart_has(
+        const struct hz_uuid *execution); /* it goes on: recovery leaves its row alone. Any thread until done. */
 bool hz_restart_has_segment(const char *name);
-/* On each shard: its workers, services and executions, before recovery looks at the store; then its connections, which waits until all
- * shards are there. err: of what came before; nothing is taken then. */
+/* On each shard: its workers, services and executions, before recovery looks at the store; then its connections, which
+ * waits until all shards are there. err: of what came before; nothing is taken then. */
 HZ_MUST_CHECK int hz_restart_adopt_desk(struct hz_shard *shard);
 HZ_MUST_CHECK int hz_restart_adopt_http(struct hz_shard *shard, int err);
 void hz_restart_done(void); /* main thread, when all shards have */

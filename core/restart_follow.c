@@ -1,9 +1,9 @@
 /*
- * restart_follow.c - the new image: reads the sealed state before anything else, and hands it out to the rooms as they begin. What cannot
- * be ends the process; its workers follow it, and the next start recovers.
+ * restart_follow.c - the new image: reads the sealed state before anything else, and hands it out to the rooms as they
+ * begin. What cannot be ends the process; its workers follow it, and the next start recovers.
  *
- * Synchronisation: written by the main thread before the shards run and after all have begun; each shard reads its own part, the lists of
- * ids and names are read only.
+ * Synchronisation: written by the main thread before the shards run and after all have begun; each shard reads its own
+ * part, the lists of ids and names are read only.
  */
 #include "restart.h"
 
@@ -24,12 +24,12 @@
 
 HZ_KEEPS_WHAT_IS_ALLOCATED /* parts are given back by hz_restart_done() */
 
-#define SHARDS_MOST 256u
-#define WAIT_NS 100000
-#define WAITS 100000u /* ten seconds */
+#define SHARDS_MOST    256u
+#define WAIT_NS        100000
+#define WAITS          100000u /* ten seconds */
 #define LISTENERS_MOST (SHARDS_MOST * 3u)
 
-static struct {
+        static struct {
     atomic_bool active;
     uint8_t *data;
     size_t len;
@@ -105,7 +105,8 @@ int hz_restart_open(void)
     unsetenv(HZ_RESTART_STATE);
     (void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0); /* workers live already */
     if (!number)
-        return hz_err_set(HZ_EFORMAT, "%s names no descriptor; it is the server's own and not to be set", HZ_RESTART_STATE);
+        return hz_err_set(
+                HZ_EFORMAT, "%s names no descriptor; it is the server's own and not to be set", HZ_RESTART_STATE);
     int err = hz_carry_open((int)fd, &follow.data, &in);
     if (err)
         return err;
@@ -149,7 +150,8 @@ const int *hz_restart_listeners(size_t *ret_count)
 
 bool hz_restart_has(const struct hz_uuid *execution)
 {
-    return hz_restart_follows() && bsearch(execution, follow.ids, follow.id_count, sizeof *follow.ids, by_bytes) != NULL;
+    return hz_restart_follows() &&
+           bsearch(execution, follow.ids, follow.id_count, sizeof *follow.ids, by_bytes) != NULL;
 }
 
 bool hz_restart_has_segment(const char *name)
@@ -183,7 +185,8 @@ int hz_restart_adopt_http(struct hz_shard *shard, int err)
     atomic_fetch_add(&follow.there, 1);
     for (unsigned i = 0; i < WAITS && !err && atomic_load(&follow.there) < follow.shards; i++)
         nanosleep(&(struct timespec){.tv_nsec = WAIT_NS}, NULL);
-    return err || atomic_load(&follow.there) >= follow.shards ? err : hz_err_set(HZ_ETIMEOUT, "another shard did not begin");
+    return err || atomic_load(&follow.there) >= follow.shards ? err
+                                                              : hz_err_set(HZ_ETIMEOUT, "another shard did not begin");
 }
 
 int hz_restart_adopt_desk(struct hz_shard *shard)
@@ -196,9 +199,12 @@ void hz_restart_done(void)
     if (!hz_restart_follows())
         return;
     uint64_t now = hz_base_now_ns();
-    HZ_LOG(INFO, "restart: image %u goes on with %zu executions after %.1f ms: %.1f to come to rest, %.1f to hand over, %.1f to execute, %.1f to begin",
-            follow.generation, follow.id_count, (double)(now - follow.begun_ns) / 1e6, (double)(follow.rest_ns - follow.begun_ns) / 1e6,
-            (double)(follow.exec_ns - follow.rest_ns) / 1e6, (double)(follow.main_ns - follow.exec_ns) / 1e6, (double)(now - follow.main_ns) / 1e6);
+    HZ_LOG(INFO,
+            "restart: image %u goes on with %zu executions after %.1f ms: %.1f to come to rest, %.1f to hand over, "
+            "%.1f to execute, %.1f to begin",
+            follow.generation, follow.id_count, (double)(now - follow.begun_ns) / 1e6,
+            (double)(follow.rest_ns - follow.begun_ns) / 1e6, (double)(follow.exec_ns - follow.rest_ns) / 1e6,
+            (double)(follow.main_ns - follow.exec_ns) / 1e6, (double)(now - follow.main_ns) / 1e6);
     atomic_store(&follow.active, false);
     hz_carry_free(&follow.data, follow.len);
     free(follow.parts);
@@ -223,7 +229,8 @@ int hz_restart_take_workflow(struct hz_carry_in *in, struct hz_workflow **ret_wo
         return hz_err_set(HZ_EFORMAT, "a workflow that cannot be");
     int err = hz_workflows_get(id, version, ret_workflow, &text);
     if (err)
-        err = hz_err_set(HZ_EFORMAT, "version %s of workflow %s cannot be loaded: %s", version, id, text ? text : hz_err_last());
+        err = hz_err_set(
+                HZ_EFORMAT, "version %s of workflow %s cannot be loaded: %s", version, id, text ? text : hz_err_last());
     free(text);
     return err;
 }

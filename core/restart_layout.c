@@ -1,4 +1,5 @@
-/* restart_layout.c - what an image of the manager says of itself before it is let in by another: one sentence, compared as a whole. */
+/* restart_layout.c - what an image of the manager says of itself before it is let in by another: one sentence, compared
+ * as a whole. */
 #include "restart.h"
 
 #include "shm/segment.h"

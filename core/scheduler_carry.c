@@ -1,6 +1,7 @@
 /*
- * scheduler_carry.c - a desk goes from one image of the manager to the next. Executions that a worker has go with it, whatever their
- * durability; those that wait are rows of the store, where the next image's recovery finds them as not begun. On the desk's shard.
+ * scheduler_carry.c - a desk goes from one image of the manager to the next. Executions that a worker has go with it,
+ * whatever their durability; those that wait are rows of the store, where the next image's recovery finds them as not
+ * begun. On the desk's shard.
  */
 #include "executions.h"
 #include "restart.h"
@@ -12,15 +13,17 @@
 
 HZ_KEEPS_WHAT_IS_ALLOCATED /* a row is taken by the store, what is read belongs to the execution */
 
-#define SERVICES_MOST 65536u
-#define LANES_MOST (1u << 20)
-#define WORKERS_MOST 65536u
+#define SERVICES_MOST   65536u
+#define LANES_MOST      (1u << 20)
+#define WORKERS_MOST    65536u
 #define EXECUTIONS_MOST (2u << 20)
-#define INPUT_MOST ((size_t)1 << 30)
-#define NO_SERVICE UINT64_MAX
+#define INPUT_MOST      ((size_t)1 << 30)
+#define NO_SERVICE      UINT64_MAX
 
-enum flag { ACTIVATION = 1, WANTS_PORT = 2, STORED = 4, REPLAYABLE = 8, CLAIMED = 16, TAKEN = 32, STUCK = 64, INPUT = 128, CHECKPOINT = 256, ANSWER = 512,
-    SERVED = 1024 };
+enum flag {
+    ACTIVATION = 1, WANTS_PORT = 2, STORED = 4, REPLAYABLE = 8, CLAIMED = 16, TAKEN = 32, STUCK = 64,
+    INPUT = 128, CHECKPOINT = 256, ANSWER = 512, SERVED = 1024
+};
 
 /* ---- what waits goes to the store ---- */
 
@@ -74,10 +77,11 @@ static void put_id(struct hz_carry_out *out, const struct hz_uuid *id)
 
 static void put_execution(const struct hz_execution *e, struct hz_carry_out *out, struct hz_carry_out *ids)
 {
-    unsigned flags = (e->is_activation ? ACTIVATION : 0u) | (e->wants_port ? WANTS_PORT : 0u) | (e->stored ? STORED : 0u) |
-            (e->replayable ? REPLAYABLE : 0u) | (e->claimed ? CLAIMED : 0u) | (e->item.place == HZ_ITEM_TAKEN ? TAKEN : 0u) |
-            (e->stuck ? STUCK : 0u) | (e->input ? INPUT : 0u) | (e->checkpoint ? CHECKPOINT : 0u) |
-            (hz_timer_armed(&e->later) ? ANSWER : 0u) | (e->service ? SERVED : 0u);
+    unsigned flags = (e->is_activation ? ACTIVATION : 0u) | (e->wants_port ? WANTS_PORT : 0u) |
+                     (e->stored ? STORED : 0u) | (e->replayable ? REPLAYABLE : 0u) | (e->claimed ? CLAIMED : 0u) |
+                     (e->item.place == HZ_ITEM_TAKEN ? TAKEN : 0u) | (e->stuck ? STUCK : 0u) | (e->input ? INPUT : 0u) |
+                     (e->checkpoint ? CHECKPOINT : 0u) | (hz_timer_armed(&e->later) ? ANSWER : 0u) |
+                     (e->service ? SERVED : 0u);
     put_id(ids, &e->id);
     hz_restart_put_workflow(out, e->workflow);
     put_id(out, &e->id);
@@ -147,7 +151,8 @@ static void take_rates(struct hz_desk *desk, struct hz_carry_in *in)
 
 static bool goes_along(const struct hz_service *service)
 {
-    return service->worker || service->activation || hz_timer_armed(&service->timer) || service->parked || service->end_count > 0;
+    return service->worker || service->activation || hz_timer_armed(&service->timer) || service->parked ||
+           service->end_count > 0;
 }
 
 static void put_service(const struct hz_service *service, struct hz_carry_out *out, struct hz_carry_out *ids)
@@ -222,7 +227,8 @@ static int impossible(void)
 }
 
 /* The fields behind the flags. ret_due: of its deadline or grace. */
-static void take_fields(struct hz_carry_in *in, struct hz_execution *e, unsigned flags, uint64_t *ret_due, char ret_key[HZ_SUBMIT_KEY])
+static void take_fields(
+        struct hz_carry_in *in, struct hz_execution *e, unsigned flags, uint64_t *ret_due, char ret_key[HZ_SUBMIT_KEY])
 {
     struct hz_execution_place place = {.state = (enum hz_exec_state)hz_carry_take_most(in, HZ_EXEC_WAITING)};
     size_t len;
@@ -283,7 +289,8 @@ static int take_execution(struct hz_desk *desk, struct hz_worker *w, struct hz_s
     uint64_t number = hz_carry_take(in);
     unsigned flags = (unsigned)hz_carry_take_most(in, 2 * SERVED - 1);
     bool own = number & HZ_NUMBER_WORKER;
-    if (in->bad || (own && !w) || (w == NULL) != ((flags & ACTIVATION) != 0) || hz_execution_by_number(desk, number, own ? w : NULL)) {
+    if (in->bad || (own && !w) || (w == NULL) != ((flags & ACTIVATION) != 0) ||
+            hz_execution_by_number(desk, number, own ? w : NULL)) {
         hz_workflow_unref(&workflow);
         return impossible();
     }
@@ -351,7 +358,8 @@ static int take_worker(struct hz_desk *desk, struct hz_service **services, size_
     if (err)
         return err;
     struct hz_service *service = number < service_count ? services[number] : NULL;
-    if ((number != NO_SERVICE && (!service || service->worker)) || (w->purpose == HZ_PURPOSE_RESIDENT) != (service != NULL))
+    if ((number != NO_SERVICE && (!service || service->worker)) ||
+            (w->purpose == HZ_PURPOSE_RESIDENT) != (service != NULL))
         return impossible();
     w->service = service;
     if (service)

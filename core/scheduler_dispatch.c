@@ -136,7 +136,8 @@ static void start_single(struct hz_execution *e)
 void hz_dispatch_singles(struct hz_desk *desk)
 {
     unsigned most = HZ_MAX(16u, SINGLES_ALIVE / hz_shard_count());
-    while (!cds_list_empty(&desk->singles) && !desk->yard->ending && !desk->resting && desk->single_live < most && desk->single_starting < SINGLES_STARTING) {
+    while (!cds_list_empty(&desk->singles) && !desk->yard->ending && !desk->resting && desk->single_live < most &&
+            desk->single_starting < SINGLES_STARTING) {
         struct hz_execution *e = cds_list_first_entry(&desk->singles, struct hz_execution, node);
         move(e, &desk->idle);
         if (e->in_singles) {

@@ -277,7 +277,12 @@ void hz_http_ended(struct hz_execution *e, enum hz_exec_state state, bool lost)
 void hz_http_restarting(struct hz_execution *e, const char *text)
 {
     static const char type[] = "application/json";
-    struct hz_http_reply reply = {.status = 504, .type = type, .type_len = sizeof type - 1, .headers = "", .body = text, .body_len = strlen(text)};
+    struct hz_http_reply reply = {.status = 504,
+            .type = type,
+            .type_len = sizeof type - 1,
+            .headers = "",
+            .body = text,
+            .body_len = strlen(text)};
     e->http.answered = true;
     send_reply(e->http.shard, e->http.ticket, &reply, false);
 }

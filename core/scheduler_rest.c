@@ -1,6 +1,6 @@
 /*
- * scheduler_rest.c - a desk and its yard come to rest before the manager executes itself anew: nothing begins, what was asked for is
- * answered, and in the end everything that lives can be carried. On the desk's shard.
+ * scheduler_rest.c - a desk and its yard come to rest before the manager executes itself anew: nothing begins, what was
+ * asked for is answered, and in the end everything that lives can be carried. On the desk's shard.
  */
 #include "executions.h"
 #include "webhooks.h"
@@ -44,7 +44,8 @@ static void tell_caller(struct hz_execution *e)
 {
     char id[HZ_UUID_TEXT], text[256];
     hz_uuid_format(&e->id, id);
-    snprintf(text, sizeof text, "{\"error\":\"the server restarts; the execution goes on\",\"executionId\":\"%s\"}", id);
+    snprintf(
+            text, sizeof text, "{\"error\":\"the server restarts; the execution goes on\",\"executionId\":\"%s\"}", id);
     hz_http_restarting(e, text);
 }
 

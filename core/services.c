@@ -14,7 +14,7 @@
 #include <string.h>
 
 #define BACKOFF_MOST_MS 60000u
-#define RESTING_MS 50u
+#define RESTING_MS      50u
 #define WINDOW_NS UINT64_C(60000000000)
 
 struct hz_shard *hz_service_home(const struct hz_workflow *workflow)

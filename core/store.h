@@ -45,7 +45,8 @@ struct hz_store_options {
 /* Opens or makes DIR/horizon.db, checks it quickly (seconds at gigabytes), migrates an older schema behind a backup
  * (DIR/horizon.db.before-N). HZ_EVERSION: newer than this program. HZ_EFORMAT: damaged, hz_err_last() says what helps. */
 HZ_MUST_CHECK int hz_store_open_with(const char *data_dir, const struct hz_store_options *options);
-/* Everything handed over before is on disk when it returns 0; else the store cannot write. Blocks, any thread but the writer's. */
+/* Everything handed over before is on disk when it returns 0; else the store cannot write. Blocks, any thread but the
+ * writer's. */
 HZ_MUST_CHECK int hz_store_flush(void);
 void hz_store_close(void); /* writes everything handed over, then ends the writer */
 

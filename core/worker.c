@@ -109,7 +109,8 @@ static void on_start_timeout(struct hz_timer *timer)
 
 void hz_worker_await_ready(struct hz_worker *w)
 {
-    hz_timer_after(hz_shard_timers(w->yard->shard), &w->start_timer, w->yard->config->start_timeout_ms, on_start_timeout);
+    hz_timer_after(
+            hz_shard_timers(w->yard->shard), &w->start_timer, w->yard->config->start_timeout_ms, on_start_timeout);
 }
 
 uint64_t hz_worker_sequence(void)

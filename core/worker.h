@@ -188,15 +188,16 @@ void hz_worker_ask(struct hz_worker *w, const char *route, const char *data, siz
 extern struct hz_worker_sink hz_worker_sink;      /* worker_end.c */
 void hz_worker_enter(struct hz_worker *w);        /* into the shard's tables, and out of them */
 void hz_worker_leave(struct hz_worker *w);
-void hz_worker_await_ready(struct hz_worker *w);  /* for so long */
-uint64_t hz_worker_sequence(void);                /* of the next one to be created */
-void hz_worker_set_sequence(uint64_t next);       /* before the shards run */
-/* worker_carry.c: to the next image of the manager. quiet: nobody waits for it, and it can be carried or need not be. service: a number of
- * the caller's. adopt: an error ends the process. */
+void hz_worker_await_ready(struct hz_worker *w); /* for so long */
+uint64_t hz_worker_sequence(void);               /* of the next one to be created */
+void hz_worker_set_sequence(uint64_t next);      /* before the shards run */
+/* worker_carry.c: to the next image of the manager. quiet: nobody waits for it, and it can be carried or need not be.
+ * service: a number of the caller's. adopt: an error ends the process. */
 bool hz_worker_can_carry(const struct hz_worker *w);
 bool hz_worker_quiet(const struct hz_worker *w);
 void hz_worker_carry(const struct hz_worker *w, uint64_t service, struct hz_carry_out *out);
-HZ_MUST_CHECK int hz_worker_adopt(struct hz_yard *yard, struct hz_carry_in *in, uint64_t *ret_service, struct hz_worker **ret_worker);
+HZ_MUST_CHECK int hz_worker_adopt(
+        struct hz_yard *yard, struct hz_carry_in *in, uint64_t *ret_service, struct hz_worker **ret_worker);
 void hz_worker_set_status(struct hz_worker *w, enum hz_worker_status status);
 void hz_worker_close_far(struct hz_worker *w);    /* far_fds */
 void hz_worker_release(struct hz_worker *w);      /* descriptors, timers, segment, port */
@@ -219,14 +220,14 @@ void hz_worker_poll_expect(struct hz_worker *w);  /* its first work is on its wa
 /* It ended something that it had begun by itself: is the store so far behind that it has to wait? Then its rings stay as they are until
  * the store has caught up; they fill, and it waits as for any full ring. */
 void hz_worker_poll_behind(struct hz_worker *w);
-void hz_worker_poll_flush(struct hz_yard *yard);  /* what was sent is in the rings, or waits for room */
+void hz_worker_poll_flush(struct hz_yard *yard); /* what was sent is in the rings, or waits for room */
 void hz_worker_poll_detach(struct hz_worker *w);
 void hz_worker_poll_drain(struct hz_worker *w);   /* everything a dead worker left */
 int hz_worker_poll_begin(struct hz_yard *yard);
 void hz_worker_poll_end(struct hz_yard *yard);
 int hz_worker_port_attach(struct hz_worker *w);   /* worker_port.c */
 HZ_MUST_CHECK int hz_worker_port_adopt(struct hz_worker *w, int fd); /* w->info.port is its number */
-void hz_worker_port_rest(struct hz_worker *w, bool rest); /* connections wait in the kernel */
+void hz_worker_port_rest(struct hz_worker *w, bool rest);            /* connections wait in the kernel */
 void hz_worker_port_detach(struct hz_worker *w);
 HZ_MUST_CHECK int hz_worker_assign(struct hz_worker *w, bool listens); /* worker_assign.c: ASSIGN and PLAN */
 struct hz_geometry hz_worker_geometry(const struct hz_workflow *workflow);

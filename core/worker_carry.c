@@ -1,6 +1,6 @@
 /*
- * worker_carry.c - a worker that lives goes from one image of the manager to the next: who it is, how far it is, its link, port and
- * routes. The process itself notices nothing. On the worker's shard.
+ * worker_carry.c - a worker that lives goes from one image of the manager to the next: who it is, how far it is, its
+ * link, port and routes. The process itself notices nothing. On the worker's shard.
  */
 #include "restart.h"
 #include "worker.h"
@@ -19,14 +19,15 @@
 
 HZ_KEEPS_WHAT_IS_ALLOCATED /* what is read belongs to the worker */
 
-#define TEXT_MOST ((size_t)1 << 20)
+#define TEXT_MOST    ((size_t)1 << 20)
 #define SECRETS_MOST 4096u
 
 enum flag { READY = 1, DRAINING = 2, MAY_EXIT = 4, STARTING = 8, STOPPED = 16, RESIDENT = 32, PORT = 64 };
 
 bool hz_worker_can_carry(const struct hz_worker *w)
 {
-    return w->workflow && !w->spawning && !w->stopping && !w->killed && !w->reaped && !w->buried && !w->link.poisoned && w->pidfd >= 0;
+    return w->workflow && !w->spawning && !w->stopping && !w->killed && !w->reaped && !w->buried && !w->link.poisoned &&
+           w->pidfd >= 0;
 }
 
 bool hz_worker_quiet(const struct hz_worker *w)
@@ -64,8 +65,8 @@ void hz_worker_carry(const struct hz_worker *w, uint64_t service, struct hz_carr
 {
     HZ_ASSERT(hz_worker_can_carry(w) && w->carry_fd >= 0);
     unsigned flags = (w->ready ? READY : 0u) | (w->draining ? DRAINING : 0u) | (w->may_exit ? MAY_EXIT : 0u) |
-            (w->counted_starting ? STARTING : 0u) | (w->stopped ? STOPPED : 0u) | (w->port_fd >= 0 ? PORT : 0u) |
-            (w->info.resident ? RESIDENT : 0u);
+                     (w->counted_starting ? STARTING : 0u) | (w->stopped ? STOPPED : 0u) |
+                     (w->port_fd >= 0 ? PORT : 0u) | (w->info.resident ? RESIDENT : 0u);
     hz_restart_put_workflow(out, w->workflow);
     put_info(&w->info, out);
     hz_carry_put(out, service);

@@ -39,8 +39,10 @@ static struct {
 
 int hz_workflows_open_store(const struct hz_config *config)
 {
-    const struct hz_store_options options = {.history = config->history, .history_days = config->history_days,
-            .max_bytes = (uint64_t)config->store_mb << 20, .checked = config->follows};
+    const struct hz_store_options options = {.history = config->history,
+            .history_days = config->history_days,
+            .max_bytes = (uint64_t)config->store_mb << 20,
+            .checked = config->follows};
     return hz_store_open_with(config->data_dir, &options);
 }
 

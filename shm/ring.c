@@ -198,10 +198,12 @@ struct hz_ring_place hz_ring_place(const struct hz_ring *ring)
 
 bool hz_ring_put_back(struct hz_ring *ring, const struct hz_ring_place *place)
 {
-    /* Producer: peer <= published <= index <= peer + capacity; consumer: published <= index <= peer <= published + capacity. */
+    /* Producer: peer <= published <= index <= peer + capacity; consumer: published <= index <= peer <= published +
+     * capacity. */
     uint64_t low = ring->producer ? place->peer : place->published, high = ring->producer ? place->index : place->peer;
     uint64_t middle = ring->producer ? place->published : place->index;
-    if (((place->index | place->published | place->peer) & 7) != 0 || high - low > ring->capacity || middle - low > high - low)
+    if (((place->index | place->published | place->peer) & 7) != 0 || high - low > ring->capacity ||
+            middle - low > high - low)
         return false;
     ring->index = place->index;
     ring->published = place->published;

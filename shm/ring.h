@@ -92,7 +92,8 @@ void hz_ring_take_end(struct hz_ring *ring);
  * line away from a producer that is in full swing. Never waits after a look that found nothing or much. */
 void hz_ring_spin(struct hz_ring *ring);
 
-/* The private indices of a handle for a process image that follows, and back into a fresh handle of the same ring. False: they cannot be. */
+/* The private indices of a handle for a process image that follows, and back into a fresh handle of the same ring.
+ * False: they cannot be. */
 struct hz_ring_place {
     uint64_t index, published, peer;
 };

@@ -202,7 +202,8 @@ int hz_segment_reopen(const struct hz_segment *segment, int *ret_fd)
     struct stat st;
     int fd = shm_open(segment->name, O_RDWR | O_CLOEXEC, 0);
     if (fd < 0)
-        return hz_err_set(HZ_ENOTFOUND, "the segment %s is not there under its name: %s", segment->name, strerror(errno));
+        return hz_err_set(
+                HZ_ENOTFOUND, "the segment %s is not there under its name: %s", segment->name, strerror(errno));
     if (fstat(fd, &st) != 0 || (uint64_t)st.st_dev != segment->device || (uint64_t)st.st_ino != segment->inode) {
         close(fd);
         return hz_err_set(HZ_ENOTFOUND, "under the name of the segment %s is another object", segment->name);

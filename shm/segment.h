@@ -77,12 +77,14 @@ void hz_segment_name(char ret_name[HZ_SEGMENT_NAME], const char *instance, const
  * that names /dev/shm, what is needed and what is free), -EMFILE ... Cost: about 130 us for 256 KiB. */
 HZ_MUST_CHECK int hz_segment_create(struct hz_segment *ret_segment, const char *instance,
         const struct hz_uuid *worker_id, const struct hz_geometry *geometry, int *ret_fd);
-/* Manager: opens by its name the object that is mapped, for a process image that follows this one. HZ_ENOTFOUND: under that name is
- * another one, or none. */
+/* Manager: opens by its name the object that is mapped, for a process image that follows this one. HZ_ENOTFOUND: under
+ * that name is another one, or none. */
 HZ_MUST_CHECK int hz_segment_reopen(const struct hz_segment *segment, int *ret_fd);
-/* Manager, a later image: maps fd (which stays open) as its creator had it. Geometry and name are those the creator kept in private; nothing
- * in the mapping is read. The rings' indices are the caller's to set. HZ_EFORMAT: the geometry cannot be. */
-HZ_MUST_CHECK int hz_segment_adopt(struct hz_segment *ret_segment, int fd, const struct hz_geometry *geometry, const char *name);
+/* Manager, a later image: maps fd (which stays open) as its creator had it. Geometry and name are those the creator
+ * kept in private; nothing in the mapping is read. The rings' indices are the caller's to set. HZ_EFORMAT: the geometry
+ * cannot be. */
+HZ_MUST_CHECK int hz_segment_adopt(
+        struct hz_segment *ret_segment, int fd, const struct hz_geometry *geometry, const char *name);
 /* Worker: maps fd read-write with the geometry it was told; refuses another magic, version or size (HZ_EVERSION,
  * HZ_EFORMAT). */
 HZ_MUST_CHECK int hz_segment_attach(struct hz_segment *ret_segment, int fd, const struct hz_geometry *geometry);

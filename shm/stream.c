@@ -299,7 +299,8 @@ void hz_stream_each_waiting(const struct hz_stream_out *out, hz_stream_waiting_f
 int hz_stream_put_back(
         struct hz_stream_out *out, uint32_t type, uint64_t total, uint32_t sequence, const void *data, size_t len)
 {
-    if (total > HZ_MSG_MAX || len == 0 || len > total || (sequence == 0 && len != total) || (sequence > 0 && out->first != NULL))
+    if (total > HZ_MSG_MAX || len == 0 || len > total || (sequence == 0 && len != total) ||
+            (sequence > 0 && out->first != NULL))
         return hz_err_set(HZ_EFORMAT, "a message that cannot wait");
     struct hz_stream_backlog *entry = new_backlog(type, (size_t)total, len);
     if (entry == NULL)

@@ -37,9 +37,11 @@ HZ_MUST_CHECK int hz_stream_send(
         struct hz_stream_out *out, uint32_t type, const struct hz_part *parts, size_t count, bool flush);
 /* Moves what fits from the backlog into the ring, publishes, rings. True when nothing is left behind. */
 bool hz_stream_flush(struct hz_stream_out *out);
-/* For a process image that follows this one: what waits, in order (total and type of the whole message, sequence of its next fragment,
- * the bytes that are not in the ring yet), and how it is put back behind what waits already. back: 0, HZ_EFORMAT, HZ_ENOMEM. */
-typedef void hz_stream_waiting_fn(void *arg, uint32_t type, uint64_t total, uint32_t sequence, const void *data, size_t len);
+/* For a process image that follows this one: what waits, in order (total and type of the whole message, sequence of its
+ * next fragment, the bytes that are not in the ring yet), and how it is put back behind what waits already. back: 0,
+ * HZ_EFORMAT, HZ_ENOMEM. */
+typedef void hz_stream_waiting_fn(
+        void *arg, uint32_t type, uint64_t total, uint32_t sequence, const void *data, size_t len);
 void hz_stream_each_waiting(const struct hz_stream_out *out, hz_stream_waiting_fn *fn, void *arg);
 HZ_MUST_CHECK int hz_stream_put_back(
         struct hz_stream_out *out, uint32_t type, uint64_t total, uint32_t sequence, const void *data, size_t len);
@@ -63,8 +65,8 @@ struct hz_stream_in {
 };
 HZ_MUST_CHECK int hz_stream_in_init(struct hz_stream_in *ret_in, struct hz_ring *ring, char direction, bool hostile);
 void hz_stream_in_fini(struct hz_stream_in *in);
-/* For a process image that follows: the part of a message that has come so far, len 0: none; and how it is put back into a fresh
- * reader. 0, HZ_EFORMAT, HZ_ENOMEM. */
+/* For a process image that follows: the part of a message that has come so far, len 0: none; and how it is put back
+ * into a fresh reader. 0, HZ_EFORMAT, HZ_ENOMEM. */
 const void *hz_stream_in_part(const struct hz_stream_in *in, size_t *ret_len);
 HZ_MUST_CHECK int hz_stream_in_put_back(
         struct hz_stream_in *in, uint32_t type, uint64_t total, uint32_t sequence, const void *data, size_t len);

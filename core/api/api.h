@@ -90,7 +90,8 @@ void hz_api_executions_cancel(const char *id, const char *reason, hz_api_done_fn
 
 /* ---- the server itself ---- */
 void hz_api_manager_get(hz_api_done_fn *done, void *arg);
-/* Executes `binary` (absolute path; NULL: the file it was started from) in place. 202 when it begins: the generation changes when it is done. */
+/* Executes `binary` (absolute path; NULL: the file it was started from) in place. 202 when it begins: the generation
+ * changes when it is done. */
 void hz_api_manager_restart(const char *binary, uint32_t drain_ms, hz_api_done_fn *done, void *arg);
 
 /* ---- nodes, health ---- */

@@ -18,8 +18,9 @@ static json_t *describe(void)
 {
     char layout[64], *failure = hz_restart_failure();
     hz_restart_layout(layout, sizeof layout);
-    json_t *value = json_pack("{s:i, s:i, s:s, s:s, s:s, s:s?}", "pid", (int)getpid(), "generation", (int)hz_restart_generation(), "version",
-            HZ_VERSION, "binary", hz_restart_binary(), "layout", layout, "restartFailure", failure);
+    json_t *value = json_pack("{s:i, s:i, s:s, s:s, s:s, s:s?}", "pid", (int)getpid(), "generation",
+            (int)hz_restart_generation(), "version", HZ_VERSION, "binary", hz_restart_binary(), "layout", layout,
+            "restartFailure", failure);
     free(failure);
     return value;
 }

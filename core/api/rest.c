@@ -15,8 +15,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { BODY_DEPTH = 100, LINES_DEFAULT = 100, LINES_MAX = 10000, LIMIT_DEFAULT = 100, LIMIT_MAX = 1000,
-    DRAIN_MS = 10000, DRAIN_MOST_MS = 600000 };
+enum {
+    BODY_DEPTH = 100,
+    LINES_DEFAULT = 100,
+    LINES_MAX = 10000,
+    LIMIT_DEFAULT = 100,
+    LIMIT_MAX = 1000,
+    DRAIN_MS = 10000,
+    DRAIN_MOST_MS = 600000
+};
 
 /* ---- answers ---- */
 static void add_more(struct hz_json *json, const char *more)
@@ -319,11 +326,13 @@ static void manager_restart(struct hz_http_request *request, void *arg)
     const json_t *drain = json_object_get(body, "drainMs"), *binary = json_object_get(body, "binary");
     if (!hz_http_over_socket(request))
         hz_http_problem(request, 403, "the server is restarted over its Unix socket (horizon restart --manager)");
-    else if (body && ((drain && (!json_is_integer(drain) || json_integer_value(drain) < 0 || json_integer_value(drain) > DRAIN_MOST_MS)) ||
-                     (binary && !json_is_string(binary))))
+    else if (body && ((drain && (!json_is_integer(drain) || json_integer_value(drain) < 0 ||
+                                        json_integer_value(drain) > DRAIN_MOST_MS)) ||
+                             (binary && !json_is_string(binary))))
         hz_http_problem(request, 400, "drainMs is a whole number from 0 to 600000, binary a path");
     else if (body)
-        hz_api_manager_restart(json_string_value(binary), drain ? (uint32_t)json_integer_value(drain) : DRAIN_MS, hz_rest_done, request);
+        hz_api_manager_restart(json_string_value(binary), drain ? (uint32_t)json_integer_value(drain) : DRAIN_MS,
+                hz_rest_done, request);
     json_decref(body);
 }
 

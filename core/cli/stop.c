@@ -1,4 +1,5 @@
-/* stop.c - `horizon stop` and `horizon restart`, of a worker or of the server itself: each returns when it is done, and says how. */
+/* stop.c - `horizon stop` and `horizon restart`, of a worker or of the server itself: each returns when it is done, and
+ * says how. */
 #include "client.h"
 #include "command.h"
 
@@ -36,7 +37,7 @@ static int stop(const struct hz_args *args)
 /* ---- the server itself ---- */
 
 #define LOOK_NS 20000000L
-#define LATE_S 30 /* behind the drain */
+#define LATE_S  30 /* behind the drain */
 
 static json_t *ask_manager(const struct hz_args *args, const char *method, const char *path, json_t *body)
 {
@@ -79,16 +80,18 @@ static int restart_manager(const struct hz_args *args)
         return hz_cli_error(HZ_EXIT_USAGE, "either the id of a worker or --manager");
     if (to && !realpath(to, path))
         return hz_cli_error(HZ_EXIT_FAILED, "there is no file %s", to);
-    json_t *begun = ask_manager(args, "POST", "/api/v1/manager/restart", json_pack("{s:I, s:s*}", "drainMs", (json_int_t)drain_s * 1000,
-            "binary", to ? path : NULL));
+    json_t *begun = ask_manager(args, "POST", "/api/v1/manager/restart",
+            json_pack("{s:I, s:s*}", "drainMs", (json_int_t)drain_s * 1000, "binary", to ? path : NULL));
     json_t *now = begun ? await_image(args, json_integer_value(json_object_get(begun, "generation")), drain_s) : NULL;
     json_decref(begun);
     if (!now)
         return HZ_EXIT_FAILED;
     if (hz_args_has(args, "--json"))
         return hz_cli_print_json(now);
-    printf("restarted: process %lld, image %lld, version %s\n", (long long)json_integer_value(json_object_get(now, "pid")),
-            (long long)json_integer_value(json_object_get(now, "generation")), json_string_value(json_object_get(now, "version")));
+    printf("restarted: process %lld, image %lld, version %s\n",
+            (long long)json_integer_value(json_object_get(now, "pid")),
+            (long long)json_integer_value(json_object_get(now, "generation")),
+            json_string_value(json_object_get(now, "version")));
     json_decref(now);
     return HZ_EXIT_OK;
 }
@@ -98,7 +101,8 @@ static int restart(const struct hz_args *args)
     if (hz_args_has(args, "--manager"))
         return restart_manager(args);
     if (args->count == 0 || hz_args_has(args, "--to") || hz_args_has(args, "--drain"))
-        return hz_cli_error(HZ_EXIT_USAGE, args->count ? "--to and --drain are for --manager" : "either the id of a worker or --manager");
+        return hz_cli_error(HZ_EXIT_USAGE,
+                args->count ? "--to and --drain are for --manager" : "either the id of a worker or --manager");
     json_t *answer = tell(args, "/restart");
     if (!answer)
         return HZ_EXIT_FAILED;
@@ -125,20 +129,24 @@ const struct hz_command hz_command_stop = {.name = "stop",
 const struct hz_command hz_command_restart = {.name = "restart",
         .words = "ID | --manager [--drain SECONDS] [--to BINARY] [--data DIR] [--json]",
         .summary = "Restarts a worker, or the server in place",
-        .text = "ID is a worker's id, or its first characters (at least 4): it is stopped and its workflow started again; prints the id "
+        .text = "ID is a worker's id, or its first characters (at least 4): it is stopped and its workflow started "
+                "again; prints the id "
                 "and port of\n"
                 "the new worker.\n\n"
-                "--manager: the server executes itself anew under its process id. Sockets, connections between two requests, workers "
+                "--manager: the server executes itself anew under its process id. Sockets, connections between two "
+                "requests, workers "
                 "and what they\n"
-                "run stay. New requests wait meanwhile; those in work have --drain seconds, after which they get 503 with Retry-After "
+                "run stay. New requests wait meanwhile; those in work have --drain seconds, after which they get 503 "
+                "with Retry-After "
                 "if nothing was\n"
-                "begun for them, else 504: their execution goes on and can be asked for. A program that does not fit is refused before "
+                "begun for them, else 504: their execution goes on and can be asked for. A program that does not fit "
+                "is refused before "
                 "anything is\n"
                 "touched.",
         .options = {{"--manager", 0, NULL, "the server itself"},
                 {"--drain", 0, "SECONDS", "what is in work has so long (0 to 600, default 10)"},
-                {"--to", 0, "BINARY", "this program instead of the file the server was started from"},
-                HZ_OPTION_DATA, HZ_OPTION_JSON},
+                {"--to", 0, "BINARY", "this program instead of the file the server was started from"}, HZ_OPTION_DATA,
+                HZ_OPTION_JSON},
         .least = 0,
         .most = 1,
         .run = restart};

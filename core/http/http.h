@@ -24,7 +24,8 @@ struct hz_http_options {
     uint32_t port;                               /* port 0: any; *ret_port of the first shard is used by the others */
     const char *socket_path;                     /* Unix socket, 0600, first shard only; NULL none */
     const char *allowed_hosts, *allowed_origin;  /* further ones, may be NULL */
-    const int *listeners; size_t listener_count; /* sockets that listen already, as hz_http_listeners() had them; NULL: they are made */
+    const int *listeners;
+    size_t listener_count; /* sockets that listen already, as hz_http_listeners() had them; NULL: they are made */
     uint32_t header_timeout_ms, idle_timeout_ms; /* 0: 10 s, 30 s */
 };
 /* Binds (first without, then with SO_REUSEPORT) so that a busy port is an error. Main thread. */
@@ -33,12 +34,13 @@ HZ_MUST_CHECK int hz_http_bind(const struct hz_http_options *options, uint32_t *
 HZ_MUST_CHECK int hz_http_begin(struct hz_shard *shard);
 /* ---- a restart of the manager in place ---- */
 const int *hz_http_listeners(size_t *ret_count); /* -1: none of that kind */
-/* No connection is taken and no further request is read: they wait in the kernel, which loses none. What is with a handler is answered. */
+/* No connection is taken and no further request is read: they wait in the kernel, which loses none. What is with a
+ * handler is answered. */
 void hz_http_rest(struct hz_shard *shard);
 bool hz_http_quiet(struct hz_shard *shard); /* no request is in work */
 /* Time is up: who waits gets 503 with Retry-After where nothing was begun, else 504. */
 void hz_http_hurry(struct hz_shard *shard, bool readers); /* readers: also those who do not read what was answered */
-void hz_http_wake(struct hz_shard *shard); /* it was called off */
+void hz_http_wake(struct hz_shard *shard);                /* it was called off */
 struct hz_carry_out;
 struct hz_carry_in;
 /* The connections between two requests; and their life goes on on the other side. */

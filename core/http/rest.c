@@ -1,7 +1,7 @@
 /*
- * rest.c - connections come to rest before the manager executes itself anew, and live on after it. A connection between two requests is
- * suspended: the library reads nothing of it, so what its client sends stays in the kernel until the next image reads it. Shard's
- * thread.
+ * rest.c - connections come to rest before the manager executes itself anew, and live on after it. A connection between
+ * two requests is suspended: the library reads nothing of it, so what its client sends stays in the kernel until the
+ * next image reads it. Shard's thread.
  */
 #include "internal.h"
 
@@ -64,9 +64,11 @@ static void cut(struct hz_http_conn *conn)
                                 "\"detail\":\"the server restarts\"}";
     static const char goes_on[] = "{\"type\":\"about:blank\",\"title\":\"Gateway Timeout\",\"status\":504,"
                                   "\"detail\":\"the server restarts; what was asked for goes on\"}";
-    int len = snprintf(text, sizeof text, "HTTP/1.1 %s\r\n%sContent-Type: application/problem+json\r\nContent-Length: %zu\r\n"
-                                          "Connection: close\r\n\r\n%s", begun ? "504 Gateway Timeout" : "503 Service Unavailable",
-            begun ? "" : "Retry-After: 1\r\n", begun ? sizeof goes_on - 1 : sizeof later - 1, begun ? goes_on : later);
+    int len = snprintf(text, sizeof text,
+            "HTTP/1.1 %s\r\n%sContent-Type: application/problem+json\r\nContent-Length: %zu\r\n"
+            "Connection: close\r\n\r\n%s",
+            begun ? "504 Gateway Timeout" : "503 Service Unavailable", begun ? "" : "Retry-After: 1\r\n",
+            begun ? sizeof goes_on - 1 : sizeof later - 1, begun ? goes_on : later);
     ssize_t sent = send(conn->fd, text, (size_t)len, MSG_NOSIGNAL | MSG_DONTWAIT);
     (void)sent; /* a client that does not read has no more coming */
     conn->leaving = true;

@@ -1,5 +1,5 @@
-"""The server executes itself anew in place: under load, to a program that does not fit, with work that takes longer than the drain, and
-to a program that cannot go on. HZ_RESTARTS sets how often."""
+"""The server executes itself anew in place: under load, to a program that does not fit, with work that takes longer than
+the drain, and to a program that cannot go on. HZ_RESTARTS sets how often."""
 import http.client
 import json
 import os
@@ -11,7 +11,8 @@ import hz
 
 FINAL = {"success", "failed", "cancelled", "timed_out", "crashed", "interrupted"}
 RESTARTS = int(os.environ.get("HZ_RESTARTS") or hz.pick(3, 20))
-KINDS = [(durability, isolation) for durability in ("none", "execution", "checkpoint") for isolation in ("isolated", "resident")]
+KINDS = [(durability, isolation) for durability in ("none", "execution", "checkpoint")
+         for isolation in ("isolated", "resident")]
 
 
 def slow_flow(name, durability, isolation, delay=0.05, turns=6, interrupt="fail"):

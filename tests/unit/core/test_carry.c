@@ -1,4 +1,5 @@
-/* test_carry.c - the state that one image of the manager hands to the next: what was put is taken, and what cannot be is refused. */
+/* test_carry.c - the state that one image of the manager hands to the next: what was put is taken, and what cannot be
+ * is refused. */
 #include "core/carry.h"
 #include "core/link.h"
 #include "shm/err.h"
@@ -12,7 +13,7 @@
 #include <unistd.h>
 
 #define SEALS (F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE)
-#define HEAD 32u /* of the file: magic, version, layout, length, checksum */
+#define HEAD  32u /* of the file: magic, version, layout, length, checksum */
 
 static struct hz_carry_out out;
 static uint8_t *data;
@@ -338,7 +339,8 @@ HZ_TEST(carry, a_link_cut_off_anywhere_is_refused_and_leaves_no_descriptor)
     int bells[2] = {link_.worker_bell, link_.manager_bell};
     forget_link();
     for (size_t len = 0; len < out.len; len += 8) {
-        int kept[3] = {fcntl(fd, F_DUPFD_CLOEXEC, 500), fcntl(bells[0], F_DUPFD_CLOEXEC, 500), fcntl(bells[1], F_DUPFD_CLOEXEC, 500)};
+        int kept[3] = {fcntl(fd, F_DUPFD_CLOEXEC, 500), fcntl(bells[0], F_DUPFD_CLOEXEC, 500),
+                fcntl(bells[1], F_DUPFD_CLOEXEC, 500)};
         HZ_ASSERT_EQ(adopt(len), HZ_EFORMAT);
         (void)dup2(kept[0], fd); /* what it had read by then it closed */
         (void)dup2(kept[1], bells[0]);
@@ -367,7 +369,8 @@ HZ_TEST(carry, a_link_of_impossible_geometry_or_indices_is_refused)
         uint64_t value = values[i % HZ_COUNT_OF(values)], old;
         if (field == 3 && value == 0)
             continue; /* that one can be */
-        int kept[3] = {fcntl(fd, F_DUPFD_CLOEXEC, 500), fcntl(bells[0], F_DUPFD_CLOEXEC, 500), fcntl(bells[1], F_DUPFD_CLOEXEC, 500)};
+        int kept[3] = {fcntl(fd, F_DUPFD_CLOEXEC, 500), fcntl(bells[0], F_DUPFD_CLOEXEC, 500),
+                fcntl(bells[1], F_DUPFD_CLOEXEC, 500)};
         memcpy(&old, out.data + at, sizeof old);
         memcpy(out.data + at, &value, sizeof value);
         HZ_ASSERT_EQ(adopt(out.len), HZ_EFORMAT);
