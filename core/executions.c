@@ -401,6 +401,7 @@ void hz_execution_drop(struct hz_execution *e)
     hz_workflow_unref(&e->workflow);
     free(e->input);
     free(e->checkpoint);
+    free(e->node_runs);
     e->magic = 0;
     free(e);
 }
@@ -605,6 +606,8 @@ void hz_execution_finish(struct hz_execution *e, const struct hz_outcome *outcom
     } else {
         store_end(e, &row); /* handed over before the live row goes: a reader finds one or the other */
     }
+    if (e->node_runs && hz_store_node_runs_put(&e->id, e->node_runs, strlen(e->node_runs)) == 0)
+        e->node_runs = NULL;
     hz_execution_drop(e);
 }
 

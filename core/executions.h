@@ -91,6 +91,7 @@ struct hz_execution {
     /* The last state its worker handed over; it is kept while it runs elsewhere. sequence: of the present worker's. */
     char *checkpoint;
     size_t checkpoint_len;
+    char *node_runs; /* JSON text for the store, written after its row; NULL none */
     uint64_t checkpoint_sequence;
     uint32_t checkpoint_ordinal; /* in the store, of all its workers */
     enum hz_checkpoint_state checkpoint_state;

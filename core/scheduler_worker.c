@@ -186,11 +186,42 @@ static void on_started(struct hz_worker *w, const struct hz_msg *msg)
     cds_list_add_tail(&e->node, &w->executions);
     w->info.in_flight++;
     w->dirty_info = true;
+    e->begun_ns = hz_base_now_ns();
     hz_execution_set_state(e, HZ_EXEC_RUNNING);
     struct hz_early *early = take_early(w, s->execution);
     if (early)
         end_execution(w, e, &early->msg);
     free(early);
+}
+
+/* A claim like every figure of a worker; the nodes' names are the plan's, each node once. Kept until the execution is over. */
+static void take_node_runs(struct hz_worker *w, const struct hz_msg *msg)
+{
+    const struct hz_msg_node_runs *head = msg->body;
+    const struct hz_plan *plan = w->workflow->plan;
+    struct hz_desk *desk = hz_desk_here();
+    struct hz_execution *e = desk && w->workflow->node_stats ? hz_execution_by_number(desk, head->execution, w) : NULL;
+    size_t count = msg->str[0].len / sizeof(struct hz_msg_node_run);
+    json_t *list = e && count <= plan->node_count ? json_array() : NULL;
+    for (size_t i = 0; list && i < count; i++) {
+        struct hz_msg_node_run run;
+        memcpy(&run, msg->str[0].data + i * sizeof run, sizeof run);
+        if (run.node >= plan->node_count)
+            continue;
+        const struct hz_plan_node *node = hz_plan_node(plan, run.node);
+        json_t *one = json_pack("{s:s%, s:s%, s:s%, s:I, s:I, s:I, s:I}", "id", hz_plan_chars(plan, node->id), (size_t)node->id.len, "name",
+                hz_plan_chars(plan, node->name), (size_t)node->name.len, "type", hz_plan_chars(plan, node->type), (size_t)node->type.len, "runs",
+                (json_int_t)run.runs, "errors", (json_int_t)run.errors, "timeNs", (json_int_t)run.time_ns, "peakBytes",
+                (json_int_t)run.peak_bytes);
+        if (one)
+            (void)json_array_append_new(list, one); /* out of memory: left out */
+    }
+    char *text = list ? json_dumps(list, JSON_COMPACT) : NULL;
+    json_decref(list);
+    if (!text)
+        return;
+    free(e->node_runs);
+    e->node_runs = text;
 }
 
 static void on_message(struct hz_worker *w, const struct hz_msg *msg)
@@ -204,6 +235,9 @@ static void on_message(struct hz_worker *w, const struct hz_msg *msg)
         break;
     case HZ_MSG_CHECKPOINT:
         hz_checkpoint_take(w, msg);
+        break;
+    case HZ_MSG_NODE_RUNS:
+        take_node_runs(w, msg);
         break;
     case HZ_MSG_HTTP_ANSWER:
         hz_http_answer(w, msg);

@@ -52,6 +52,8 @@ static uint32_t flags_of(const struct hz_worker *w, bool listens)
         flags |= HZ_WORKER_TRACKING;
     if (w->workflow->durability == HZ_DURABILITY_CHECKPOINT)
         flags |= HZ_WORKER_CHECKPOINTS;
+    if (w->workflow->node_stats)
+        flags |= HZ_WORKER_NODE_STATS;
     if (listens)
         flags |= HZ_WORKER_LISTENS;
     return flags;

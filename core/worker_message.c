@@ -140,6 +140,7 @@ static void dispatch(struct hz_worker *w, const struct hz_msg *msg)
     case HZ_MSG_STARTED:
     case HZ_MSG_FINISHED:
     case HZ_MSG_CHECKPOINT:
+    case HZ_MSG_NODE_RUNS:
     case HZ_MSG_HTTP_ANSWER:
     case HZ_MSG_LISTEN:
     case HZ_MSG_TELL:

@@ -121,6 +121,7 @@ int hz_workflow_new(const char *id, const char *version, const json_t *flow, str
     workflow->durability = settings.durability;
     workflow->on_interrupt = settings.on_interrupt;
     workflow->history = settings.history;
+    workflow->node_stats = settings.node_stats;
     workflow->threads = workflow->resident ? settings.threads : 1;
     workflow->timeout_ms = settings.timeout_ms;
     workflow->retry = settings.retry;

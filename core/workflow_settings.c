@@ -121,6 +121,14 @@ static struct hz_workflow_limits read_limits(const struct place *settings)
             .processes = (uint32_t)read_number(&at, "processes", 1, 65536, 0)};
 }
 
+static bool read_flag(const struct place *at, const char *key)
+{
+    const json_t *value = json_object_get(at->object, key);
+    if (value && !json_is_boolean(value))
+        find(at, key, value, "true or false");
+    return json_is_true(value);
+}
+
 static const char *read_on_error(const struct place *at)
 {
     const json_t *value = json_object_get(at->object, "onError");
@@ -156,14 +164,15 @@ int hz_workflow_settings_read(const json_t *flow, const struct hz_plan *plan, co
     static const char *const interrupts[] = {"fail", "restart", "resume"};
     static const char *const histories[] = {"all", "failed+sample", "counters"};
     static const char *const restarts[] = {"on-failure", "never", "always"};
-    static const char *const known[] = {"isolation", "durability", "onInterrupt", "history", "threads", "timeout", "segmentBytes", "retry", "restart", "limits",
+    static const char *const known[] = {"isolation", "durability", "onInterrupt", "history", "nodeStats", "threads", "timeout", "segmentBytes", "retry",
+            "restart", "limits",
             "onError", "concurrency", "queue", "priority", "share", "rate", "burst"};
     size_t errors = report->errors;
     struct place at = {.object = json_object_get(json_object_get(flow, "properties"), "horizon"), .path = "", .report = report};
     if (at.object && !json_is_object(at.object))
         find(&at, "", at.object, "an object");
     judge_unknown(&at, HZ_FLOW_WARNING, known, HZ_COUNT_OF(known),
-            "isolation, durability, onInterrupt, history, threads, timeout, segmentBytes, retry, restart, limits, onError, concurrency, queue, priority, share, "
+            "isolation, durability, onInterrupt, history, nodeStats, threads, timeout, segmentBytes, retry, restart, limits, onError, concurrency, queue, priority, share, "
             "rate or burst");
     struct hz_workflow_settings settings = {
             .isolation = (enum hz_isolation)read_word(&at, "isolation", isolations, HZ_COUNT_OF(isolations), HZ_ISOLATION_AUTO),
@@ -172,6 +181,7 @@ int hz_workflow_settings_read(const json_t *flow, const struct hz_plan *plan, co
             .threads = (uint32_t)read_number(&at, "threads", 1, HZ_MAX_LANES, config->threads),
             .timeout_ms = (uint32_t)read_number(&at, "timeout", 0, HZ_MAX_LIMIT_MS, config->execution_timeout_ms),
             .segment_bytes = (uint64_t)read_number(&at, "segmentBytes", 131072, 1073741824, 0),
+            .node_stats = read_flag(&at, "nodeStats"),
             .retry = read_retry(&at),
             .limits = read_limits(&at),
             .on_error = read_on_error(&at)};

@@ -12,6 +12,7 @@ struct hz_workflow_settings {
     enum hz_durability durability;
     enum hz_on_interrupt on_interrupt;
     enum hz_history history;
+    bool node_stats;
     uint32_t threads, timeout_ms;
     uint64_t segment_bytes;
     struct hz_retry retry;

@@ -37,6 +37,7 @@ struct hz_workflow { /* one version, ready to run; immutable */
     enum hz_durability durability;
     enum hz_on_interrupt on_interrupt;
     enum hz_history history; /* what is kept of executions that are over */
+    bool node_stats;         /* what each node of an execution did is kept too */
     uint32_t threads, timeout_ms; /* timeout_ms: deadline of an execution, 0 none */
     struct hz_retry retry;
     uint64_t segment_bytes;       /* 0: default */
@@ -51,7 +52,7 @@ struct hz_workflow { /* one version, ready to run; immutable */
     char on_error[128];           /* workflow that is started with the crash report as its input; "" none */
     char **env;                   /* pairs name, value of the flow's own names that are set; NULL-terminated */
 };
-/* properties.horizon in flow.json: {isolation, durability, onInterrupt, history, threads, timeout, segmentBytes, restart, limits, onError,
+/* properties.horizon in flow.json: {isolation, durability, onInterrupt, history, nodeStats, threads, timeout, segmentBytes, restart, limits, onError,
  * concurrency, queue, priority, share, rate, burst, retry {times, delay, max, jitter}}. */
 
 struct hz_config;

@@ -103,6 +103,11 @@ static void string_lengths(uint32_t type, const void *body, uint64_t ret_len[HZ_
         ret_len[0] = m->state_len;
         break;
     }
+    case HZ_MSG_NODE_RUNS: {
+        const struct hz_msg_node_runs *m = body;
+        ret_len[0] = m->runs_len;
+        break;
+    }
     case HZ_MSG_ASK: {
         const struct hz_msg_ask *m = body;
         ret_len[0] = m->route_len, ret_len[1] = m->data_len;

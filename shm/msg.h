@@ -20,7 +20,8 @@ enum hz_msg_type {
 
 /* how a worker lives */
 enum { HZ_WORKER_RESIDENT = 1, HZ_WORKER_DEVELOPMENT = 2, HZ_WORKER_TRACKING = 4, HZ_WORKER_LISTENS = 8,
-    HZ_WORKER_CHECKPOINTS = 16 /* what finished is on disk before effects that build on it */ };
+    HZ_WORKER_CHECKPOINTS = 16, /* what finished is on disk before effects that build on it */
+    HZ_WORKER_NODE_STATS = 32 /* NODE_RUNS goes before FINISHED */ };
 /* bits of hz_msg_execute.reserved */
 enum { HZ_EXECUTE_NO_RESULT = 1 /* nobody reads the result: leave it out of FINISHED */ };
 /* states of an execution, also on disk: never renumber */
@@ -59,6 +60,9 @@ struct hz_msg_finished { uint64_t execution; uint32_t state; /* enum hz_exec_sta
     /* strings: error text, error code, result: last emission that reached an open end, as JSON ("" none) */
 struct hz_msg_checkpoint { uint64_t execution, sequence; /* counts up within the worker's execution */ uint64_t state_len; };
     /* string: the state (worker/checkpoint.h), at most HZ_CHECKPOINT_MAX bytes */
+struct hz_msg_node_runs { uint64_t execution, runs_len; };
+    /* string: an array of struct hz_msg_node_run, one for each node that ran */
+struct hz_msg_node_run { uint32_t node, pad; uint64_t runs, errors, time_ns, peak_bytes; };
 struct hz_msg_http_answer { uint64_t execution; uint32_t status, type_len, headers_len, pad; uint64_t body_len; };
     /* strings: content type, headers "Name: value\n"..., body */
 struct hz_msg_listen { uint32_t node, timeout_ms, method_len, endpoint_len; };

@@ -26,6 +26,7 @@ HZ_MSG_X(HTTP_ANSWER, http_answer, 39, R, "the answer to an HTTP request")
 HZ_MSG_X(LISTEN, listen, 40, R, "a webhook wants method and path")
 HZ_MSG_X(LINE, line, 41, R, "a line that must not be lost: console output, errors, warnings")
 HZ_MSG_X(CHECKPOINT, checkpoint, 42, R, "the state of an execution between two node runs: keep it before it goes on")
+HZ_MSG_X(NODE_RUNS, node_runs, 43, R, "what each node of an execution did; before its FINISHED, for flows with nodeStats")
 
 HZ_MSG_X(LOG, log, 64, M, "a log line below warning")
 HZ_MSG_X(TELL, tell, 65, M, "progress, metrics, logs, debug: a route nobody answers")

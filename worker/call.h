@@ -88,6 +88,8 @@ struct hz_call {
     const hz_value *state_copy; /* blocking: state of the node as it was, or as the node set it */
     bool state_changed;
     int outcome; /* blocking */
+    uint64_t part_ns;         /* blocking, with nodeStats: when it was handed over, and the memory in use then */
+    int64_t part_bytes;
     uint64_t blocking_cpu_ns; /* what its thread used for it; written before the letter to the owner, read by it */
     struct hz_mail mail;
     struct hz_mail *early; /* blocking: continuations that came before it returned */

@@ -46,6 +46,7 @@ static void assign(struct hz_worker *worker, const struct hz_msg *msg)
     worker->tracking = (body->flags & HZ_WORKER_TRACKING) != 0;
     worker->listens = (body->flags & HZ_WORKER_LISTENS) != 0;
     worker->checkpoints = (body->flags & HZ_WORKER_CHECKPOINTS) != 0;
+    worker->node_stats = (body->flags & HZ_WORKER_NODE_STATS) != 0;
     worker->port = body->port;
     worker->start_wall_ms = body->start_wall_ms ? body->start_wall_ms : hz_base_wall_ms();
     memset(worker->id_text, 0, sizeof(worker->id_text));

@@ -9,6 +9,7 @@
 #include "checkpoint.h"
 #include "crash.h"
 #include "executor_run.h"
+#include "node_stats.h"
 #include "report.h"
 #include "worker.h"
 
@@ -174,6 +175,7 @@ static void drop_work(struct hz_execution *execution)
 
 static void report_finished(struct hz_execution *execution)
 {
+    hz_node_stats_report(execution);
     struct hz_thread *thread = execution->thread;
     struct hz_buffer result = {0};
     if (execution->result && execution->wants_result) {

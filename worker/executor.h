@@ -129,6 +129,7 @@ struct hz_execution {
     bool is_resume;    /* bytes are a packed state */
     uint32_t attempt;  /* of the whole execution, from 1 */
     uint32_t *ordinals; /* per node, last one given; NULL: none yet */
+    struct hz_msg_node_run *node_stats; /* per node, what it did; NULL: nobody asks, or none yet */
     const hz_value *result;
     uint32_t error_node, final_state;
     uint32_t abort; /* a final state decided from within, between two node runs */

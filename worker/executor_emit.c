@@ -6,6 +6,7 @@
 #include "executor_run.h"
 #include "report.h"
 #include "worker.h"
+#include "node_stats.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -148,6 +149,7 @@ static int emit_error_value(struct hz_call *call, const hz_value *data, const hz
 {
     struct hz_thread *thread = call->owner;
     thread->stats.v[HZ_STAT_node_errors]++;
+    hz_node_stats_error(call);
     hz_recorder_add(thread->lane->recorder, HZ_EVENT_ERROR, thread->now_ns, call->execution->number, call->site->index, 1, 0);
     call->errored = true;
     if (may_retry(call)) {

@@ -7,6 +7,7 @@
 #include "checkpoint.h"
 #include "crash.h"
 #include "js.h"
+#include "node_stats.h"
 #include "pool.h"
 #include "report.h"
 #include "worker.h"
@@ -546,6 +547,8 @@ void hz_executor_run(struct hz_execution *execution, const struct hz_delivery *d
     struct hz_site *site = &execution->worker->sites[delivery->node];
     if (site->exclusive && !entered && !enter_site(site, execution, delivery))
         return;
+    uint64_t since_ns = hz_node_stats_begin(execution);
+    int64_t bytes = thread->memory.bytes;
     struct hz_call *call = hz_call_new(thread, execution, delivery);
     if (!call) {
         hz_value_unref(delivery->data);
@@ -572,6 +575,8 @@ void hz_executor_run(struct hz_execution *execution, const struct hz_delivery *d
             if (site->logs)
                 hz_executor_log(call, &site->plan->log_start);
             if (site->blocking) {
+                call->part_ns = since_ns;
+                call->part_bytes = bytes;
                 hz_pool_run_blocking(call);
                 return;
             }
@@ -579,6 +584,7 @@ void hz_executor_run(struct hz_execution *execution, const struct hz_delivery *d
             RUN_CODE(call, rc, code(call));
         }
     }
+    hz_node_stats_add(call, since_ns, bytes, true);
     settle_call(call, rc);
 }
 
@@ -596,7 +602,10 @@ void hz_executor_continue(struct hz_call *call, hz_continue_fn *fn, void *arg)
     call->state = HZ_CALL_RUNNING;
     call->base = execution->work_count;
     int rc;
+    uint64_t since_ns = hz_node_stats_begin(execution);
+    int64_t bytes = call->owner->memory.bytes;
     RUN_CODE(call, rc, fn(call, arg));
+    hz_node_stats_add(call, since_ns, bytes, false);
     settle_call(call, rc);
     if (live)
         hz_executor_leave(execution);
@@ -663,6 +672,7 @@ void hz_executor_blocking_done(struct hz_call *call)
     hz_executor_send_held(call);
     call->owner->now_ns = hz_base_now_ns();
     hz_executor_post_early(call);
+    hz_node_stats_add(call, call->part_ns, call->part_bytes, true);
     settle_call(call, call->outcome);
     hz_executor_leave(execution);
 }

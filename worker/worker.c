@@ -466,6 +466,7 @@ void hz_worker_fini(struct hz_worker *worker)
         next = e->table_next;
         free(e->work);
         free(e->ordinals);
+        free(e->node_stats);
         free(e);
     }
     free(worker->table);

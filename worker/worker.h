@@ -54,6 +54,7 @@ struct hz_worker {
     bool kernel_stale;
 
     bool assigned, loaded, resident, development, tracking, listens, ready, failed, checkpoints;
+    bool node_stats; /* NODE_RUNS before FINISHED */
     uint32_t port, assign_flags;
     char id_text[HZ_UUID_TEXT];
     char *workflow_id;

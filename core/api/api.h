@@ -80,6 +80,8 @@ struct hz_api_execute {
 };
 void hz_api_executions_start(const struct hz_api_execute *execute, hz_api_done_fn *done, void *arg);
 void hz_api_executions_get(const char *id, hz_api_done_fn *done, void *arg);
+/* What each of its nodes did, of flows with properties.horizon.nodeStats. */
+void hz_api_executions_nodes(const char *id, hz_api_done_fn *done, void *arg);
 /* workflow_id, state: NULL all. Open states are those of now, of the others what is kept. */
 void hz_api_executions_list(
         const char *workflow_id, const char *state, uint64_t limit, int64_t before_ms, hz_api_done_fn *done, void *arg);

@@ -275,6 +275,36 @@ void hz_api_executions_get(const char *id, hz_api_done_fn *done, void *arg)
     hz_api_answer(done, arg, 200, &json);
 }
 
+void hz_api_executions_nodes(const char *id, hz_api_done_fn *done, void *arg)
+{
+    struct hz_uuid uuid;
+    struct hz_store_execution row;
+    void *data;
+    size_t len;
+    if (!id || !hz_uuid_parse(id, strlen(id), &uuid) || hz_scheduler_get(&uuid, &row)) {
+        hz_api_fail(done, arg, 404, "Ejecución no encontrada");
+        return;
+    }
+    hz_store_execution_fini(&row);
+    int err = hz_store_node_runs(&uuid, &data, &len);
+    if (err) {
+        hz_api_fail(done, arg, err == HZ_ENOTFOUND ? 404 : 500,
+                err == HZ_ENOTFOUND ? "nothing is kept of its nodes: it is not over, its worker died, or its flow does not say "
+                                      "properties.horizon.nodeStats: true"
+                                    : hz_err_last());
+        return;
+    }
+    struct hz_json json = {0};
+    hz_json_open(&json, '{');
+    HZ_JSON_KEY(&json, "executionId");
+    hz_json_text(&json, id);
+    HZ_JSON_KEY(&json, "nodes");
+    hz_json_raw(&json, data, len);
+    hz_json_close(&json, '}');
+    free(data);
+    hz_api_answer(done, arg, 200, &json);
+}
+
 /* 0: none of that name. */
 static enum hz_exec_state state_of(const char *name)
 {

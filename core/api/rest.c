@@ -279,6 +279,12 @@ static void executions_get(struct hz_http_request *request, void *arg)
     hz_api_executions_get(hz_http_param(request, "id"), hz_rest_done, request);
 }
 
+static void executions_nodes(struct hz_http_request *request, void *arg)
+{
+    (void)arg;
+    hz_api_executions_nodes(hz_http_param(request, "id"), hz_rest_done, request);
+}
+
 static void executions_cancel(struct hz_http_request *request, void *arg)
 {
     (void)arg;
@@ -395,6 +401,7 @@ int hz_rest_init(void)
             {"GET", "/api/v1/workflows/:id/executions", executions_list},
             {"GET", "/api/v1/executions", executions_all},
             {"GET", "/api/v1/executions/:id", executions_get},
+            {"GET", "/api/v1/executions/:id/nodes", executions_nodes},
             {"POST", "/api/v1/executions/:id/cancel", executions_cancel},
             {"GET", "/api/v1/dead", dead_list},
             {"POST", "/api/v1/dead/:id/redrive", dead_redrive},

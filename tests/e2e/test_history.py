@@ -48,7 +48,8 @@ class History(hz.Case):
         # pages: two at a time are all of them, in the same order, none twice
         pages, cursor = [], {}
         while True:
-            path = "/logs?" + urllib.parse.urlencode({"limit": 2, "worker": worker, "to": everything[0]["time"], **cursor})
+            query = {"limit": 2, "worker": worker, "to": everything[0]["time"], **cursor}
+            path = "/logs?" + urllib.parse.urlencode(query)
             answer = server.call("GET", path, expect=200)
             pages += answer["logs"]
             if answer["next"] is None:
@@ -104,7 +105,8 @@ class History(hz.Case):
         week = "from=2026-01-01T00:00:00Z&to=2026-01-09T00:00:00Z"
         wrong = [
             ("logs?from=gestern", "from: expected a time"), ("logs?to=2026-02-31T00:00:00Z", "to: expected a time"),
-            ("logs?level=grave", "level: expected debug"), ("logs?limit=0", "limit: expected a whole number from 1 to 1000"),
+            ("logs?level=grave", "level: expected debug"),
+            ("logs?limit=0", "limit: expected a whole number from 1 to 1000"),
             ("logs?limit=1001", "limit:"), ("logs?worker=zz", "worker:"), ("logs?execution=1", "execution:"),
             ("logs?workflow=..%2Fx", "workflow:"), ("logs?text=", "text:"), ("logs?text=" + "x" * 257, "text:"),
             ("logs?cursor=7", "cursor:"), (f"logs?text=a&{week}", "from: expected a time at most 7 days"),
@@ -130,7 +132,8 @@ class History(hz.Case):
             sent += 1
         worker = self.worker_of(server, "eco")
         os.kill(worker["processId"], signal.SIGKILL)
-        gone = hz.wait_for(lambda: self.logs(server, worker=worker["id"], level="error"), 15, what="the line of its death")
+        gone = hz.wait_for(lambda: self.logs(server, worker=worker["id"], level="error"), 15,
+                           what="the line of its death")
         self.assertIn("SIGKILL", " ".join(line["text"] for line in gone))
         def kept():
             return self.samples(server, worker["id"], step=1)["samples"]
@@ -166,11 +169,70 @@ class History(hz.Case):
         worker = self.worker_of(server, "charla")["id"]
         lines = server.call("GET", f"/workers/{worker}/logs?lines=10000", expect=200)["logs"]
         self.assertGreater(len(lines), 2000)
-        said = hz.wait_for(lambda: self.logs(server, worker=worker, text="is not kept in the history"), 10, what="the complaint")
+        said = hz.wait_for(lambda: self.logs(server, worker=worker, text="is not kept in the history"), 10,
+                           what="the complaint")
         self.assertEqual(len(said), 1)
         kept = self.logs(server, worker=worker)
         print(f"{len(lines)} lines said, {len(kept)} in the history")
         self.assertLess(len(kept), len(lines) // 2)
+        server.stop()
+
+
+class Nodes(hz.Case):
+    def test_what_each_node_did_is_kept_where_it_is_asked_for(self):
+        turns = 500
+        flow = hz.looping_flow("vueltas", turns)
+        flow["properties"]["horizon"] = {"isolation": "resident", "threads": 2, "nodeStats": True}
+        without = hz.looping_flow("sin", 3)
+        without["properties"]["horizon"] = {"isolation": "resident"}
+        failing = hz.simple_flow("falla", '{"n": {{input.data.nada.aqui}}}')
+        failing["properties"]["horizon"] = {"nodeStats": True}
+        server = hz.Server(self.place, flows={"vueltas": flow, "sin": without, "falla": failing})
+        record = server.execute("vueltas", {})
+        path = f"/executions/{record['id']}/nodes"
+        hz.wait_for(lambda: server.call("GET", path).status == 200, 10, what="its nodes")
+        nodes = {node["name"]: node for node in server.call("GET", path, expect=200)["nodes"]}
+        self.assertEqual({name: node["runs"] for name, node in nodes.items()},
+                         {"Inicio": 1, "Cero": 1, "Sigue": turns + 1, "Suma": turns, "Fin": 1})
+        self.assertEqual(nodes["Suma"]["type"], "data_transformer")
+        self.assertEqual(sum(node["runs"] for node in nodes.values()), record["bill"]["nodeRuns"])
+        self.assertTrue(all(node["errors"] == 0 and node["timeNs"] > 0 for node in nodes.values()), nodes)
+        self.assertTrue(any(node["peakBytes"] > 0 for node in nodes.values()), nodes)
+        failed = server.execute("falla", {})["id"]
+        path = f"/executions/{failed}/nodes"
+        hz.wait_for(lambda: server.call("GET", path).status == 200, 10, what="the failing one's nodes")
+        nodes = {node["name"]: node for node in server.call("GET", path, expect=200)["nodes"]}
+        self.assertEqual((nodes["Paso"]["runs"], nodes["Paso"]["errors"]), (1, 1), nodes)
+        self.assertEqual(server.call("GET", f"/executions/{server.execute('sin', {})['id']}/nodes").status, 404)
+        self.assertEqual(server.call("GET", "/executions/01234567-89ab-4cde-8f01-23456789abcd/nodes").status, 404)
+        server.stop()
+
+    def test_a_wrong_switch_is_named(self):
+        flow = hz.simple_flow("mal")
+        flow["properties"]["horizon"] = {"nodeStats": "sí"}
+        self.place.write("mal.json", json.dumps(flow))
+        result = self.place.run("check", "mal.json")
+        self.assertNotEqual(result.code, 0)
+        self.assertIn("properties.horizon.nodeStats", result.out + result.err)
+        self.assertIn("true or false", result.out + result.err)
+
+    def test_the_executions_pay_for_what_four_threads_used(self):
+        """The sum over the executions is within 5 % of the CPU time of all threads of the process."""
+        flow = hz.looping_flow("cuenta", 3000)
+        flow["properties"]["horizon"] = {"isolation": "resident", "threads": 4}
+        server = hz.Server(self.place, flows={"cuenta": flow})
+        ids = [server.execute("cuenta", {}, wait=False)["executionId"] for _ in range(120)]
+        hz.wait_for(lambda: all(server.execution(one)["state"] == "success" for one in ids), 60, what="all of them")
+        time.sleep(0.5)
+        worker = next(w for w in server.workers() if w["workflowId"] == "cuenta")
+        tasks = f"/proc/{worker['processId']}/task"
+        used = 0
+        for task in os.listdir(tasks):
+            with open(f"{tasks}/{task}/schedstat", encoding="ascii") as file:
+                used += int(file.read().split()[0])
+        paid = sum(server.execution(one)["bill"]["cpuNs"] for one in ids)
+        print(f"{len(ids)} executions paid {paid / 1e6:.2f} ms, the process used {used / 1e6:.2f} ms")
+        self.assertTrue(0.95 <= paid / used <= 1.05, (paid, used))
         server.stop()
 
 
