@@ -157,11 +157,12 @@ void hz_logs_add(const struct hz_uuid *worker, int64_t wall_ms, const char *text
     (void)add(worker, 0, wall_ms, text, len);
 }
 
-void hz_logs_note(const struct hz_worker_info *info, int64_t wall_ms, int level, const struct hz_uuid *execution,
-        const char *text, size_t len)
+/* ours: the worker has no say in it, so its budget does not keep it out. */
+static void note(const struct hz_worker_info *info, int64_t wall_ms, int level, const struct hz_uuid *execution,
+        const char *text, size_t len, bool ours)
 {
     enum verdict verdict = add(&info->id, 0, wall_ms, text, len);
-    if (verdict == HISTORY_YES)
+    if (logs.history && (ours || verdict == HISTORY_YES))
         logs.history(info, wall_ms, level, execution, text, HZ_MIN(len, LONGEST));
     if (verdict != HISTORY_COMPLAIN)
         return;
@@ -171,6 +172,12 @@ void hz_logs_note(const struct hz_worker_info *info, int64_t wall_ms, int level,
             HZ_LOGS_SECOND_LINES, HZ_LOGS_SECOND_BYTES);
     logs.history(info, hz_base_wall_ms(), HZ_LOG_WARN, NULL, line, (size_t)n);
     HZ_LOG(WARN, "worker %s of %s: %s", info->id_text, info->workflow_id, line);
+}
+
+void hz_logs_note(const struct hz_worker_info *info, int64_t wall_ms, int level, const struct hz_uuid *execution,
+        const char *text, size_t len)
+{
+    note(info, wall_ms, level, execution, text, len, true);
 }
 
 void hz_logs_set_history(hz_logs_history_fn *fn)
@@ -322,7 +329,7 @@ void hz_logs_say(const struct hz_worker_info *info, int64_t wall_ms, int level, 
             len += sizeof mark - 1;
         }
     }
-    hz_logs_note(info, wall_ms, level, execution, text, len);
+    note(info, wall_ms, level, execution, text, len, false);
     for (int i = 0; i < logs.listener_count; i++)
         logs.listeners[i].fn(logs.listeners[i].arg, info, level, console, text, len);
     if (logs.listener_count == 0)

@@ -16,10 +16,11 @@ void hz_logs_add(const struct hz_uuid *worker, int64_t wall_ms, const char *text
 void hz_logs_bury(const struct hz_uuid *worker);
 /* It never had a flow: nothing is kept. */
 void hz_logs_forget(const struct hz_uuid *worker);
-/* A line about a worker: kept, and handed to the store's history. execution: whose, NULL none. */
+/* A line of ours about a worker: kept, and handed to the store's history, whatever the worker says in that second. execution: whose,
+ * NULL none. */
 void hz_logs_note(const struct hz_worker_info *info, int64_t wall_ms, int level, const struct hz_uuid *execution,
         const char *text, size_t len);
-/* A line a worker said: the same, shown to the listeners, and printed when nobody listens (horizon serve). */
+/* A line a worker said: the same within its budget, shown to the listeners, and printed when nobody listens (horizon serve). */
 void hz_logs_say(const struct hz_worker_info *info, int64_t wall_ms, int level, bool console,
         const struct hz_uuid *execution, const char *text, size_t len);
 /* Where the history begins: a worker's line as it was kept. Set before the shards run; NULL: nowhere. Called on the worker's shard. */

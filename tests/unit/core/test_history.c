@@ -195,7 +195,7 @@ HZ_TEST(history, latencies_are_told_to_a_quarter)
     hz_history_latency_add(&latency, UINT64_MAX); /* nothing lands outside the table */
 }
 
-static unsigned heard, warnings;
+static unsigned heard, warnings, errors;
 static void hear(const struct hz_worker_info *info, int64_t wall_ms, int level, const struct hz_uuid *execution,
         const char *text, size_t len)
 {
@@ -206,6 +206,18 @@ static void hear(const struct hz_worker_info *info, int64_t wall_ms, int level, 
     (void)len;
     heard++;
     warnings += level == HZ_LOG_WARN;
+    errors += level == HZ_LOG_ERROR;
+}
+
+static void ignore(
+        void *arg, const struct hz_worker_info *info, int level, bool console, const char *text, size_t len)
+{
+    (void)arg;
+    (void)info;
+    (void)level;
+    (void)console;
+    (void)text;
+    (void)len;
 }
 
 HZ_TEST(history, a_worker_has_a_budget_of_lines_a_second_and_is_told_off_once)
@@ -213,15 +225,18 @@ HZ_TEST(history, a_worker_has_a_budget_of_lines_a_second_and_is_told_off_once)
     struct hz_worker_info info = {.id = hz_uuid_new(), .id_text = "w", .workflow_id = "f"};
     HZ_ASSERT_OK(hz_registry_init());
     hz_logs_set_history(hear);
-    heard = warnings = 0;
+    heard = warnings = errors = 0;
+    HZ_ASSERT_OK(hz_supervisor_listen_lines(ignore, NULL)); /* else they are printed */
     uint64_t began_ns = hz_base_now_ns();
     for (int i = 0; i < 5000; i++)
-        hz_logs_note(&info, 1, HZ_LOG_INFO, NULL, "a line", 6);
+        hz_logs_say(&info, 1, HZ_LOG_INFO, false, NULL, "a line", 6);
     uint64_t seconds =
             (hz_base_now_ns() - began_ns) / 1000000000u + 2; /* it may have gone over the change of a second */
     HZ_ASSERT_GE(heard, HZ_LOGS_SECOND_LINES);
     HZ_ASSERT_LE(heard, seconds * HZ_LOGS_SECOND_LINES + 1);
     HZ_ASSERT_EQ(warnings, 1);
+    hz_logs_note(&info, 1, HZ_LOG_ERROR, NULL, "it died", 7); /* ours is not the worker's to spend */
+    HZ_ASSERT_EQ(errors, 1);
     hz_logs_fini();
     hz_registry_fini();
 }
