@@ -2,8 +2,8 @@
  * attribution.c - the table of death reasons. No state, no system call; tested row by row.
  *
  *   killed by a signal we sent            our reason (stop, deadline, poison ...)
- *   SIGKILL not sent by us                killed from outside (or by the kernel for want of memory: without a cgroup of our own
- *                                         the two look alike)
+ *   SIGKILL not sent by us                out of memory, if its own control group counted such a kill; else killed from outside (or by
+ *                                         the kernel for want of memory: without a group the two look alike)
  *   SIGSYS                                forbidden call N
  *   SIGSEGV, ABRT, BUS, FPE, ILL, TRAP    crash in node X
  *   another signal                        killed by signal S from outside
@@ -258,6 +258,8 @@ static enum hz_death_kind kind_of(const struct hz_evidence *e, const struct hz_d
         return accused ? HZ_DEATH_EXIT : HZ_DEATH_ENDED;
     if (is_fault(death->signal))
         return HZ_DEATH_CRASH;
+    if (death->signal == SIGKILL && e->kernel_oom)
+        return HZ_DEATH_MEMORY;
     *ret_likely = death->signal == SIGKILL; /* of a SIGKILL nobody learns who sent it */
     return death->signal == SIGKILL && e->oom_rose ? HZ_DEATH_MEMORY : HZ_DEATH_KILLED;
 }
@@ -292,10 +294,13 @@ void hz_attribution_judge(const struct hz_evidence *evidence, struct hz_death *r
                 death.node_name[0] ? death.node_name : "?", death.node_name[0] ? "\"" : "", death.exit_code);
     else if (exited)
         snprintf(death.text, sizeof death.text, "ended by itself with code %d", death.exit_code);
+    else if (death.signal == SIGKILL && evidence->kernel_oom)
+        snprintf(death.text, sizeof death.text, "out of memory: killed by the kernel %s", evidence->kernel_oom);
+    else if (death.signal == SIGKILL && evidence->oom_rose)
+        snprintf(death.text, sizeof death.text, "likely out of memory: killed with SIGKILL, and the kernel's count of such kills rose just now; "
+                "it had %.1f MB, which limit it was nobody says without a control group of its own", (double)evidence->rss_bytes / 1048576.0);
     else if (death.signal == SIGKILL)
-        snprintf(death.text, sizeof death.text, "%s",
-                evidence->oom_rose ? "likely out of memory: killed with SIGKILL, and the kernel's count of such kills rose just now"
-                                   : "killed from outside with SIGKILL, likely by a person or a program: the kernel counted no kill for want of memory");
+        snprintf(death.text, sizeof death.text, "killed from outside with SIGKILL, likely by a person or a program: the kernel counted no kill for want of memory");
     else if (is_fault(death.signal))
         say_fault(cell, death.signal, death.text, sizeof death.text);
     else {

@@ -62,6 +62,8 @@ struct hz_evidence {
     uint64_t intent_execution; /* whose deadline it is; 0 none */
     struct hz_cell_copy cells[HZ_MAX_LANES + HZ_CRASH_POOL];
     enum { HZ_ASKED_NOT, HZ_ASKED_COMPUTES, HZ_ASKED_WAITS, HZ_ASKED_STOPPED } asked; /* what it did in the moment before it was killed */
+    const char *kernel_oom; /* its own control group says that the kernel killed it for want of memory: where, how much, whose; NULL */
+    uint64_t rss_bytes; /* as last sampled; 0 unknown */
     bool oom_rose;      /* the kernel killed something for want of memory just now; nobody says that it was this one */
     bool out_of_memory; /* with HZ_INTENT_LIMIT: the limit is the one of memory */
     const char *limit;  /* with HZ_INTENT_LIMIT: which, how much, whose */

@@ -198,6 +198,10 @@ int hz_config_load(struct hz_config *ret_config)
     if (!err)
         err = keep_text("HORIZON_POLICY", &config.policy_path);
     if (!err)
+        err = keep_text("HORIZON_CGROUP", &config.cgroup);
+    if (!err && config.cgroup && config.cgroup[0] != '/' && strcmp(config.cgroup, "auto") && strcmp(config.cgroup, "off"))
+        err = hz_err_set(HZ_EFORMAT, "HORIZON_CGROUP is \"%s\", expected auto, off, or the path of a control group", config.cgroup);
+    if (!err)
         err = keep_text("CLIENT_URL", &config.client_url);
     if (!err)
         err = keep_text("WORKER_ID", &config.worker_id);
@@ -355,6 +359,7 @@ void hz_config_fini(struct hz_config *config)
     free(config->extra_nodes_path);
     free(config->hosts);
     free(config->policy_path);
+    free(config->cgroup);
     free(config->client_url);
     memset(config, 0, sizeof *config);
 }
@@ -369,6 +374,7 @@ void hz_config_help(void)
     printf("  %-26s %s\n", "HORIZON_SPAWN", "zygote (default) or exec, the slow fallback");
     printf("  %-26s %s\n", "HORIZON_SANDBOX", "try (default), require, off");
     printf("  %-26s %s\n", "HORIZON_WORKER_UID", "auto (default: as root each worker is a user of 2000000000-2000065535), off, UID, FIRST-LAST");
+    printf("  %-26s %s\n", "HORIZON_CGROUP", "auto (default: our own control group if nobody else is in it), off, or a group's path");
     printf("  %-26s %s\n", "HORIZON_POLICY", "file that grants capabilities to nodes and workflows (default DIR/policy.json)");
     printf("  %-26s %s\n", "HORIZON_NODES", "further node folders, separated by colons");
     printf("  %-26s %s\n", "HORIZON_HOSTS", "further Host names that are answered, separated by commas");

@@ -37,6 +37,7 @@ struct hz_config {
     enum { HZ_WORKER_UIDS_AUTO, HZ_WORKER_UIDS_OFF, HZ_WORKER_UIDS_RANGE } worker_uids; /* HORIZON_WORKER_UID */
     uint32_t worker_uid_first, worker_uid_last;
     char *policy_path;    /* HORIZON_POLICY, or NULL: DIR/policy.json */
+    char *cgroup;         /* HORIZON_CGROUP, or NULL: auto (cgroup.h) */
     char *client_url;     /* CLIENT_URL: further allowed Origin */
     char instance[9];     /* 8 hex digits, kept in the data directory */
 };

@@ -1,8 +1,11 @@
 /* limits.c - see limits.h. */
 #include "limits.h"
 
+#include "cgroup.h"
+
 #include <dirent.h>
 #include <errno.h>
+#include <horizon/node.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -100,7 +103,7 @@ static uint64_t used_of(struct hz_worker *w, unsigned kind)
         w->info.rss_bytes = hz_sampler_resident(w);
         return w->info.rss_bytes;
     case CPU:
-        return hz_sampler_cpu_ns(w) / 1000000u;
+        return HZ_MAX(hz_sampler_cpu_ns(w), w->grouped ? hz_cgroup_cpu_ns(&w->info.id) : 0) / 1000000u; /* a group counts what it started, too */
     case WALL:
         return (hz_base_now_ns() - w->flow_ns) / 1000000u;
     case FILES:
@@ -182,6 +185,16 @@ static void on_look(struct hz_timer *timer)
         check(w, kind);
     if (!w->killed)
         hz_timer_after(hz_shard_timers(w->yard->shard), timer, hz_sampler_busy(w) ? BUSY_MS : IDLE_MS, on_look);
+}
+
+/* Only where it bounds something: moving a process costs a grace period of the kernel. */
+void hz_limits_group(struct hz_worker *w)
+{
+    if (w->grouped || !w->workflow || (!hz_limits_any(w->workflow) && !(w->workflow->caps & HZ_CAP_EXEC)))
+        return;
+    w->grouped = hz_cgroup_make(&w->info.id, w->workflow->limits.memory_bytes, w->workflow->limits.processes);
+    if (w->grouped && w->info.pid > 0)
+        (void)hz_cgroup_move(&w->info.id, w->info.pid);
 }
 
 void hz_limits_begin(struct hz_worker *w)

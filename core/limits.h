@@ -9,6 +9,8 @@
 
 #include "worker.h"
 
+/* Its control group, if there can be one: before it has its process (which then moves itself), or as a spare before it is told its flow. */
+void hz_limits_group(struct hz_worker *w);
 /* It has its process and its flow: bounds set, watching begun. Nothing for a workflow without limits. */
 void hz_limits_begin(struct hz_worker *w);
 void hz_limits_end(struct hz_worker *w);

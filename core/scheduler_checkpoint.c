@@ -8,6 +8,8 @@
  */
 #include "executions.h"
 
+#include "secrets.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -69,15 +71,35 @@ static void on_kept(int result, void *arg)
     hz_shard_post(k->shard, &k->mail);
 }
 
+/* A flow that is given secrets may have them in its values, and needs those back unchanged: sealed, never in clear on the disk. */
+static bool is_sealed(const struct hz_execution *e)
+{
+    return e->workflow->secrets && e->workflow->secrets[0];
+}
+
+static void *copy_for_store(const struct hz_execution *e, size_t *len)
+{
+    if (is_sealed(e)) {
+        void *sealed = hz_secrets_box(&e->id, e->checkpoint, e->checkpoint_len, len);
+        if (!sealed)
+            HZ_LOG(ERROR, "a checkpoint of workflow %s waits: it cannot be sealed: %s", e->workflow->id, hz_err_last());
+        return sealed;
+    }
+    void *copy = malloc(*len ? *len : 1);
+    if (copy)
+        memcpy(copy, e->checkpoint, *len);
+    return copy;
+}
+
 static void keep(struct hz_execution *e)
 {
     struct keeping *k = calloc(1, sizeof *k);
-    void *copy = k ? malloc(e->checkpoint_len ? e->checkpoint_len : 1) : NULL;
+    size_t len = e->checkpoint_len;
+    void *copy = k ? copy_for_store(e, &len) : NULL;
     e->checkpoint_state = HZ_CHECKPOINT_WAITING;
     if (copy) {
-        memcpy(copy, e->checkpoint, e->checkpoint_len);
         *k = (struct keeping){.desk = e->desk, .shard = e->desk->shard, .id = e->id, .attempt = e->attempt, .sequence = e->checkpoint_sequence};
-        if (hz_store_checkpoint_put(&e->id, ++e->checkpoint_ordinal, true, copy, e->checkpoint_len, true, on_kept, k) == 0) {
+        if (hz_store_checkpoint_put(&e->id, ++e->checkpoint_ordinal, true, copy, len, true, on_kept, k) == 0) {
             e->desk->commits++;
             e->checkpoint_state = HZ_CHECKPOINT_WRITING;
             return;
@@ -168,7 +190,11 @@ void hz_checkpoint_load(struct hz_execution *e)
     if (count > 0) {
         struct hz_store_checkpoint *last = &list[count - 1];
         e->checkpoint_ordinal = last->ordinal;
-        if (last->len > 1) {
+        if (last->len > 1 && is_sealed(e)) {
+            e->checkpoint = hz_secrets_unbox(&e->id, last->data, last->len, &e->checkpoint_len);
+            if (!e->checkpoint)
+                HZ_LOG(ERROR, "workflow %s: %s; its execution begins anew", e->workflow->id, hz_err_last());
+        } else if (last->len > 1) {
             e->checkpoint = last->data;
             e->checkpoint_len = last->len;
             last->data = NULL;

@@ -52,6 +52,7 @@ int hz_secrets_init(const char *data_dir)
 
 void hz_secrets_fini(void)
 {
+    hz_secrets_box_forget();
     free(secrets.data_dir);
     secrets.data_dir = NULL;
 }
@@ -59,7 +60,7 @@ void hz_secrets_fini(void)
 bool hz_secrets_valid_name(const char *name)
 {
     size_t n = strlen(name);
-    if (n == 0 || n > 64 || (name[0] >= '0' && name[0] <= '9'))
+    if (n == 0 || n > 64 || (name[0] >= '0' && name[0] <= '9') || strcmp(name, HZ_SECRETS_BOX_KEY) == 0)
         return false;
     return strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_") == n;
 }
@@ -225,13 +226,19 @@ int hz_secrets_put(const char *name, const char *value, size_t len)
 
 int hz_secrets_remove(const char *name)
 {
-    int err = hz_store_secret_delete(name);
+    int err = hz_secrets_valid_name(name) ? hz_store_secret_delete(name) : HZ_ENOTFOUND;
     return err == HZ_ENOTFOUND ? hz_err_set(err, "there is no secret %.64s", name) : err;
 }
 
 json_t *hz_secrets_list(void)
 {
-    return hz_store_secret_list();
+    json_t *list = hz_store_secret_list();
+    for (size_t i = json_array_size(list); i-- > 0;) {
+        const char *name = json_string_value(json_object_get(json_array_get(list, i), "name"));
+        if (name && strcmp(name, HZ_SECRETS_BOX_KEY) == 0)
+            (void)json_array_remove(list, i);
+    }
+    return list;
 }
 
 static int fetch(const struct keys *keys, const char *name, char **ret_value, size_t *ret_len)
@@ -244,6 +251,32 @@ static int fetch(const struct keys *keys, const char *name, char **ret_value, si
     *ret_value = unseal(keys, name, sealed, len, ret_len);
     free(sealed);
     return *ret_value ? 0 : hz_err_set(HZ_EFORMAT, "secret %s: the key at hand does not open it", name);
+}
+
+int hz_secrets_own_key(unsigned char ret_key[32])
+{
+    struct keys keys;
+    char *text = NULL;
+    size_t len = 0, sealed_len = 0;
+    pthread_mutex_lock(&secrets.lock);
+    int err = load_keys(&keys, true);
+    if (!err)
+        err = fetch(&keys, HZ_SECRETS_BOX_KEY, &text, &len);
+    if (err == HZ_ENOTFOUND && keys.count > 0) {
+        char fresh[65];
+        randombytes_buf(ret_key, 32);
+        sodium_bin2hex(fresh, sizeof fresh, ret_key, 32);
+        void *sealed = seal(&keys, HZ_SECRETS_BOX_KEY, fresh, 64, &sealed_len);
+        err = sealed ? hz_store_secret_put(HZ_SECRETS_BOX_KEY, sealed, sealed_len) : hz_err_set(HZ_ENOMEM, "a key for checkpoints");
+        sodium_memzero(fresh, sizeof fresh);
+        free(sealed);
+    } else if (!err && (sodium_hex2bin(ret_key, 32, text, len, NULL, &sealed_len, NULL) || sealed_len != 32)) {
+        err = hz_err_set(HZ_EFORMAT, "the key of the checkpoints is damaged");
+    }
+    wipe(text, len);
+    sodium_memzero(&keys, sizeof keys);
+    pthread_mutex_unlock(&secrets.lock);
+    return err;
 }
 
 static int reseal(const struct keys *keys, const json_t *list, size_t *ret_count)
@@ -269,7 +302,9 @@ static int reseal(const struct keys *keys, const json_t *list, size_t *ret_count
     free(names);
     free(sealed);
     free(lens);
-    *ret_count = count;
+    *ret_count = 0;
+    for (size_t i = 0; i < count; i++) /* those that people know of */
+        *ret_count += hz_secrets_valid_name(json_string_value(json_object_get(json_array_get(list, i), "name")));
     return err;
 }
 

@@ -37,4 +37,16 @@ void hz_secrets_close(struct hz_secret_set **set); /* wipes */
 char *hz_secrets_mask(const struct hz_secret_set *set, const char *text, size_t len, size_t *ret_len);
 bool hz_secrets_valid_name(const char *name);
 
+/*
+ * secrets_box.c: bytes of unbounded use (checkpoints of flows with secrets) sealed under a key that is itself kept as a secret, so that a
+ * rotation leaves them readable. who: what they belong to; under another name they do not open. Caller frees. NULL: hz_err_last().
+ * The first of them makes the key, and waits for the store.
+ */
+#define HZ_SECRETS_BOX_KEY "_horizon_box" /* no flow may name it, no list shows it */
+void *hz_secrets_box(const struct hz_uuid *who, const void *data, size_t len, size_t *ret_len);
+void *hz_secrets_unbox(const struct hz_uuid *who, const void *sealed, size_t len, size_t *ret_len);
+void hz_secrets_box_forget(void); /* the key in memory */
+/* For secrets_box.c: the value of an own name; draws and keeps it if there is none. 0 or hz_err_last(). */
+HZ_MUST_CHECK int hz_secrets_own_key(unsigned char ret_key[32]);
+
 #endif

@@ -4,9 +4,11 @@
  */
 #include "spawner_process.h"
 
+#include "cgroup.h"
 #include "children.h"
 #include "config.h"
 #include "shm/err.h"
+#include "shm/spawn.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -26,10 +28,13 @@ static char **clean_environment(const struct hz_config *config)
 {
     static const char *const names[] = {"PATH", "LANG", "TZ"};
     static const char *const sanitizers[] = {"ASAN_OPTIONS", "UBSAN_OPTIONS", "LSAN_OPTIONS", "TSAN_OPTIONS"};
-    char **env = calloc(HZ_COUNT_OF(names) + HZ_COUNT_OF(sanitizers) + 2, sizeof *env);
+    char **env = calloc(HZ_COUNT_OF(names) + HZ_COUNT_OF(sanitizers) + 3, sizeof *env);
     size_t count = 0;
     /* Whatever is started below them carries it: what outlives a manager is found by the next one (children.h). */
     if (env && config->instance[0] && asprintf(&env[count], HZ_CHILDREN_MARK "%s", config->instance) >= 0)
+        count++;
+    const char *groups = hz_cgroup_base();
+    if (env && groups && asprintf(&env[count], HZ_SPAWN_GROUP_VARIABLE "=%s", groups) >= 0)
         count++;
     for (size_t i = 0; env && i < HZ_COUNT_OF(names); i++) {
         const char *value = getenv(names[i]);

@@ -7,6 +7,7 @@
  */
 #include "supervisor.h"
 
+#include "cgroup.h"
 #include "children.h"
 #include "crash.h"
 #include "lines.h"
@@ -112,6 +113,8 @@ int hz_supervisor_init(const struct hz_config *config)
         HZ_LOG(WARN, "%u processes that a former manager left behind were ended", strays);
     err = hz_children_init(hz_shard_main(), config->strays_every_ms, hz_sampler_stopped);
     if (!err)
+        err = hz_cgroup_init(config->cgroup); /* before there is a zygote that has to follow */
+    if (!err)
         err = hz_spawner_init(config);
     if (!err)
         err = hz_ports_init(config->worker_port_start, config->worker_port_end, supervisor.server_port);
@@ -122,6 +125,7 @@ void hz_supervisor_fini(void)
 {
     hz_spawner_fini();
     hz_children_fini();
+    hz_cgroup_fini();
     hz_ports_fini();
     hz_logs_fini();
 #if defined(__SANITIZE_ADDRESS__)

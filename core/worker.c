@@ -211,6 +211,8 @@ static int ask_process(struct hz_worker *w, enum hz_zygote_kind kind)
         request.flags |= HZ_SPAWN_SANDBOX_REQUIRE;
     if (w->purpose == HZ_PURPOSE_SPARE)
         request.flags |= HZ_SPAWN_SPARE;
+    if (w->grouped)
+        request.flags |= HZ_SPAWN_GROUPED;
     int err = hz_worker_poll_attach(w);
     if (!err)
         err = hz_spawner_ask(kind, &request, w->far_fds, on_spawned, w);
@@ -240,6 +242,7 @@ static int christen(struct hz_worker *w, const struct hz_worker_options *options
         snprintf(w->replaces, sizeof w->replaces, "%s", options->replaces);
     if (!hz_uuid_is_nil(&options->execution))
         hz_uuid_format(&options->execution, w->info.execution_text);
+    hz_limits_group(w);
     int err = options->wants_port ? hz_worker_port_attach(w) : 0;
     if (!err)
         err = hz_worker_assign(w, options->listens);

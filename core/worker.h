@@ -149,6 +149,7 @@ struct hz_worker {
     bool limit_memory;
     struct hz_past *history;     /* history.c: what its samples are made of; NULL none yet */
     char limit_text[320];     /* which limit it reached */
+    bool grouped;             /* it has a control group (cgroup.h) */
 };
 
 struct hz_worker_options {

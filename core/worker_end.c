@@ -7,6 +7,7 @@
 #include "secrets.h"
 #include "uids.h"
 
+#include "cgroup.h"
 #include "children.h"
 #include "crash.h"
 #include "limits.h"
@@ -69,6 +70,10 @@ void hz_worker_release(struct hz_worker *w)
     hz_timer_cancel(timers, &w->linger_timer);
     hz_timer_cancel(timers, &w->ask_timer);
     hz_limits_end(w);
+    struct hz_cgroup_end end;
+    if (w->grouped) /* it never had a process */
+        hz_cgroup_leave(&w->info.id, &end);
+    w->grouped = false;
     hz_worker_poll_detach(w);
     hz_worker_port_detach(w);
     hz_sampler_detach(w);
@@ -161,19 +166,38 @@ static void bury(struct hz_worker *w, const struct hz_death *death, const char *
     hz_spares_fill(yard);
 }
 
+/* text: where the kernel killed it for want of memory, how much it had, whose limit it was; "" it did not. */
+static void leave_group(struct hz_worker *w, char text[256])
+{
+    struct hz_cgroup_end end;
+    if (!w->grouped)
+        return;
+    w->grouped = false;
+    hz_cgroup_leave(&w->info.id, &end);
+    uint64_t had = end.peak_bytes ? end.peak_bytes : w->info.rss_bytes, limit = w->workflow ? w->workflow->limits.memory_bytes : 0;
+    if (end.killed && end.own && limit)
+        snprintf(text, 256, "at %.1f MB, a quarter above the %.1f MB allowed by workflow %.100s", (double)had / 1048576.0, (double)limit / 1048576.0,
+                w->info.workflow_id);
+    else if (end.killed)
+        snprintf(text, 256, "at %.1f MB of workflow %.100s: the machine, or a control group above it, had no more", (double)had / 1048576.0,
+                w->info.workflow_id);
+}
+
 /* There was a process, and it has been reaped. */
 void hz_worker_exited(struct hz_worker *w, int code, int status)
 {
     HZ_CHECK_OBJ(w, HZ_WORKER_MAGIC);
     w->reaped = true;
     hz_worker_poll_drain(w); /* what it said before it died still counts */
+    char kernel_oom[256] = "";
+    leave_group(w, kernel_oom);
     struct hz_evidence *evidence = calloc(1, sizeof *evidence);
     struct hz_death death = {.intent = w->intent, .signal = status, .exit_code = 128 + status, .node = HZ_NO_NODE, .text = "died"};
     if (evidence) {
         *evidence = (struct hz_evidence){.wait_code = code, .wait_status = status, .intent = w->intent, .killed = w->killed,
                 .may_exit = w->may_exit, .intent_execution = w->intent_execution, .oom_rose = status == SIGKILL && !w->killed && hz_crash_oom_rose(),
                 .asked = w->asked, .out_of_memory = w->limit_memory, .limit = w->limit_text[0] ? w->limit_text : NULL, .lanes = w->link.segment.geometry.lanes, .plan = w->workflow ? w->workflow->plan : NULL,
-                .poison = w->link.poison_reason};
+                .poison = w->link.poison_reason, .kernel_oom = kernel_oom[0] ? kernel_oom : NULL, .rss_bytes = w->info.rss_bytes};
         for (uint32_t i = 0; i < evidence->lanes; i++)
             hz_attribution_copy(&evidence->cells[i], w->link.segment.lanes[i].crash);
         hz_attribution_places(evidence, w->link.segment.lanes[0].crash);

@@ -8,7 +8,10 @@
 #include "segment.h"
 
 #define HZ_SPAWN_MAGIC 0x485a5350u
-enum { HZ_SPAWN_SANDBOX_OFF = 1, HZ_SPAWN_SANDBOX_REQUIRE = 2, HZ_SPAWN_SPARE = 4 };
+enum { HZ_SPAWN_SANDBOX_OFF = 1, HZ_SPAWN_SANDBOX_REQUIRE = 2, HZ_SPAWN_SPARE = 4, HZ_SPAWN_GROUPED = 8 };
+/* HZ_SPAWN_GROUPED: the worker moves into the control group worker-ID of the folder that this variable of the zygote names. */
+#define HZ_SPAWN_GROUP_VARIABLE "HORIZON_CGROUP_BASE"
+#define HZ_SPAWN_GROUP_PREFIX "worker-"
 
 struct hz_spawn_request {
     uint32_t magic, version; /* HZ_LAYOUT_VERSION */

@@ -101,6 +101,20 @@ static void close_others(const int *kept, size_t count)
     (void)syscall(SYS_close_range, from, ~0u, 0);
 }
 
+/* The manager made it. Where it cannot be entered the limits are kept by sampling, as everywhere else. */
+static void join_group(const struct hz_uuid *id)
+{
+    char text[HZ_UUID_TEXT], path[700];
+    const char *base = getenv(HZ_SPAWN_GROUP_VARIABLE);
+    hz_uuid_format(id, text);
+    int n = base ? snprintf(path, sizeof(path), "%s/" HZ_SPAWN_GROUP_PREFIX "%s/cgroup.procs", base, text) : 0;
+    int fd = n > 0 && (size_t)n < sizeof(path) ? open(path, O_WRONLY | O_CLOEXEC) : -1;
+    if (fd >= 0) {
+        (void)!write(fd, "0", 1);
+        close(fd);
+    }
+}
+
 /* A user of our own, before anybody else's code. The death signal is lost by it, so it is asked for again. */
 static void become(uint32_t uid, uint32_t manager_pid)
 {
@@ -224,6 +238,8 @@ void hz_child_main(const struct hz_spawn_request *request, const int fds[3], con
     close_others((const int[]){fds[1], fds[2], hz_sandbox_fd()}, 3);
     int statm_fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
 
+    if ((request->flags & HZ_SPAWN_GROUPED) != 0)
+        join_group(&request->worker_id);
     if (request->uid != 0)
         become(request->uid, options->manager_pid);
     seed();

@@ -1,6 +1,7 @@
 /* doctor_place.c - the data directory, the ports, and what dead servers left behind. */
 #include "doctor.h"
 
+#include "core/cgroup.h"
 #include "core/policy.h"
 #include "core/uids.h"
 #include "shm/err.h"
@@ -224,6 +225,11 @@ void hz_doctor_containment(struct hz_doctor *doctor)
         free(text);
     }
     hz_policy_close();
+    struct hz_cgroup_place place;
+    if (hz_cgroup_find(doctor->config->cgroup, &place))
+        hz_doctor_find(doctor, HZ_FINDING_BAD, "control groups", "HORIZON_CGROUP=auto, or a group that the server's user may write", "%s", hz_err_last());
+    else
+        hz_doctor_find(doctor, HZ_FINDING_OK, "control groups", "", "%s", place.text);
     (void)hz_uids_text(doctor->config, &weak, sentence, sizeof sentence);
     hz_doctor_find(doctor, weak ? HZ_FINDING_WARN : HZ_FINDING_OK, "users", weak ? "HORIZON_WORKER_UID=auto, or a range this host has" : "",
             "%s", sentence);

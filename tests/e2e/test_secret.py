@@ -2,6 +2,8 @@
 import json
 import os
 import re
+import sqlite3
+import time
 
 import hz
 
@@ -87,6 +89,48 @@ class Secret(hz.Case):
         self.assertNotIn(ESCAPED, json.dumps(record, ensure_ascii=False))
         self.assertEqual(traces(self.place, server, server.process.family()), [])
         self.assertEqual(server.stop(), 0)
+
+    def test_a_checkpoint_holds_it_sealed_and_goes_on_with_it(self):
+        """Through a kill -9 of the manager and a new key."""
+        made = hz.Flow("sigue")
+        made.json["secrets"] = ["CLAVE"]
+        made.chain(made.node("workflow_init", "Inicio"), "init",
+                   made.node("data_transformer", "Paso", mapping='{"ve": "{{env.CLAVE}}", "cuando": {{Date.now()}}}'), "output",
+                   made.node("delay", "Espera", delay=3), "response",
+                   made.node("data_transformer", "Fin", mapping='{"largo": {{_length(input.data.ve)}}, "cuando": {{input.data.cuando}}}'))
+        made.json["properties"]["horizon"] = {"durability": "checkpoint", "isolation": "isolated"}
+        server = hz.Server(self.place, flows={"sigue": made.json})
+        self.clean_exit(server.cli("secret", "set", "CLAVE", stdin=VALUE))
+        run = server.execute("sigue", wait=False)["executionId"]
+        hz.wait_for(lambda: self.checkpoints(), 20, what="its checkpoint is kept")
+        self.assertNotIn("_horizon", server.cli("secret", "list").out)
+        time.sleep(0.5)  # in the delay
+        self.assertEqual(self.files_with_it(server, server.process.family()), [])
+        killed = time.time() * 1000
+        os.kill(server.pid, 9)
+        server.process.wait(10)
+        self.assertEqual(self.files_with_it(server, []), [])
+        rotated = self.place.run("secret", "rotate-key", "--data", server.data)
+        self.clean_exit(rotated)
+        self.assertIn("1 secret", rotated.out)
+        again = hz.Server(self.place, data=server.data)
+        record = hz.wait_for(lambda: next((r for r in [again.execution(run)] if r["state"] not in ("queued", "running", "waiting")), None), 30,
+                             what="it goes on")
+        self.assertEqual((record["state"], record["result"]["largo"]), ("success", len(VALUE)), record)
+        self.assertLess(record["result"]["cuando"], killed)  # what was done before is not done again
+        self.assertEqual(again.stop(), 0)
+        self.assertEqual(traces(self.place, again, []), [])
+
+    def files_with_it(self, server, pids):
+        """Without the segment, over which the worker hands its state to the manager; it goes with the worker, or at the next start."""
+        return [name for name in traces(self.place, server, pids) if not name.startswith("horizon-")]
+
+    def checkpoints(self):
+        link = sqlite3.connect(f"file:{self.place.path('data/horizon.db')}?mode=ro", uri=True)
+        try:
+            return link.execute("SELECT count(*) FROM checkpoints").fetchone()[0]
+        finally:
+            link.close()
 
     def test_the_api_on_the_network_does_not_serve_them(self):
         server = hz.Server(self.place)

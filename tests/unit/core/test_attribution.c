@@ -227,3 +227,36 @@ HZ_TEST(attribution, what_we_asked_for_is_expected_and_keeps_our_reason)
     hz_attribution_judge(&e, &d);
     HZ_ASSERT_STR_HAS(d.text, "broke a rule of the shared memory: a record that cannot be");
 }
+
+HZ_TEST(attribution, what_the_own_control_group_counted_is_certain_what_the_machine_counted_is_likely)
+{
+    struct hz_evidence e = died(CLD_KILLED, SIGKILL);
+    struct hz_death d;
+    in_node(&e, 0, 1, 7, 1);
+    e.kernel_oom = "at 80.0 MB, a quarter above the 64.0 MB allowed by workflow w";
+    hz_attribution_judge(&e, &d);
+    HZ_ASSERT_EQ(d.kind, HZ_DEATH_MEMORY);
+    HZ_ASSERT_FALSE(d.likely);
+    HZ_ASSERT_STR_HAS(d.text, "out of memory: killed by the kernel at 80.0 MB, a quarter above the 64.0 MB allowed by workflow w");
+    HZ_ASSERT_STR_HAS(d.text, "Suma");
+    e.kernel_oom = NULL;
+    e.oom_rose = true;
+    e.rss_bytes = 80u << 20;
+    hz_attribution_judge(&e, &d);
+    HZ_ASSERT_EQ(d.kind, HZ_DEATH_MEMORY);
+    HZ_ASSERT_TRUE(d.likely);
+    HZ_ASSERT_STR_HAS(d.text, "it had 80.0 MB");
+}
+
+HZ_TEST(attribution, a_worker_that_was_stopped_by_a_signal_is_said_to_have_been)
+{
+    struct hz_evidence e = died(CLD_KILLED, SIGKILL);
+    struct hz_death d;
+    in_node(&e, 0, 1, 7, 1);
+    e.intent = HZ_INTENT_DEADLINE;
+    e.killed = true;
+    e.asked = HZ_ASKED_STOPPED;
+    hz_attribution_judge(&e, &d);
+    HZ_ASSERT_EQ(d.kind, HZ_DEATH_TIMEOUT);
+    HZ_ASSERT_STR_HAS(d.text, "(it was stopped by a signal)");
+}
