@@ -39,7 +39,7 @@ static int read_number(
 
 static int read_whole(const char *where, const char *key, const json_t *value, double least, double most, uint32_t *ret)
 {
-    double number;
+    double number = 0;
     int err = read_number(where, key, value, true, least, most, &number);
     if (!err)
         *ret = (uint32_t)number;
