@@ -109,6 +109,12 @@ static void signals(struct attack *a)
         note(a, kill(getppid(), numbers[i]) == 0);
         note(a, kill(-1, numbers[i]) == 0);
         note(a, kill(0, numbers[i]) == 0);
+        note(a, syscall(SYS_tkill, getppid(), numbers[i]) == 0);
+        siginfo_t info = {.si_code = SI_QUEUE};
+        note(a, syscall(SYS_rt_sigqueueinfo, getppid(), numbers[i], &info) == 0);
+        int fd = (int)syscall(SYS_pidfd_open, getppid(), 0);
+        note(a, fd >= 0);
+        note(a, syscall(SYS_pidfd_send_signal, fd, numbers[i], NULL, 0) == 0);
         for (pid_t pid = self - 40; pid < self + 40; pid++)
             if (pid > 1 && pid != self)
                 note(a, kill(pid, numbers[i]) == 0 || syscall(SYS_tgkill, pid, pid, numbers[i]) == 0);
@@ -209,6 +215,11 @@ static void shared_memory(struct attack *a)
     if (dir)
         closedir(dir);
     note(a, shm_open("/horizon-attacker", O_RDWR | O_CREAT, 0600) >= 0);
+    char maps[4096]; /* its own segment's name would tell the instance, and so the names of the others */
+    int fd = open("/proc/self/maps", O_RDONLY);
+    note(a, fd >= 0 && read(fd, maps, sizeof(maps)) > 0);
+    note(a, open("/dev/shm", O_RDONLY | O_DIRECTORY) >= 0);
+    note(a, open("/dev/shm/horizon-attacker", O_RDWR | O_CREAT, 0600) >= 0);
 }
 
 static void files(struct attack *a)
