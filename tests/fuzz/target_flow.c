@@ -56,9 +56,7 @@ static void repeat_range(void)
 }
 
 /* Words that mean something to one of the parsers. */
-static void insert_word(void)
-{
-    static const char *const words[] = {"{{", "}}", "{{input.data.x}}", "{{f(1)}}", "{{(", "{{a?.b ?? 1}}", "null",
+static const char *const words[] = {"{{", "}}", "{{input.data.x}}", "{{f(1)}}", "{{(", "{{a?.b ?? 1}}", "null",
             "true", "-1", "1e999", "12345678901234567890", "\"\"", "[]", "{}", "[[[[[[[[[[", "{\"a\":", "\\u0000",
             "\\ud800", "\xff", "\xc3", "\"type\":\"options\",", "\"evaluation\":{\"all\":true},",
             "\"evaluation\":{\"active\":false},", "workflow_init", "conditional", "\"value\":", "nodes",
@@ -66,9 +64,22 @@ static void insert_word(void)
             "\"meta\":{\"logs\":{\"start\":{\"type\":\"info\",\"value\":\"{{input}}\"}}},", "input.data", "\n", "\t",
             "{{`${1}`}}", "{{'\\", "{{!!!!!!!!!!!!!!!!!!!!!!!!}}", "{{((((((((((((((((((((((((((}}",
             "{{1+1+1+1+1+1+1+1+1}}", "{\"value\": {{1}}}"};
+
+static void insert_word(void)
+{
     const char *word = words[below(HZ_COUNT_OF(words))];
 
     replace(below(input_len + 1), 0, word, strlen(word));
+}
+
+/* The text ends within a word. */
+static void cut_in_word(void)
+{
+    const char *word = words[below(HZ_COUNT_OF(words))];
+    size_t at = below(input_len + 1), len = HZ_MIN(1 + below(strlen(word)), input_most - at);
+
+    memcpy(input + at, word, len);
+    input_len = at + len;
 }
 
 /* Puts some other JSON value behind a colon. */
@@ -141,7 +152,7 @@ static void mutate_gently(void)
 size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t most, unsigned int seed)
 {
     static void (*const moves[])(void) = {change_byte, remove_range, repeat_range, insert_word, change_value, change_value, insert_word,
-            swap_bytes, mutate_gently, mutate_gently};
+            swap_bytes, mutate_gently, mutate_gently, cut_in_word};
 
     state = (uint64_t)seed * 0x9e3779b97f4a7c15ull + 1;
     input = (char *)data;
