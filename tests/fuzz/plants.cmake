@@ -27,7 +27,7 @@ hz_plant(1 fuzz_ring shm/stream_in.c "if (len > in->joined_total - in->joined_le
 hz_plant(2 fuzz_message core/worker_message.c "if (hop->output < from->output_count) {" "if (hop->output < 4096) {")
 # 3: an escape in a string may end behind the end of the text
 hz_plant(3 fuzz_flow core/flow/json_text.c "at + 6 > scan->len" "at + 2 > scan->len")
-# 4: a character beyond the basic plane counts as one
-hz_plant(4 fuzz_expression worker/expr_cell.c "units += c >= 0xf0;" "units += c > 0xff;")
+# 4: the bound below which a number is written with an exponent
+hz_plant(4 fuzz_expression worker/value_number.c "d.point < -5" "d.point < -6")
 # 5: the length of a deduplication key is not checked
 hz_plant(5 fuzz_request core/api/options.c "len > 0 && len < HZ_SUBMIT_KEY &&" "len > 0 &&")
