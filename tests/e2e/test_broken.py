@@ -47,7 +47,7 @@ class Broken(hz.Case):
         self.place.write("deseos/flow.json", flow)
         wanted = """
             deseos/flow.json: warning: properties.horizon.colour: is unknown and changes nothing (expected isolation, durability, \
-onInterrupt, history, threads, timeout, segmentBytes, retry, restart, limits, onError, concurrency, queue, priority, share, rate or burst)
+onInterrupt, history, nodeStats, threads, timeout, segmentBytes, retry, restart, limits, onError, concurrency, queue, priority, share, rate or burst)
             deseos/flow.json: properties.horizon.isolation: is the text `alone` (expected one of auto, isolated, resident)
             deseos/flow.json: properties.horizon.durability: is the text `paper` (expected one of none, execution, checkpoint)
             deseos/flow.json: properties.horizon.threads: is 99 (expected a whole number from 1 to 16)
