@@ -44,6 +44,8 @@ struct hz_shard {
     bool hurried, quit, own_mail;
     void *slots[HZ_SHARD_SLOTS];
     pthread_t thread;
+    struct cds_wfcq_head batch_head; /* taken from the queue and not yet run */
+    struct cds_wfcq_tail batch_tail;
     _Alignas(HZ_CACHE_LINE) struct cds_wfcq_head head;
     _Alignas(HZ_CACHE_LINE) struct cds_wfcq_tail tail;
 };
@@ -64,13 +66,10 @@ static _Thread_local struct hz_shard *self;
 
 void hz_shard_run_mail(struct hz_shard *shard)
 {
-    struct cds_wfcq_head head;
-    struct cds_wfcq_tail tail;
-    cds_wfcq_init(&head, &tail);
-    if (__cds_wfcq_splice_blocking(&head, &tail, &shard->head, &shard->tail) == CDS_WFCQ_RET_SRC_EMPTY)
-        return;
-    HZ_EDGE_IN(&shard->head);
-    for (struct cds_wfcq_node *node; (node = __cds_wfcq_dequeue_blocking(&head, &tail)) != NULL;) {
+    /* The batch is the shard's, not this call's: a mail that waits for others runs them here, those that came with it first. */
+    if (__cds_wfcq_splice_blocking(&shard->batch_head, &shard->batch_tail, &shard->head, &shard->tail) != CDS_WFCQ_RET_SRC_EMPTY)
+        HZ_EDGE_IN(&shard->head);
+    for (struct cds_wfcq_node *node; (node = __cds_wfcq_dequeue_blocking(&shard->batch_head, &shard->batch_tail)) != NULL;) {
         struct hz_mail *mail = HZ_CONTAINER_OF(node, struct hz_mail, node);
         mail->run(mail);
     }
@@ -112,6 +111,7 @@ static int init_shard(struct hz_shard *shard, uint32_t index)
     shard->magic = HZ_SHARD_MAGIC;
     shard->index = index;
     cds_wfcq_init(&shard->head, &shard->tail);
+    cds_wfcq_init(&shard->batch_head, &shard->batch_tail);
     int code = uv_loop_init(&shard->loop);
     if (code)
         return hz_err_set(code, "shard %u: cannot make a loop", index);

@@ -163,6 +163,32 @@ HZ_TEST(shard, mail_under_way_at_the_end_is_still_run)
     HZ_ASSERT_EQ(balls_done, 100);
 }
 
+struct pair {
+    struct hz_mail first, second;
+    bool ran, found;
+};
+
+static void run_second(struct hz_mail *mail)
+{
+    HZ_CONTAINER_OF(mail, struct pair, second)->ran = true;
+}
+
+static void run_first(struct hz_mail *mail)
+{
+    struct pair *pair = HZ_CONTAINER_OF(mail, struct pair, first);
+    hz_shard_run_mail(hz_shard_self());
+    pair->found = pair->ran;
+}
+
+HZ_TEST(shard, a_mail_that_waits_for_others_runs_those_that_came_with_it)
+{
+    struct pair pair = {.first.run = run_first, .second.run = run_second};
+    hz_shard_post(hz_shard_main(), &pair.first);
+    hz_shard_post(hz_shard_main(), &pair.second);
+    hz_shard_run_mail(hz_shard_main());
+    HZ_ASSERT_TRUE(pair.found);
+}
+
 static unsigned turns, wanted;
 static bool turn(void *arg)
 {
