@@ -87,9 +87,11 @@ static struct {
     char *next;
     uint64_t begun_ns, rest_ns, deadline_ns;
     struct hz_timer timer;
-    pthread_barrier_t meeting;
     enum verdict verdict;
     bool resting; /* the desks were told */
+    /* of all attempts: a thread that is late in leaving one meeting finds the barrier of the next */
+    pthread_barrier_t meeting;
+    bool has_meeting;
 } restart = {.lock_fd = -1, .lock = PTHREAD_MUTEX_INITIALIZER};
 
 void hz_restart_set_arguments(char **argv)
@@ -120,6 +122,9 @@ int hz_restart_init(const struct hz_config *config)
 
 void hz_restart_fini(void)
 {
+    if (restart.has_meeting)
+        pthread_barrier_destroy(&restart.meeting);
+    restart.has_meeting = false;
     free(restart.failure);
     free(restart.parts);
     free(restart.next);
@@ -499,7 +504,9 @@ static void hold_meeting(void)
 {
     uint32_t count = hz_shard_count();
     restart.rest_ns = hz_base_now_ns();
-    pthread_barrier_init(&restart.meeting, NULL, count + 1);
+    if (!restart.has_meeting)
+        restart.has_meeting = pthread_barrier_init(&restart.meeting, NULL, count + 1) == 0;
+    HZ_ASSERT(restart.has_meeting);
     for (uint32_t i = 0; i < count; i++) {
         restart.parts[i].mail.run = run_meet;
         hz_shard_post(restart.parts[i].shard, &restart.parts[i].mail);
@@ -520,7 +527,6 @@ static void hold_meeting(void)
         meet();
         call_off(why, true);
     }
-    pthread_barrier_destroy(&restart.meeting);
 }
 
 static void on_look(struct hz_timer *timer)

@@ -134,7 +134,7 @@ class Restart(hz.Case):
         time.sleep(0.3)
         for number in range(restarts):
             result = self.restart(server)
-            self.clean_exit(result)
+            self.assertEqual(result.code, 0, repr(result) + server.process.text("err")[-3000:])
             self.assertEqual(json.loads(result.out)["pid"], server.pid)
             self.assertEqual(self.manager(server)["generation"], number + 2)
             time.sleep(0.2)

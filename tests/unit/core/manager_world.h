@@ -21,17 +21,21 @@
 
 #include <dirent.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <urcu/urcu-memb.h>
 
-#define WORLD_PORT 23700u
+#define WORLD_PORTS 20u
 
 static struct hz_config world_config;
+static uint32_t world_port; /* the first of WORLD_PORTS that are this program's */
 static int world_lock = -1, world_fds;
 static bool world_is_up;
 static void (*world_before_start)(void); /* listeners are registered here; NULL none */
@@ -144,6 +148,23 @@ static int world_children(void)
     return world_signal_children(0);
 }
 
+/* Tests run side by side: a block of ports is owned by who binds its name, as long as it lives. */
+static void world_take_ports(void)
+{
+    static const uint32_t first = 32000, last = 32740; /* between those of e2e and the ephemeral ones */
+    for (uint32_t port = first; world_port == 0 && port <= last; port += WORLD_PORTS) {
+        struct sockaddr_un name = {.sun_family = AF_UNIX};
+        int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        HZ_ASSERT_GE(fd, 0);
+        int len = snprintf(name.sun_path + 1, sizeof name.sun_path - 1, "hz-test-ports-%u", port);
+        if (bind(fd, (struct sockaddr *)&name, (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)len)) == 0)
+            world_port = port; /* the descriptor stays open */
+        else
+            close(fd);
+    }
+    HZ_ASSERT_GT(world_port, 0);
+}
+
 /* Before world_up(): what differs from the defaults for tests. worker_path NULL: this program itself (fake_worker.h). */
 static void world_prepare(const char *worker_path)
 {
@@ -157,8 +178,10 @@ static void world_prepare(const char *worker_path)
     HZ_ASSERT_OK(hz_config_load(&world_config));
     world_config.clusters = 2;
     world_config.spares = 0;
-    world_config.worker_port_start = WORLD_PORT;
-    world_config.worker_port_end = WORLD_PORT + 19;
+    if (world_port == 0)
+        world_take_ports();
+    world_config.worker_port_start = world_port;
+    world_config.worker_port_end = world_port + WORLD_PORTS - 1;
     world_config.stop_grace_ms = 400;
     world_config.start_timeout_ms = HZ_TEST_ASAN || HZ_TEST_TSAN ? 20000 : 8000;
     world_config.request_timeout_ms = 300;

@@ -472,7 +472,7 @@ HZ_TEST(scheduler, an_activation_is_running_from_ready_on_and_cancelled_when_it_
     activate(&one, "hook");
     HZ_ASSERT_TRUE(one.accepted);
     HZ_ASSERT_TRUE(one.has_info);
-    HZ_ASSERT_EQ(one.info.port, WORLD_PORT);
+    HZ_ASSERT_EQ(one.info.port, world_port);
     end_of(&one); /* ready */
     HZ_ASSERT_EQ(one.row.state, HZ_EXEC_RUNNING);
     HZ_ASSERT_EQ(one.row.is_activation, 1);

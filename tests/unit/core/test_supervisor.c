@@ -50,7 +50,7 @@ HZ_TEST(supervisor, starts_a_worker_with_a_port_lists_it_and_stops_it)
     world_up();
     start(&one, "ok", true);
     HZ_ASSERT_STR_EQ(one.error, "");
-    HZ_ASSERT_EQ(one.info.port, WORLD_PORT);
+    HZ_ASSERT_EQ(one.info.port, world_port);
     HZ_ASSERT_EQ(one.info.status, HZ_WORKER_RUNNING);
     HZ_ASSERT_GT(one.info.pid, 0);
     HZ_ASSERT_STR_EQ(one.info.workflow_id, "ok");
@@ -58,19 +58,19 @@ HZ_TEST(supervisor, starts_a_worker_with_a_port_lists_it_and_stops_it)
     struct hz_worker_info got;
     HZ_ASSERT_TRUE(hz_registry_get(&one.info.id, &got));
     char line[256];
-    snprintf(line, sizeof line, "Worker %s creado para workflow ok en puerto %u", got.id_text, WORLD_PORT);
+    snprintf(line, sizeof line, "Worker %s creado para workflow ok en puerto %u", got.id_text, world_port);
     HZ_ASSERT_TRUE(world_logged(line));
     snprintf(line, sizeof line, "Worker %s iniciado exitosamente", got.id_text);
     HZ_ASSERT_TRUE(world_logged(line));
     start(&two, "ok", true);
-    HZ_ASSERT_EQ(two.info.port, WORLD_PORT + 1);
+    HZ_ASSERT_EQ(two.info.port, world_port + 1);
     stop(&one);
     HZ_ASSERT_EQ(one.how, HZ_STOP_FLAG);
     HZ_ASSERT_FALSE(hz_registry_get(&one.info.id, &got));
     snprintf(line, sizeof line, "Worker %s terminó con código 0", one.info.id_text);
     HZ_ASSERT_TRUE(world_logged(line));
     start(&one, "ok", true); /* the lowest free port again */
-    HZ_ASSERT_EQ(one.info.port, WORLD_PORT);
+    HZ_ASSERT_EQ(one.info.port, world_port);
     world_down();
 }
 
@@ -103,7 +103,7 @@ HZ_TEST(supervisor, a_worker_that_is_never_ready_is_killed_after_the_time_out)
 
 HZ_TEST(supervisor, no_port_left_is_the_contracts_text)
 {
-    world_config.worker_port_end = WORLD_PORT;
+    world_config.worker_port_end = world_port;
     world_up();
     start(&one, "ok", true);
     start(&two, "ok", true);
@@ -178,7 +178,7 @@ HZ_TEST(supervisor, a_restart_gives_another_worker_on_the_same_port)
     HZ_ASSERT_TRUE(world_until(world_flag, &one.done, 20000));
     HZ_ASSERT_STR_EQ(one.error, "");
     HZ_ASSERT_FALSE(hz_uuid_equal(&old, &one.info.id));
-    HZ_ASSERT_EQ(one.info.port, WORLD_PORT);
+    HZ_ASSERT_EQ(one.info.port, world_port);
     HZ_ASSERT_EQ(one.info.restarts, 1);
     one.done = false;
     hz_supervisor_restart(&old, "ana", world_on_started, &one);
@@ -362,7 +362,7 @@ HZ_TEST(supervisor, a_resident_worker_that_is_killed_comes_back_after_a_second_a
     size_t count;
     HZ_ASSERT_OK(hz_registry_list(NULL, &infos, &count));
     HZ_ASSERT_EQ(count, 1);
-    HZ_ASSERT_EQ(infos[0].port, WORLD_PORT);
+    HZ_ASSERT_EQ(infos[0].port, world_port);
     HZ_ASSERT_EQ(infos[0].restarts, 1);
     one.info = infos[0];
     kill(infos[0].pid, SIGKILL);
@@ -441,19 +441,19 @@ HZ_TEST(supervisor, figures_are_the_workers_but_memory_is_the_kernels)
     world_down();
 }
 
-#define MANY 20
+#define MANY WORLD_PORTS
 HZ_TEST(supervisor, many_starts_at_once_get_different_ports_and_stop_in_parallel)
 {
     static struct world_answer many[MANY];
     bool seen[MANY] = {false};
     world_up();
-    for (int i = 0; i < MANY; i++)
+    for (unsigned i = 0; i < MANY; i++)
         world_start(&many[i], world_flow(i % 2 ? "ok" : "stubborn", false, ""), true);
-    for (int i = 0; i < MANY; i++) {
+    for (unsigned i = 0; i < MANY; i++) {
         HZ_ASSERT_TRUE(world_until(world_flag, &many[i].done, 60000));
         HZ_ASSERT_STR_EQ(many[i].error, "");
-        HZ_ASSERT_FALSE(seen[many[i].info.port - WORLD_PORT]);
-        seen[many[i].info.port - WORLD_PORT] = true;
+        HZ_ASSERT_FALSE(seen[many[i].info.port - world_port]);
+        seen[many[i].info.port - world_port] = true;
     }
     uint64_t begun = hz_test_now_ms();
     world_down(); /* ten of them use up their grace of 400 ms, together */
