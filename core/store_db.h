@@ -10,7 +10,7 @@
 #include <sqlite3.h>
 #include <urcu/wfcqueue.h>
 
-#define HZ_STORE_SCHEMA 2
+#define HZ_STORE_SCHEMA 3
 
 enum hz_store_sql {
 #define HZ_STORE_SQL_NAME(name, text) HZ_SQL_##name,

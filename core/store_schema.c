@@ -21,7 +21,10 @@ static const char schema_1[] = {
 static const char schema_2[] = {
 #include "schema_2.inc"
 };
-static const char *const steps[HZ_STORE_SCHEMA] = {schema_1, schema_2};
+static const char schema_3[] = {
+#include "schema_3.inc"
+};
+static const char *const steps[HZ_STORE_SCHEMA] = {schema_1, schema_2, schema_3};
 
 static int past_deadline(void *arg)
 {

@@ -123,12 +123,12 @@ static void test(struct hz_http_request *request, void *arg)
 
 int hz_api_alerts_init(void)
 {
-    int err = hz_http_route("GET", "/api/v1/alerts", list, NULL);
+    int err = hz_http_route_for("GET", "/api/v1/alerts", "alerts:list", list, NULL);
     if (!err)
-        err = hz_http_route("POST", "/api/v1/alerts/silence", silence, NULL);
+        err = hz_http_route_for("POST", "/api/v1/alerts/silence", "alerts:silence", silence, NULL);
     if (!err)
-        err = hz_http_route("POST", "/api/v1/alerts/unsilence", unsilence, NULL);
+        err = hz_http_route_for("POST", "/api/v1/alerts/unsilence", "alerts:silence", unsilence, NULL);
     if (!err)
-        err = hz_http_route("POST", "/api/v1/alerts/test", test, NULL);
+        err = hz_http_route_for("POST", "/api/v1/alerts/test", "alerts:test", test, NULL);
     return err;
 }

@@ -434,6 +434,6 @@ static void metrics(struct hz_http_request *request, void *arg)
 
 int hz_api_history_init(void)
 {
-    int err = hz_http_route("GET", "/api/v1/logs", logs, NULL);
-    return err ? err : hz_http_route("GET", "/api/v1/workers/:id/metrics", metrics, NULL);
+    int err = hz_http_route_for("GET", "/api/v1/logs", "logs:list", logs, NULL);
+    return err ? err : hz_http_route_for("GET", "/api/v1/workers/:id/metrics", "workers:metrics", metrics, NULL);
 }

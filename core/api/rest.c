@@ -383,36 +383,36 @@ static void ready(struct hz_http_request *request, void *arg)
 int hz_rest_init(void)
 {
     static const struct {
-        const char *method, *pattern;
+        const char *method, *pattern, *permission;
         hz_http_handler_fn *fn;
     } routes[] = {
-            {"GET", "/api/v1/workers", workers_list},
-            {"POST", "/api/v1/workers", workers_start},
-            {"GET", "/api/v1/workers/:id", workers_get},
-            {"GET", "/api/v1/workers/:id/logs", workers_logs},
-            {"POST", "/api/v1/workers/:id/stop", workers_stop},
-            {"POST", "/api/v1/workers/:id/restart", workers_restart},
-            {"POST", "/api/v1/workers/:id/messages", workers_message},
-            {"GET", "/api/v1/dashboard", dashboard},
-            {"GET", "/api/v1/workflows", workflows_list},
-            {"GET", "/api/v1/workflows/:id", workflows_get},
-            {"PUT", "/api/v1/workflows/:id", workflows_put},
-            {"POST", "/api/v1/workflows/:id/executions", executions_start},
-            {"GET", "/api/v1/workflows/:id/executions", executions_list},
-            {"GET", "/api/v1/executions", executions_all},
-            {"GET", "/api/v1/executions/:id", executions_get},
-            {"GET", "/api/v1/executions/:id/nodes", executions_nodes},
-            {"POST", "/api/v1/executions/:id/cancel", executions_cancel},
-            {"GET", "/api/v1/dead", dead_list},
-            {"POST", "/api/v1/dead/:id/redrive", dead_redrive},
-            {"GET", "/api/v1/crashes", crashes_list},
-            {"GET", "/api/v1/crashes/:id", crashes_get},
-            {"GET", "/api/v1/parked", parked_list},
-            {"POST", "/api/v1/workflows/:id/release", workflows_release},
-            {"GET", "/api/v1/manager", manager_get},
-            {"POST", "/api/v1/manager/restart", manager_restart},
-            {"GET", "/api/v1/nodes", nodes_list},
-            {"GET", "/api/v1/nodes/:type", nodes_get},
+            {"GET", "/api/v1/workers", "workers:list", workers_list},
+            {"POST", "/api/v1/workers", "workers:start", workers_start},
+            {"GET", "/api/v1/workers/:id", "workers:get", workers_get},
+            {"GET", "/api/v1/workers/:id/logs", "workers:logs", workers_logs},
+            {"POST", "/api/v1/workers/:id/stop", "workers:stop", workers_stop},
+            {"POST", "/api/v1/workers/:id/restart", "workers:restart", workers_restart},
+            {"POST", "/api/v1/workers/:id/messages", "workers:send-message", workers_message},
+            {"GET", "/api/v1/dashboard", "workers:dashboard", dashboard},
+            {"GET", "/api/v1/workflows", "workflows:list", workflows_list},
+            {"GET", "/api/v1/workflows/:id", "workflows:get", workflows_get},
+            {"PUT", "/api/v1/workflows/:id", "workflows:update", workflows_put},
+            {"POST", "/api/v1/workflows/:id/executions", "workflows:execute", executions_start},
+            {"GET", "/api/v1/workflows/:id/executions", "executions:list", executions_list},
+            {"GET", "/api/v1/executions", "executions:list", executions_all},
+            {"GET", "/api/v1/executions/:id", "executions:get", executions_get},
+            {"GET", "/api/v1/executions/:id/nodes", "executions:get", executions_nodes},
+            {"POST", "/api/v1/executions/:id/cancel", "executions:cancel", executions_cancel},
+            {"GET", "/api/v1/dead", "executions:list", dead_list},
+            {"POST", "/api/v1/dead/:id/redrive", "executions:rerun", dead_redrive},
+            {"GET", "/api/v1/crashes", "crashes:list", crashes_list},
+            {"GET", "/api/v1/crashes/:id", "crashes:get", crashes_get},
+            {"GET", "/api/v1/parked", "workflows:list", parked_list},
+            {"POST", "/api/v1/workflows/:id/release", "workflows:release", workflows_release},
+            {"GET", "/api/v1/manager", "manager:get", manager_get},
+            {"POST", "/api/v1/manager/restart", "manager:restart", manager_restart},
+            {"GET", "/api/v1/nodes", "nodes:list", nodes_list},
+            {"GET", "/api/v1/nodes/:type", "nodes:get", nodes_get},
     };
     int err = hz_http_route_open("GET", "/health", health, NULL);
     if (!err)
@@ -420,7 +420,7 @@ int hz_rest_init(void)
     if (!err)
         err = hz_http_route_open("GET", "/readyz", ready, NULL);
     for (size_t i = 0; !err && i < HZ_COUNT_OF(routes); i++)
-        err = hz_http_route(routes[i].method, routes[i].pattern, routes[i].fn, NULL);
+        err = hz_http_route_for(routes[i].method, routes[i].pattern, routes[i].permission, routes[i].fn, NULL);
     if (!err)
         err = hz_api_secrets_init();
     if (!err)

@@ -70,12 +70,12 @@ static void rotate(struct hz_http_request *request, void *arg)
 
 int hz_api_secrets_init(void)
 {
-    int err = hz_http_route("GET", "/api/v1/secrets", list, NULL);
+    int err = hz_http_route_for("GET", "/api/v1/secrets", "secrets:list", list, NULL);
     if (!err)
-        err = hz_http_route("PUT", "/api/v1/secrets/:name", put, NULL);
+        err = hz_http_route_for("PUT", "/api/v1/secrets/:name", "secrets:update", put, NULL);
     if (!err)
-        err = hz_http_route("DELETE", "/api/v1/secrets/:name", drop, NULL);
+        err = hz_http_route_for("DELETE", "/api/v1/secrets/:name", "secrets:delete", drop, NULL);
     if (!err)
-        err = hz_http_route("POST", "/api/v1/secret-key", rotate, NULL);
+        err = hz_http_route_for("POST", "/api/v1/secret-key", "secrets:rotate", rotate, NULL);
     return err;
 }

@@ -14,7 +14,23 @@ struct hz_http_request; /* one request on its shard */
 typedef void hz_http_handler_fn(struct hz_http_request *request, void *arg);
 /* pattern: "/api/v1/workers/:id"; method: "GET" or "*". Before the shards run. */
 int hz_http_route(const char *method, const char *pattern, hz_http_handler_fn *fn, void *arg);
-/* The same, for what every web page may read: no Origin is refused, CORS is `*`. */
+/* The same, for callers with this permission alone ("workers:stop"; "": any caller that is known). Without a permission (hz_http_route) only
+ * who may do everything gets in. permission: must outlive the routes. */
+int hz_http_route_for(const char *method, const char *pattern, const char *permission, hz_http_handler_fn *fn, void *arg);
+/* The gate in front of routes that are not open: called when the headers are complete, before a body is read. True: go on. False:
+ * it has said hz_http_refuse(). permission: of the route, NULL none. Without a gate everybody gets in (the library's own tests). */
+typedef bool hz_http_guard_fn(struct hz_http_request *request, const char *permission);
+/* after: hears once of each answer (and its status) of a route that is not open and went through the gate; may be NULL. */
+typedef void hz_http_after_fn(struct hz_http_request *request, const char *permission, uint32_t status);
+void hz_http_guard(hz_http_guard_fn *guard, hz_http_after_fn *after);
+/* Only within a guard: problem document with these further headers ("Name: value\n" lines or ""). */
+void hz_http_refuse(struct hz_http_request *request, uint32_t status, const char *detail, const char *headers);
+/* Something of the guard's that lives as long as the request; freed with free(). */
+void hz_http_keep(struct hz_http_request *request, void *kept);
+void *hz_http_kept(const struct hz_http_request *request);
+/* For everybody, but Origin is checked: logging in. */
+int hz_http_route_anybody(const char *method, const char *pattern, hz_http_handler_fn *fn, void *arg);
+/* The same as hz_http_route_anybody, but for what every web page may read: no Origin is refused, CORS is `*`. */
 int hz_http_route_open(const char *method, const char *pattern, hz_http_handler_fn *fn, void *arg);
 /* What no route matches (webhooks on the server's port), and everything on a worker's port. */
 void hz_http_fallback(hz_http_handler_fn *fn, void *arg);
@@ -66,6 +82,8 @@ const char *hz_http_header(const struct hz_http_request *request, const char *na
 const void *hz_http_body(const struct hz_http_request *request, size_t *ret_len);
 uint32_t hz_http_local_port(const struct hz_http_request *request); /* 0: the server's own */
 bool hz_http_over_socket(const struct hz_http_request *request);    /* Unix socket: peer's uid was checked */
+bool hz_http_over_tls(const struct hz_http_request *request);
+const char *hz_http_peer(const struct hz_http_request *request); /* "127.0.0.1", "unix"; "" once the client has gone */
 /* The client left before it was answered: fn runs once on the shard, the request is gone when it returns and must not
  * be answered. Without fn a late answer is taken and dropped. */
 void hz_http_on_gone(struct hz_http_request *request, void (*fn)(void *arg), void *arg);

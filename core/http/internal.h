@@ -49,6 +49,7 @@ struct hz_http_server { /* one per shard */
         uint32_t port;
         int fd;
         bool over_socket;
+        char peer[48];
     } adding; /* valid during MHD_add_connection */
 };
 
@@ -61,6 +62,8 @@ struct hz_http_conn {
     int fd;
     uint32_t port;
     bool over_socket;
+    bool tls;
+    char peer[48]; /* numeric address, or "unix" */
     bool resting; /* suspended between two requests */
     bool leaving; /* its port was given up: no further request */
 };
@@ -88,6 +91,9 @@ struct hz_http_request {
     struct MHD_Connection *mhd; /* the same */
     struct hz_http_request *next_lost, *prev_lost;
     bool suspended, too_large, webhook, head, cors;
+    bool gated;       /* its route has a gate in front, and it was asked */
+    bool refused;     /* by the gate */
+    void *kept;       /* the gate's, malloc'ed */
     uint32_t empty_turns, refuse_status;
     uint64_t last_turn;
     struct hz_router_match match;
@@ -110,6 +116,8 @@ struct hz_http_request {
 struct hz_http_shared {
     struct hz_router router;
     struct hz_gate gate;
+    hz_http_guard_fn *guard;
+    hz_http_after_fn *after;
     hz_http_handler_fn *fallback;
     void *fallback_arg;
     int *fds; /* HZ_HTTP_LISTENERS per shard, -1 none */
@@ -142,6 +150,6 @@ void hz_request_orphan(struct hz_http_request *request);  /* LOST, and the serve
 void hz_request_free(struct hz_http_request *request);
 /* respond.c */
 HZ_MUST_CHECK bool hz_respond_build(struct hz_http_request *request, const struct hz_http_response *response);
-bool hz_respond_problem(struct hz_http_request *request, uint32_t status, const char *detail);
+bool hz_respond_problem(struct hz_http_request *request, uint32_t status, const char *detail, const char *headers);
 
 #endif

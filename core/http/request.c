@@ -73,6 +73,7 @@ void hz_request_free(struct hz_http_request *request)
     if (request->server)
         request->server->body_bytes -= request->body_capacity;
     free(request->body);
+    free(request->kept);
     free(request->query);
     free(request->query_text);
     request->magic = 0;
@@ -133,9 +134,16 @@ static const char *header_of(const struct hz_http_request *request, const char *
 
 static bool refuse(struct hz_http_request *request, uint32_t status, const char *detail)
 {
-    if (!hz_respond_problem(request, status, detail))
+    if (!hz_respond_problem(request, status, detail, ""))
         request->state = HZ_HTTP_FAILED;
     return false;
+}
+
+void hz_http_refuse(struct hz_http_request *request, uint32_t status, const char *detail, const char *headers)
+{
+    request->refused = true;
+    if (!hz_respond_problem(request, status, detail, headers))
+        request->state = HZ_HTTP_FAILED;
 }
 
 static bool answer_headers(struct hz_http_request *request, uint32_t status, const char *headers)
@@ -155,7 +163,7 @@ static bool check_host(struct hz_http_request *request)
 
 static bool check_origin(struct hz_http_request *request)
 {
-    if (request->conn->over_socket || request->match.open)
+    if (request->conn->over_socket || request->match.door == HZ_DOOR_OPEN)
         return true;
     switch (hz_gate_origin(&hz_http_shared.gate, header_of(request, "Origin"), header_of(request, "Host"))) {
     case HZ_ORIGIN_NONE:
@@ -171,17 +179,31 @@ static bool check_origin(struct hz_http_request *request)
 
 static bool wrong_method(struct hz_http_request *request)
 {
-    char headers[256];
+    char headers[384];
     if (!check_origin(request))
         return false;
     if (strcmp(request->method, "OPTIONS") == 0) {
         snprintf(headers, sizeof headers,
-                "Allow: %s\nAccess-Control-Allow-Methods: %s\nAccess-Control-Allow-Headers: Content-Type\n",
+                "Allow: %s\nAccess-Control-Allow-Methods: %s\nAccess-Control-Allow-Headers: Authorization, Content-Type, Idempotency-Key, If-Match, "
+                "If-None-Match, Last-Event-ID\nAccess-Control-Max-Age: 600\n",
                 request->match.allow, request->match.allow);
         return answer_headers(request, 204, headers);
     }
     if (!refuse(request, 405, "this method is not offered here") && request->response)
         MHD_add_response_header(request->response, "Allow", request->match.allow);
+    return false;
+}
+
+/* Before the body is read: who may not come in sends none. */
+static bool pass_gate(struct hz_http_request *request)
+{
+    if (request->match.door != HZ_DOOR_GATE || !hz_http_shared.guard)
+        return true;
+    request->gated = true;
+    if (hz_http_shared.guard(request, request->match.permission))
+        return true;
+    if (!request->refused && !refuse(request, 403, "the gate refused this request"))
+        request->refused = true;
     return false;
 }
 
@@ -194,7 +216,7 @@ static bool find_handler(struct hz_http_request *request)
     if (result == HZ_ROUTE_METHOD)
         return wrong_method(request);
     if (result == HZ_ROUTE_FOUND)
-        return check_origin(request);
+        return check_origin(request) && pass_gate(request);
     request->webhook = true;
     request->match.fn = hz_http_shared.fallback;
     request->match.arg = hz_http_shared.fallback_arg;
@@ -439,6 +461,27 @@ uint32_t hz_http_local_port(const struct hz_http_request *request)
 bool hz_http_over_socket(const struct hz_http_request *request)
 {
     return request->conn && request->conn->over_socket;
+}
+
+bool hz_http_over_tls(const struct hz_http_request *request)
+{
+    return request->conn && request->conn->tls;
+}
+
+const char *hz_http_peer(const struct hz_http_request *request)
+{
+    return request->conn ? request->conn->peer : "";
+}
+
+void hz_http_keep(struct hz_http_request *request, void *kept)
+{
+    free(request->kept);
+    request->kept = kept;
+}
+
+void *hz_http_kept(const struct hz_http_request *request)
+{
+    return request->kept;
 }
 
 void hz_http_on_gone(struct hz_http_request *request, void (*fn)(void *arg), void *arg)

@@ -72,11 +72,14 @@ static void add_own(struct hz_http_request *request, struct MHD_Response *respon
     } else {
         const char *origin =
                 request->cors ? MHD_lookup_connection_value(request->mhd, MHD_HEADER_KIND, "Origin") : NULL;
-        if (request->match.open)
+        if (request->match.door == HZ_DOOR_OPEN)
             MHD_add_response_header(response, "Access-Control-Allow-Origin", "*");
         else {
-            if (origin)
+            if (origin) {
                 MHD_add_response_header(response, "Access-Control-Allow-Origin", origin);
+                MHD_add_response_header(response, "Access-Control-Allow-Credentials", "true");
+                MHD_add_response_header(response, "Access-Control-Expose-Headers", "ETag, Location, Retry-After");
+            }
             MHD_add_response_header(response, "Vary", "Origin");
         }
         add_default(response, "Cache-Control", "no-store");
@@ -106,6 +109,8 @@ bool hz_respond_build(struct hz_http_request *request, const struct hz_http_resp
     add_own(request, response, from->webhook);
     request->response = response;
     request->status = from->status;
+    if (request->gated && hz_http_shared.after)
+        hz_http_shared.after(request, request->match.permission, from->status);
     return true;
 }
 
@@ -159,9 +164,10 @@ static char *problem_text(uint32_t status, const char *detail, size_t *ret_len)
 }
 
 /* Before the request went to a handler. */
-bool hz_respond_problem(struct hz_http_request *request, uint32_t status, const char *detail)
+bool hz_respond_problem(struct hz_http_request *request, uint32_t status, const char *detail, const char *headers)
 {
-    struct hz_http_response response = {.status = status, .type = "application/problem+json"};
+    struct hz_http_response response = {
+            .status = status, .type = "application/problem+json", .headers = headers, .headers_len = strlen(headers)};
     char *text = problem_text(status, detail, &response.len);
     response.body = text;
     bool ok = text && hz_respond_build(request, &response);

@@ -13,7 +13,8 @@ struct route {
     const char *method;
     hz_http_handler_fn *fn;
     void *arg;
-    bool open;
+    enum hz_router_door door;
+    const char *permission;
     struct route *next;
 };
 struct hz_router_node {
@@ -80,6 +81,12 @@ static struct hz_router_node *child_of(struct hz_router_node *node, const char *
 int hz_router_add(
         struct hz_router *router, const char *method, const char *pattern, hz_http_handler_fn *fn, void *arg, bool open)
 {
+    return hz_router_put(router, method, pattern, fn, arg, open ? HZ_DOOR_OPEN : HZ_DOOR_GATE, NULL);
+}
+
+int hz_router_put(struct hz_router *router, const char *method, const char *pattern, hz_http_handler_fn *fn, void *arg,
+        enum hz_router_door door, const char *permission)
+{
     if (pattern[0] != '/')
         return hz_err_set(HZ_EFORMAT, "route %s: expected a slash first", pattern);
     struct hz_router_node *node = router->root;
@@ -101,7 +108,7 @@ int hz_router_add(
     *at = calloc(1, sizeof **at);
     if (!*at)
         return hz_err_set(HZ_ENOMEM, "route %s", pattern);
-    **at = (struct route){method, fn, arg, open, NULL};
+    **at = (struct route){method, fn, arg, door, permission, NULL};
     return 0;
 }
 
@@ -184,6 +191,7 @@ enum hz_router_result hz_router_find(const struct hz_router *router, const char 
     }
     ret_match->fn = any->fn;
     ret_match->arg = any->arg;
-    ret_match->open = any->open;
+    ret_match->door = any->door;
+    ret_match->permission = any->permission;
     return HZ_ROUTE_FOUND;
 }

@@ -17,10 +17,13 @@
 struct hz_router {
     struct hz_router_node *root;
 };
+/* Who may come in: who the gate lets through; everybody from an allowed Origin; every web page. */
+enum hz_router_door { HZ_DOOR_GATE, HZ_DOOR_ANYBODY, HZ_DOOR_OPEN };
 struct hz_router_match {
     hz_http_handler_fn *fn;
     void *arg;
-    bool open;
+    enum hz_router_door door;
+    const char *permission; /* for the gate; NULL: none was named */
     unsigned count; /* parameters */
     struct {
         const char *name, *value; /* value points into the caller's scratch */
@@ -31,10 +34,13 @@ enum hz_router_result { HZ_ROUTE_FOUND, HZ_ROUTE_UNKNOWN, HZ_ROUTE_METHOD /* pat
 
 HZ_MUST_CHECK int hz_router_init(struct hz_router *router);
 void hz_router_fini(struct hz_router *router);
-/* method "*": any. open: every Origin is answered. HZ_EEXISTS, HZ_EFORMAT (pattern), HZ_ENOMEM. The method's text must
+/* method "*": any. open: HZ_DOOR_OPEN, else HZ_DOOR_GATE without a permission. HZ_EEXISTS, HZ_EFORMAT (pattern), HZ_ENOMEM. The method's text must
  * outlive the router. */
 HZ_MUST_CHECK int hz_router_add(struct hz_router *router, const char *method, const char *pattern,
         hz_http_handler_fn *fn, void *arg, bool open);
+/* The same with all that a route has; permission must outlive the router. */
+HZ_MUST_CHECK int hz_router_put(struct hz_router *router, const char *method, const char *pattern,
+        hz_http_handler_fn *fn, void *arg, enum hz_router_door door, const char *permission);
 /* path: as sent, without query. scratch: strlen(path) + 1 bytes that hold the parameters' values. HEAD is answered by a
  * GET route. Cost: one pass over the path. */
 enum hz_router_result hz_router_find(const struct hz_router *router, const char *method, const char *path,

@@ -12,8 +12,10 @@
 #include "shm/err.h"
 #include "shm/log.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <linux/sockios.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -40,16 +42,37 @@ static int need_router(void)
     return err;
 }
 
-int hz_http_route(const char *method, const char *pattern, hz_http_handler_fn *fn, void *arg)
+static int route(const char *method, const char *pattern, hz_http_handler_fn *fn, void *arg, enum hz_router_door door,
+        const char *permission)
 {
     int err = need_router();
-    return err ? err : hz_router_add(&hz_http_shared.router, method, pattern, fn, arg, false);
+    return err ? err : hz_router_put(&hz_http_shared.router, method, pattern, fn, arg, door, permission);
+}
+
+int hz_http_route(const char *method, const char *pattern, hz_http_handler_fn *fn, void *arg)
+{
+    return route(method, pattern, fn, arg, HZ_DOOR_GATE, NULL);
+}
+
+int hz_http_route_for(const char *method, const char *pattern, const char *permission, hz_http_handler_fn *fn, void *arg)
+{
+    return route(method, pattern, fn, arg, HZ_DOOR_GATE, permission);
+}
+
+int hz_http_route_anybody(const char *method, const char *pattern, hz_http_handler_fn *fn, void *arg)
+{
+    return route(method, pattern, fn, arg, HZ_DOOR_ANYBODY, NULL);
 }
 
 int hz_http_route_open(const char *method, const char *pattern, hz_http_handler_fn *fn, void *arg)
 {
-    int err = need_router();
-    return err ? err : hz_router_add(&hz_http_shared.router, method, pattern, fn, arg, true);
+    return route(method, pattern, fn, arg, HZ_DOOR_OPEN, NULL);
+}
+
+void hz_http_guard(hz_http_guard_fn *guard, hz_http_after_fn *after)
+{
+    hz_http_shared.guard = guard;
+    hz_http_shared.after = after;
 }
 
 void hz_http_fallback(hz_http_handler_fn *fn, void *arg)
@@ -201,6 +224,22 @@ static void refuse(int fd, const char *text)
     close(fd);
 }
 
+/* ::ffff:a.b.c.d is the IPv4 address it is. */
+static void name_peer(const struct sockaddr_storage *address, bool over_socket, char ret[48])
+{
+    const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)(const void *)address;
+    const struct sockaddr_in *v4 = (const struct sockaddr_in *)(const void *)address;
+    const char *text = NULL;
+    if (address->ss_family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(&v6->sin6_addr))
+        text = inet_ntop(AF_INET, &v6->sin6_addr.s6_addr[12], ret, 48);
+    else if (address->ss_family == AF_INET6)
+        text = inet_ntop(AF_INET6, &v6->sin6_addr, ret, 48);
+    else if (address->ss_family == AF_INET && !over_socket)
+        text = inet_ntop(AF_INET, &v4->sin_addr, ret, 48);
+    if (!text)
+        snprintf(ret, 48, "%s", over_socket ? "unix" : "unknown");
+}
+
 void hz_server_add(
         struct hz_http_server *server, int fd, const void *addr, unsigned addr_len, uint32_t port, bool over_socket)
 {
@@ -220,6 +259,7 @@ void hz_server_add(
     server->adding.port = port;
     server->adding.fd = fd;
     server->adding.over_socket = over_socket;
+    name_peer(&address, over_socket, server->adding.peer);
     /* Closes fd itself when it fails. */
     if (MHD_add_connection(server->daemon, fd, (const struct sockaddr *)&address, addr_len) != MHD_YES)
         HZ_LOG(WARN, "http: a connection was refused: %s", strerror(errno));
@@ -312,6 +352,7 @@ static void conn_opened(struct hz_http_server *server, struct MHD_Connection *mh
     conn->fd = server->adding.fd;
     conn->port = server->adding.port;
     conn->over_socket = server->adding.over_socket;
+    memcpy(conn->peer, server->adding.peer, sizeof conn->peer);
     conn->deadline_ns = hz_base_now_ns() + (uint64_t)hz_http_shared.header_ms * 1000000u;
     conn->next = server->conns;
     if (conn->next)

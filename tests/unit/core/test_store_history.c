@@ -118,7 +118,7 @@ HZ_TEST(store_history, a_file_of_version_1_keeps_its_rows_and_a_copy_of_itself)
     hz_store_execution_fini(&rows[0]);
     free(rows);
     hz_store_close();
-    HZ_ASSERT_EQ(number_in("db/horizon.db", "PRAGMA user_version"), 2);
+    HZ_ASSERT_EQ(number_in("db/horizon.db", "PRAGMA user_version"), 3);
     HZ_ASSERT_EQ(number_in("db/horizon.db", "PRAGMA auto_vacuum"), 2);
     HZ_ASSERT_EQ(number_in("db/horizon.db.before-2", "PRAGMA user_version"), 1);
     HZ_ASSERT_EQ(number_in("db/horizon.db.before-2", "SELECT COUNT(*) FROM executions"), 2);
@@ -129,7 +129,7 @@ HZ_TEST(store_history, a_newer_schema_is_refused_and_stays_untouched)
     hz_store_close();
     change("db/horizon.db", "PRAGMA user_version = 77");
     HZ_ASSERT_EQ(hz_store_open("db", 1000), HZ_EVERSION);
-    HZ_ASSERT_NOT_NULL(strstr(hz_err_last(), "schema version 77, this program knows up to 2"));
+    HZ_ASSERT_NOT_NULL(strstr(hz_err_last(), "schema version 77, this program knows up to 3"));
     HZ_ASSERT_EQ(number_in("db/horizon.db", "PRAGMA user_version"), 77);
 }
 
