@@ -18,4 +18,24 @@ CREATE TABLE credentials (
 CREATE TABLE audit (
     sequence INTEGER PRIMARY KEY, at_ms INTEGER NOT NULL, user TEXT NOT NULL, kind TEXT NOT NULL, address TEXT NOT NULL, action TEXT NOT NULL,
     target TEXT, status INTEGER NOT NULL);
+-- What the pages show. kind: 1 workspace, 2 project, 3 workflow, 4 settings. parent: of a workspace and of settings the account's id ('' nobody's),
+-- of a project its workspace, of a workflow its project. revision: counts its changes from 1. data: the record as JSON.
+CREATE TABLE records (
+    kind INTEGER NOT NULL, id TEXT NOT NULL, parent TEXT NOT NULL, status TEXT NOT NULL, created_ms INTEGER NOT NULL, updated_ms INTEGER NOT NULL,
+    revision INTEGER NOT NULL, data TEXT NOT NULL, PRIMARY KEY (kind, id)) WITHOUT ROWID;
+CREATE INDEX records_parent ON records (kind, parent, created_ms);
+-- Each change of a workflow with the whole record as it was then. change: created, updated.
+CREATE TABLE record_history (
+    sequence INTEGER PRIMARY KEY, workflow TEXT NOT NULL, version TEXT NOT NULL, change TEXT NOT NULL, description TEXT NOT NULL, author TEXT NOT NULL,
+    at_ms INTEGER NOT NULL, data TEXT NOT NULL);
+CREATE INDEX record_history_workflow ON record_history (workflow, sequence);
+-- What happened: the last days. data: the event as JSON.
+CREATE TABLE events (
+    sequence INTEGER PRIMARY KEY AUTOINCREMENT, at_ms INTEGER NOT NULL, kind TEXT NOT NULL, workflow_id TEXT NOT NULL, data TEXT NOT NULL);
+CREATE INDEX events_at ON events (at_ms);
+-- Answers to requests with an Idempotency-Key. request: hash of what was asked.
+CREATE TABLE answers (
+    owner TEXT NOT NULL, key TEXT NOT NULL, request INTEGER NOT NULL, status INTEGER NOT NULL, body TEXT NOT NULL, at_ms INTEGER NOT NULL,
+    PRIMARY KEY (owner, key)) WITHOUT ROWID;
+CREATE INDEX answers_at ON answers (at_ms);
 PRAGMA user_version = 3;
