@@ -83,8 +83,8 @@ typedef void hz_login_fn(void *arg, const struct hz_login *login); /* login: val
 void hz_access_login(enum hz_caller_kind kind, const char *email, const char *password, const char *address, hz_login_fn *done, void *arg);
 /* Trades a one-time code for a session. */
 void hz_access_login_code(const char *code, const char *address, hz_login_fn *done, void *arg);
-/* Ends the caller's session or handle (not a token). Comes into force at once. */
-void hz_access_logout(const struct hz_caller *caller);
+/* Ends the caller's session or handle (a token goes on). done (may be NULL) hears when it is in force. */
+void hz_access_logout(const struct hz_caller *caller, void (*done)(void *arg, int result), void *arg);
 
 /* ---- as JSON, contract's fields; NULL: out of memory ---- */
 /* {id, email, name, avatar, role: {..., permissions}, permissions}; id: the handle of this login, else the account's. `settings` is
@@ -127,15 +127,19 @@ HZ_MUST_CHECK int hz_access_work(int (*work)(void *arg), void (*done)(void *arg,
 /* ---- life ---- */
 /* Reads the tables and seeds what is missing. The store is open. Main thread, before the shards run. */
 HZ_MUST_CHECK int hz_access_init(void);
-/* No administrator yet: makes admin@horizon.com with `password` (NULL: a random one). demo: also the contract's demo accounts, with
- * the passwords everybody knows. The passwords are hashed on the helper thread; then say(text) hears there, line by line, what is shown once. url: the
- * server's, without slash at the end. */
-HZ_MUST_CHECK int hz_access_first_start(const char *password, bool demo, const char *url, void (*say)(const char *line));
+/* No administrator yet: reserves admin@horizon.com with `password` (NULL: a random one). demo: also the contract's demo accounts, with the
+ * passwords everybody knows. */
+HZ_MUST_CHECK int hz_access_first_start(const char *password, bool demo);
+/* Then hashes the passwords, on the helper thread if it runs, and say(line) hears there what is shown once: the random password, and a login
+ * URL. url: the server's, without slash at the end; NULL: none is to be had. Nothing at any later start. */
+HZ_MUST_CHECK int hz_access_first_show(const char *url, void (*say)(const char *line));
 /* May another address than loopback be served: has an administrator set a password (or is one given for the first start), and are no
  * demo accounts active? HZ_EREFUSED with the sentence what to do. */
 HZ_MUST_CHECK int hz_access_remote(bool password_given, bool demo);
 HZ_MUST_CHECK int hz_access_begin(void); /* starts the helper thread */
-void hz_access_fini(void);               /* ends it after what waits, forgets everything; before the store is closed */
+void hz_access_rest(void);               /* before this process executes itself anew: what waits for the store is handed over */
+void hz_access_end(void);                /* ends it after what waits; what it answers is mail of the shards */
+void hz_access_fini(void);               /* the same, then forgets everything; before the store is closed */
 #define HZ_ACCESS_ADMIN "admin@horizon.com"
 
 #endif

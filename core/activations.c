@@ -34,7 +34,7 @@ void hz_activation_start(struct hz_execution *e)
     }
     hz_lines_print(false, "Worker %s creado para ejecutar workflow %s", w->info.id_text, e->workflow->id);
     e->wait_accept = false;
-    hz_caller_accepted(&e->caller, &e->id, &w->info, NULL, 0);
+    hz_submitter_accepted(&e->caller, &e->id, &w->info, NULL, 0);
 }
 
 void hz_activation_ready(struct hz_service *service, struct hz_worker *w)
@@ -47,7 +47,7 @@ void hz_activation_ready(struct hz_service *service, struct hz_worker *w)
     e->worker = NULL;
     if (!hz_execution_row(e, &row))
         return;
-    hz_caller_finished(&e->caller, &row);
+    hz_submitter_finished(&e->caller, &row);
     e->caller.finished = NULL; /* told once; how it ends is an event */
     hz_execution_store(e->desk, &row);
 }

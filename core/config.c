@@ -166,6 +166,12 @@ static int keep_text(const char *variable, char **ret)
     return *ret ? 0 : hz_err_set(HZ_ENOMEM, "reading %s", variable);
 }
 
+static bool is_true(const char *variable)
+{
+    const char *text = getenv(variable);
+    return text && (strcmp(text, "true") == 0 || strcmp(text, "1") == 0);
+}
+
 static uint32_t online_cpus(void)
 {
     long n = sysconf(_SC_NPROCESSORS_ONLN);
@@ -205,6 +211,9 @@ int hz_config_load(struct hz_config *ret_config)
         err = keep_text("CLIENT_URL", &config.client_url);
     if (!err)
         err = keep_text("WORKER_ID", &config.worker_id);
+    if (!err)
+        err = keep_text("HORIZON_ADMIN_PASSWORD", &config.admin_password);
+    (void)unsetenv("HORIZON_ADMIN_PASSWORD"); /* nobody this process starts shall see it */
     if (!err) {
         config.listen_host = strdup("127.0.0.1");
         err = config.listen_host ? 0 : hz_err_set(HZ_ENOMEM, "reading the settings");
@@ -222,8 +231,8 @@ int hz_config_load(struct hz_config *ret_config)
     config.sandbox = sandbox == 0 ? HZ_SANDBOX_TRY : sandbox == 1 ? HZ_SANDBOX_REQUIRE : HZ_SANDBOX_OFF;
     const char *environment = getenv("NODE_ENV");
     config.development = mode == 1 || !environment || !*environment;
-    const char *tracking = getenv("TRACKING_EXECUTE");
-    config.tracking = tracking && (strcmp(tracking, "true") == 0 || strcmp(tracking, "1") == 0);
+    config.tracking = is_true("TRACKING_EXECUTE");
+    config.seed_database = is_true("SEED_DATABASE");
     *ret_config = config;
     return 0;
 }
@@ -244,16 +253,13 @@ int hz_config_listen(struct hz_config *config, const char *text)
         memmove(host, host + 1, len - 2);
         host[len - 2] = 0;
     }
-    if (strncmp(host, "127.", 4) != 0 && strcmp(host, "localhost") != 0 && strcmp(host, "::1") != 0)
-        return hz_err_set(HZ_EREFUSED,
-                "--listen %s: only loopback addresses are served (127.0.0.1, localhost, ::1), because nobody has to log in yet; put a proxy "
-                "with authentication in front to reach other machines", text);
     char *copy = strdup(host);
     if (!copy)
         return hz_err_set(HZ_ENOMEM, "reading --listen");
     free(config->listen_host);
     config->listen_host = copy;
     config->server_port = port;
+    config->remote = strncmp(host, "127.", 4) != 0 && strcmp(host, "localhost") != 0 && strcmp(host, "::1") != 0;
     return 0;
 }
 
@@ -349,6 +355,14 @@ int hz_config_open_data(struct hz_config *config, const char *dir, int *ret_lock
     return 0;
 }
 
+void hz_config_forget_password(struct hz_config *config)
+{
+    if (config->admin_password)
+        explicit_bzero(config->admin_password, strlen(config->admin_password));
+    free(config->admin_password);
+    config->admin_password = NULL;
+}
+
 void hz_config_fini(struct hz_config *config)
 {
     free(config->data_dir);
@@ -361,6 +375,7 @@ void hz_config_fini(struct hz_config *config)
     free(config->policy_path);
     free(config->cgroup);
     free(config->client_url);
+    hz_config_forget_password(config);
     memset(config, 0, sizeof *config);
 }
 
@@ -378,7 +393,9 @@ void hz_config_help(void)
     printf("  %-26s %s\n", "HORIZON_POLICY", "file that grants capabilities to nodes and workflows (default DIR/policy.json)");
     printf("  %-26s %s\n", "HORIZON_NODES", "further node folders, separated by colons");
     printf("  %-26s %s\n", "HORIZON_HOSTS", "further Host names that are answered, separated by commas");
-    printf("  %-26s %s\n", "CLIENT_URL", "further Origin that is answered");
+    printf("  %-26s %s\n", "CLIENT_URL", "further Origins that are answered, separated by commas");
+    printf("  %-26s %s\n", "HORIZON_ADMIN_PASSWORD", "of admin@horizon.com at the first start (default: a random one, shown once)");
+    printf("  %-26s %s\n", "SEED_DATABASE", "true: demo accounts with passwords that everybody knows; never where others can reach it");
     printf("  %-26s %s\n", "TRACKING_EXECUTE", "true: one log line for each hop of an execution");
     printf("  %-26s %s\n", "WFV_<NAME>", "value of the environment name a flow lists");
 }

@@ -38,18 +38,22 @@ struct hz_config {
     uint32_t worker_uid_first, worker_uid_last;
     char *policy_path;    /* HORIZON_POLICY, or NULL: DIR/policy.json */
     char *cgroup;         /* HORIZON_CGROUP, or NULL: auto (cgroup.h) */
-    char *client_url;     /* CLIENT_URL: further allowed Origin */
+    char *client_url;     /* CLIENT_URL: further allowed Origins */
+    char *admin_password; /* HORIZON_ADMIN_PASSWORD or NULL: of the first start; wiped when it was used */
+    bool seed_database;   /* SEED_DATABASE: demo accounts */
+    bool remote;          /* listen_host is not loopback */
     char instance[9];     /* 8 hex digits, kept in the data directory */
 };
 
 /* Defaults, then the environment. 0, or HZ_EFORMAT: hz_err_last() names the variable, its value and the range. */
 HZ_MUST_CHECK int hz_config_load(struct hz_config *ret_config);
-/* Option `--listen`: HOST:PORT. HZ_EREFUSED for an address that is not loopback, with the sentence why. */
+/* Option `--listen`: HOST:PORT. Whether an address that is not loopback may be served is decided when the accounts are known. */
 HZ_MUST_CHECK int hz_config_listen(struct hz_config *config, const char *text);
 /* Makes the data directory (0700), takes its lock (flock; HZ_EREFUSED if another manager holds it), reads or draws the
  * instance. *ret_lock_fd stays open for the process's life; it is config->held_lock if that is given. */
 HZ_MUST_CHECK int hz_config_open_data(struct hz_config *config, const char *dir, int *ret_lock_fd);
 void hz_config_fini(struct hz_config *config);
+void hz_config_forget_password(struct hz_config *config); /* wipes admin_password */
 /* Prints the table (name, default, range, unit, meaning) for --help and the manual. */
 void hz_config_help(void);
 

@@ -500,7 +500,7 @@ struct ending {
     struct hz_mail mail;
     struct hz_desk *desk;
     struct hz_shard *shard;
-    struct hz_caller caller;
+    struct hz_submitter caller;
     struct hz_store_execution row;
     int result;
 };
@@ -509,7 +509,7 @@ static void run_told(struct hz_mail *mail)
 {
     struct ending *ending = HZ_CONTAINER_OF(mail, struct ending, mail);
     ending->desk->commits--;
-    hz_caller_finished(&ending->caller, &ending->row);
+    hz_submitter_finished(&ending->caller, &ending->row);
     if (ending->result) /* refused, not forgotten: it is written when there is room again */
         hz_execution_store(ending->desk, &ending->row);
     else
@@ -544,7 +544,7 @@ static void store_end(struct hz_execution *e, struct hz_store_execution *row)
 {
     bool durable = e->workflow->durability == HZ_DURABILITY_CHECKPOINT;
     if (e->workflow->durability == HZ_DURABILITY_NONE || !e->caller.finished || !e->stored) {
-        hz_caller_finished(&e->caller, row);
+        hz_submitter_finished(&e->caller, row);
         hz_execution_store(e->desk, row);
         return;
     }
@@ -553,7 +553,7 @@ static void store_end(struct hz_execution *e, struct hz_store_execution *row)
         if (ending)
             hz_store_execution_fini(&ending->row);
         free(ending);
-        hz_caller_finished(&e->caller, row);
+        hz_submitter_finished(&e->caller, row);
         hz_execution_store(e->desk, row);
         return;
     }
@@ -566,7 +566,7 @@ static void store_end(struct hz_execution *e, struct hz_store_execution *row)
         e->desk->commits++;
         return;
     }
-    hz_caller_finished(&ending->caller, &ending->row);
+    hz_submitter_finished(&ending->caller, &ending->row);
     hz_store_execution_fini(&ending->row);
     free(ending);
     hz_execution_store(e->desk, row);
@@ -601,7 +601,7 @@ void hz_execution_finish(struct hz_execution *e, const struct hz_outcome *outcom
         HZ_LOG(ERROR, "out of memory: the row of an execution is kept without its payload");
     hz_execution_set_state(e, outcome->state);
     if (e->wait_accept) { /* it failed before anybody could be told that it was accepted */
-        hz_caller_accepted(&e->caller, &e->id, NULL, row.error ? row.error : "failed", 0);
+        hz_submitter_accepted(&e->caller, &e->id, NULL, row.error ? row.error : "failed", 0);
         hz_execution_store(e->desk, &row);
     } else {
         store_end(e, &row); /* handed over before the live row goes: a reader finds one or the other */
@@ -623,7 +623,7 @@ void hz_execution_fail(struct hz_execution *e, enum hz_exec_state state, const c
 
 struct callback {
     struct hz_mail mail;
-    struct hz_caller caller;
+    struct hz_submitter caller;
     struct hz_uuid id;
     bool has_worker;
     struct hz_worker_info worker;
@@ -648,7 +648,7 @@ static void run_finished(struct hz_mail *mail)
     free(c);
 }
 
-void hz_caller_accepted(const struct hz_caller *caller, const struct hz_uuid *id, const struct hz_worker_info *worker, const char *error,
+void hz_submitter_accepted(const struct hz_submitter *caller, const struct hz_uuid *id, const struct hz_worker_info *worker, const char *error,
         uint32_t retry_after_s)
 {
     if (!caller->accepted)
@@ -671,7 +671,7 @@ void hz_caller_accepted(const struct hz_caller *caller, const struct hz_uuid *id
     hz_shard_post(caller->from, &c->mail);
 }
 
-void hz_caller_finished(const struct hz_caller *caller, const struct hz_store_execution *row)
+void hz_submitter_finished(const struct hz_submitter *caller, const struct hz_store_execution *row)
 {
     if (!caller->finished)
         return;

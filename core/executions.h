@@ -44,7 +44,7 @@ struct hz_desk { /* the scheduler's share of one shard */
 };
 struct hz_desk *hz_desk_here(void); /* NULL on the main thread and after its end */
 
-struct hz_caller { /* callbacks of hz_scheduler_submit(), on the shard that called */
+struct hz_submitter { /* callbacks of hz_scheduler_submit(), on the shard that called */
     struct hz_shard *from;
     hz_accepted_fn *accepted;
     hz_finished_fn *finished;
@@ -78,7 +78,7 @@ struct hz_execution {
     char *key;      /* dedupKey, NULL none */
     struct hz_execution *key_next;
     struct hz_twin *twins; /* others with its key that wait for its commit */
-    struct hz_caller caller;
+    struct hz_submitter caller;
     struct hz_worker *worker;
     struct hz_service *service;
     uint64_t deadline_ns; /* 0 none */
@@ -156,9 +156,9 @@ bool hz_execution_row_bare(const struct hz_execution *e, struct hz_store_executi
 void hz_execution_store(struct hz_desk *desk, struct hz_store_execution *row);
 void hz_execution_store_late(struct hz_desk *desk, bool last);
 /* Callbacks, across shards if need be. */
-void hz_caller_accepted(const struct hz_caller *caller, const struct hz_uuid *id, const struct hz_worker_info *worker, const char *error,
+void hz_submitter_accepted(const struct hz_submitter *caller, const struct hz_uuid *id, const struct hz_worker_info *worker, const char *error,
         uint32_t retry_after_s);
-void hz_caller_finished(const struct hz_caller *caller, const struct hz_store_execution *row);
+void hz_submitter_finished(const struct hz_submitter *caller, const struct hz_store_execution *row);
 
 /* What others read of it, put back at once by a restart of the manager. */
 struct hz_execution_place {

@@ -4,6 +4,7 @@
  */
 #include "manager.h"
 
+#include "access.h"
 #include "alerts.h"
 #include "api/api.h"
 #include "catalog.h"
@@ -119,6 +120,34 @@ static void end_shard(struct hz_shard *shard, void *arg)
     hz_history_end(shard);
 }
 
+/* Whom another machine would meet must have been said by a person. */
+static int open_access(const struct hz_config *config)
+{
+    int err = hz_access_init();
+    if (!err && config->remote)
+        err = hz_access_remote(config->admin_password != NULL, config->seed_database);
+    if (err && config->remote)
+        return hz_err_prefix(err, "--listen %s is not loopback", config->listen_host);
+    if (!err)
+        err = hz_access_first_start(config->admin_password, config->seed_database);
+    if (!err)
+        err = hz_access_begin();
+    return err;
+}
+
+static void say(const char *line)
+{
+    printf("%s\n", line);
+    fflush(stdout);
+}
+
+static void show_access(struct hz_config *config)
+{
+    if (hz_access_first_show(hz_http_url(), say))
+        HZ_LOG(ERROR, "the first account: %s", hz_err_last());
+    hz_config_forget_password(config);
+}
+
 static int bind_http(const struct hz_config *config)
 {
     char *socket_path = NULL;
@@ -151,6 +180,8 @@ static int prepare(const struct hz_config *config)
         hz_history_open();
     if (!err)
         err = hz_secrets_init(config->data_dir);
+    if (!err && manager.options->http)
+        err = open_access(config);
     if (!err)
         err = hz_parked_init(config->data_dir);
     if (!err)
@@ -223,10 +254,11 @@ int hz_manager_run(struct hz_config *config, const struct hz_manager_options *op
     int err = start(config);
     if (err) {
         /* Nothing that runs outlives this process: threads end with it, workers follow it, rows handed over are written. */
-        hz_history_close();
-        hz_store_close();
         (void)hz_err_prefix(err, follows ? "cannot go on after the restart" : "cannot start");
         fprintf(stderr, "horizon: %s\n", hz_err_last());
+        hz_history_close();
+        hz_access_fini();
+        hz_store_close();
         return EXIT_FAILURE;
     }
     if (follows) {
@@ -238,6 +270,8 @@ int hz_manager_run(struct hz_config *config, const struct hz_manager_options *op
     }
     if (options->started && !follows)
         options->started(options->arg);
+    if (options->http)
+        show_access(config);
     hz_shard_run_main();
     close_signals();
     hz_alerts_fini();
@@ -248,7 +282,9 @@ int hz_manager_run(struct hz_config *config, const struct hz_manager_options *op
     hz_scheduler_fini();
     hz_supervisor_fini();
     hz_registry_fini();
+    hz_access_end(); /* its last answers are mail of the shards */
     hz_shard_fini();
+    hz_access_fini();
     hz_workflows_fini();
     hz_policy_close();
     hz_secrets_fini();

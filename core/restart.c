@@ -19,6 +19,7 @@
  */
 #include "restart.h"
 
+#include "access.h"
 #include "executions.h"
 #include "http/http.h"
 #include "probe.h"
@@ -476,6 +477,7 @@ static int execute(void)
     for (uint32_t i = 0; i < hz_shard_count() && !err; i++)
         if (restart.parts[i].err)
             err = hz_err_set(restart.parts[i].err, "%s", restart.parts[i].error);
+    hz_access_rest();
     if (!err)
         err = hz_store_flush();
     if (!err) {

@@ -129,12 +129,12 @@ struct submit {
     int64_t due_ms;
     char *key;
     hz_finished_fn *duplicate;
-    struct hz_caller caller;
+    struct hz_submitter caller;
 };
 
 struct hz_twin { /* asked for an execution whose key another has that is not on disk yet */
     struct hz_twin *next;
-    struct hz_caller caller; /* finished: its `duplicate` */
+    struct hz_submitter caller; /* finished: its `duplicate` */
 };
 
 struct commit {
@@ -146,9 +146,9 @@ struct commit {
     char error[256];
 };
 
-static void refuse(const struct hz_caller *caller, const char *error, uint32_t retry_after_s)
+static void refuse(const struct hz_submitter *caller, const char *error, uint32_t retry_after_s)
 {
-    hz_caller_accepted(caller, NULL, NULL, error, retry_after_s);
+    hz_submitter_accepted(caller, NULL, NULL, error, retry_after_s);
 }
 
 static void accepted(struct hz_execution *e)
@@ -156,7 +156,7 @@ static void accepted(struct hz_execution *e)
     if (e->is_activation || e->wants_port)
         e->wait_accept = true; /* the caller wants to know the worker, too */
     else
-        hz_caller_accepted(&e->caller, &e->id, NULL, NULL, 0);
+        hz_submitter_accepted(&e->caller, &e->id, NULL, NULL, 0);
     hz_admit_go(e);
 }
 
@@ -168,7 +168,7 @@ static void tell_twins(struct hz_twin *twin, const struct hz_execution *e, const
     for (struct hz_twin *next; twin; twin = next) {
         next = twin->next;
         if (known)
-            hz_caller_finished(&twin->caller, &row);
+            hz_submitter_finished(&twin->caller, &row);
         else
             refuse(&twin->caller, error ? error : hz_err_text(HZ_ENOMEM), 5);
         free(twin);
@@ -191,7 +191,7 @@ static void run_commit(struct hz_mail *mail)
         else
             hz_admit_claimed(e, commit->result ? hz_err_set(commit->result, "%s", commit->error) : 0);
     } else if (commit->result) {
-        struct hz_caller caller = e->caller;
+        struct hz_submitter caller = e->caller;
         hz_execution_drop(e);
         tell_twins(twins, NULL, commit->error);
         refuse(&caller, commit->error, 5);
@@ -199,7 +199,7 @@ static void run_commit(struct hz_mail *mail)
         e->stored = true;
         tell_twins(twins, e, NULL);
         if (e->wanted) { /* its deadline passed, or it was cancelled, while the disk was busy */
-            hz_caller_accepted(&e->caller, &e->id, NULL, NULL, 0);
+            hz_submitter_accepted(&e->caller, &e->id, NULL, NULL, 0);
             hz_execution_fail(e, e->wanted, e->reason);
         } else {
             accepted(e);
@@ -246,7 +246,7 @@ static int commit(struct hz_execution *e, bool claim)
     e->desk->commits++;
 #ifdef HZ_TEST_ACK_BEFORE_COMMIT
     if (!claim) { /* a build for one test, which has to notice: the caller hears "accepted" before the row is on disk */
-        hz_caller_accepted(&e->caller, &e->id, NULL, NULL, 0);
+        hz_submitter_accepted(&e->caller, &e->id, NULL, NULL, 0);
         e->caller.accepted = NULL;
     }
 #endif
@@ -263,7 +263,7 @@ static void commit_first(struct hz_execution *e)
 {
     if (!commit(e, false))
         return;
-    struct hz_caller caller = e->caller;
+    struct hz_submitter caller = e->caller;
     char error[256];
     snprintf(error, sizeof error, "%s", hz_err_last());
     hz_execution_drop(e);
@@ -281,7 +281,7 @@ static void free_submit(struct submit *s)
 /* Is there one with its key? Then that one answers, now or when it is on disk. */
 static bool is_duplicate(struct hz_desk *desk, const struct submit *s)
 {
-    struct hz_caller caller = s->caller;
+    struct hz_submitter caller = s->caller;
     struct hz_store_execution row;
     caller.finished = s->duplicate;
     struct hz_execution *e = hz_admit_find_key(desk, s->workflow->id, s->key);
@@ -302,7 +302,7 @@ static bool is_duplicate(struct hz_desk *desk, const struct submit *s)
         refuse(&caller, hz_err_text(err), 1);
         return true;
     }
-    hz_caller_finished(&caller, &row);
+    hz_submitter_finished(&caller, &row);
     hz_store_execution_fini(&row);
     return true;
 }
@@ -373,7 +373,7 @@ static void run_submit(struct hz_mail *mail)
 
 void hz_scheduler_submit(const struct hz_submit *submit, hz_accepted_fn *accepted_fn, hz_finished_fn *finished, void *arg)
 {
-    struct hz_caller caller = {hz_shard_self(), accepted_fn, finished, arg};
+    struct hz_submitter caller = {hz_shard_self(), accepted_fn, finished, arg};
     HZ_ASSERT(caller.from != NULL);
     struct hz_workflow *workflow = submit->workflow;
     struct submit *s = calloc(1, sizeof *s);

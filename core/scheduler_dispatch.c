@@ -129,7 +129,7 @@ static void start_single(struct hz_execution *e)
     }
     if (e->wait_accept) {
         e->wait_accept = false;
-        hz_caller_accepted(&e->caller, &e->id, &w->info, NULL, 0);
+        hz_submitter_accepted(&e->caller, &e->id, &w->info, NULL, 0);
     }
 }
 
@@ -204,7 +204,7 @@ void hz_dispatch_pool(struct hz_service *service)
         hz_dispatch_attach(e, w);
         if (e->wait_accept) {
             e->wait_accept = false;
-            hz_caller_accepted(&e->caller, &e->id, &w->info, NULL, 0);
+            hz_submitter_accepted(&e->caller, &e->id, &w->info, NULL, 0);
         }
     }
     w->info.queued = service->queued;

@@ -5,6 +5,8 @@
 #ifndef HZ_CORE_STORE_SQL_H
 #define HZ_CORE_STORE_SQL_H
 
+#include "store_access_sql.h"
+
 #define HZ_STORE_COLUMNS                                                                                               \
     "e.id, e.activation, e.workflow_id, e.version, e.cause, e.state, e.attempt, e.is_activation, e.created_ms, "       \
     "e.started_ms, e.ended_ms, e.worker_id, e.error, e.error_node, e.error_code, e.node_runs, e.cpu_ns, e.peak_bytes, " \
@@ -13,6 +15,7 @@
 #define HZ_STORE_WHOLE    "SELECT " HZ_STORE_COLUMNS HZ_STORE_PAYLOADS " FROM executions e LEFT JOIN payloads p USING (sequence)"
 
 #define HZ_STORE_SQL(X)                                                                                                                     \
+    HZ_STORE_SQL_ACCESS(X)                                                                                                                  \
     /* the writer */                                                                                                                        \
     X(BEGIN, "BEGIN IMMEDIATE") X(COMMIT, "COMMIT") X(ROLLBACK, "ROLLBACK")                                                                 \
     X(UPSERT,                                                                                                                               \

@@ -30,4 +30,8 @@ HZ_MUST_CHECK int hz_api_history_init(void); /* its routes */
 HZ_MUST_CHECK int hz_api_secrets_init(void);
 HZ_MUST_CHECK int hz_api_alerts_init(void);
 
+void hz_gate_open(void);                     /* gate.c: from now on routes ask who calls */
+HZ_MUST_CHECK int hz_api_access_init(void); /* routes of accounts, tokens, audit log */
+HZ_MUST_CHECK int hz_api_login_init(void);  /* routes of logging in and out */
+
 #endif

@@ -8,6 +8,7 @@
 #include "json.h"
 #include "options.h"
 
+#include "core/access.h"
 #include "core/flow/json_text.h"
 #include "shm/err.h"
 
@@ -154,13 +155,13 @@ static void workers_start(struct hz_http_request *request, void *arg)
 static void workers_stop(struct hz_http_request *request, void *arg)
 {
     (void)arg;
-    hz_api_workers_stop(hz_http_param(request, "id"), HZ_API_USER, hz_rest_done, request);
+    hz_api_workers_stop(hz_http_param(request, "id"), hz_rest_caller(request)->name, hz_rest_done, request);
 }
 
 static void workers_restart(struct hz_http_request *request, void *arg)
 {
     (void)arg;
-    hz_api_workers_restart(hz_http_param(request, "id"), HZ_API_USER, hz_rest_done, request);
+    hz_api_workers_restart(hz_http_param(request, "id"), hz_rest_caller(request)->name, hz_rest_done, request);
 }
 
 static void workers_message(struct hz_http_request *request, void *arg)
@@ -208,7 +209,7 @@ static void workflows_put(struct hz_http_request *request, void *arg)
     (void)arg;
     size_t len;
     const char *text = hz_http_body(request, &len);
-    hz_api_workflows_put(hz_http_param(request, "id"), text, len, HZ_API_USER, hz_rest_done, request);
+    hz_api_workflows_put(hz_http_param(request, "id"), text, len, hz_rest_caller(request)->name, hz_rest_done, request);
 }
 
 static void executions_start(struct hz_http_request *request, void *arg)
@@ -288,7 +289,9 @@ static void executions_nodes(struct hz_http_request *request, void *arg)
 static void executions_cancel(struct hz_http_request *request, void *arg)
 {
     (void)arg;
-    hz_api_executions_cancel(hz_http_param(request, "id"), "Detenido por " HZ_API_USER, hz_rest_done, request);
+    char reason[160];
+    snprintf(reason, sizeof reason, "Detenido por %s", hz_rest_caller(request)->name);
+    hz_api_executions_cancel(hz_http_param(request, "id"), reason, hz_rest_done, request);
 }
 
 static void crashes_list(struct hz_http_request *request, void *arg)
@@ -427,5 +430,10 @@ int hz_rest_init(void)
         err = hz_api_history_init();
     if (!err)
         err = hz_api_alerts_init();
+    if (!err)
+        err = hz_api_access_init();
+    if (!err)
+        err = hz_api_login_init();
+    hz_gate_open();
     return err;
 }

@@ -14,4 +14,8 @@ json_t *hz_rest_body(struct hz_http_request *request);
 /* A whole number of the query within bounds; *ret untouched if it is not there. False: answered. */
 bool hz_rest_number(struct hz_http_request *request, const char *name, uint64_t lowest, uint64_t highest, uint64_t *ret);
 
+/* Who asks: of a route behind the gate (gate.c); valid as long as the request. */
+struct hz_caller;
+const struct hz_caller *hz_rest_caller(const struct hz_http_request *request);
+
 #endif

@@ -23,7 +23,7 @@ static const struct hz_command *const commands[] = {&hz_command_serve, &hz_comma
         &hz_command_start, &hz_command_exec, &hz_command_cancel, &hz_command_executions, &hz_command_stop, &hz_command_restart,
         &hz_command_release, &hz_command_send, &hz_command_logs, &hz_command_metrics, &hz_command_crash, &hz_command_alerts,
         &hz_command_top,
-        &hz_command_secret, &hz_command_dead, &hz_command_nodes, &hz_command_node, &hz_command_doctor, &hz_command_db};
+        &hz_command_secret, &hz_command_user, &hz_command_token, &hz_command_login, &hz_command_audit, &hz_command_dead, &hz_command_nodes, &hz_command_node, &hz_command_doctor, &hz_command_db};
 
 int hz_cli_error(int code, const char *format, ...)
 {

@@ -51,7 +51,7 @@ void hz_args_help(const struct hz_command *command);
 extern const struct hz_command hz_command_serve, hz_command_run, hz_command_check, hz_command_import, hz_command_ps, hz_command_start,
         hz_command_exec, hz_command_cancel, hz_command_executions, hz_command_stop, hz_command_restart, hz_command_release, hz_command_send,
         hz_command_logs, hz_command_metrics, hz_command_crash, hz_command_top, hz_command_secret, hz_command_dead, hz_command_nodes, hz_command_node,
-        hz_command_doctor, hz_command_db, hz_command_alerts;
+        hz_command_doctor, hz_command_db, hz_command_alerts, hz_command_token, hz_command_user, hz_command_login, hz_command_audit;
 extern const struct hz_cli_host *hz_cli_host;
 
 /* ---- saying things ---- */

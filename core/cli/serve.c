@@ -1,6 +1,7 @@
 /* serve.c - `horizon serve`: the manager in the foreground. */
 #include "command.h"
 
+#include "core/http/http.h"
 #include "core/restart.h"
 #include "shm/err.h"
 
@@ -8,13 +9,10 @@
 #include <string.h>
 #include <unistd.h>
 
-static const struct hz_config *served;
-
 static void started(void *arg)
 {
     (void)arg;
-    bool v6 = strchr(served->listen_host, ':') != NULL;
-    printf("http://%s%s%s:%u/\n", v6 ? "[" : "", served->listen_host, v6 ? "]" : "", hz_cli_host->port());
+    printf("%s/\n", hz_http_url());
     fflush(stdout);
 }
 
@@ -37,7 +35,6 @@ static int run(const struct hz_args *args)
         config.follows = hz_restart_follows();
         config.safe = hz_args_has(args, "--safe");
         hz_cli_raise_limits();
-        served = &config;
         code = hz_cli_host->run(&config, true, false, started, NULL);
     }
     if (lock >= 0)

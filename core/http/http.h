@@ -109,6 +109,10 @@ struct hz_http_response {
 void hz_http_respond(struct hz_http_request *request, const struct hz_http_response *response);
 /* RFC 9457 problem document {type, title, status, detail}; detail is copied and escaped. */
 void hz_http_problem(struct hz_http_request *request, uint32_t status, const char *detail);
+/* headers: "Name: value\n" lines. */
+void hz_http_problem_with(struct hz_http_request *request, uint32_t status, const char *detail, const char *headers);
+const char *hz_http_url(void); /* of the server as it listens, "http://127.0.0.1:3000", once it is bound */
+uint32_t hz_http_port(void); /* the server's own, once it is bound */
 const char *hz_http_reason(uint32_t status); /* "Not Found" */
 
 #endif

@@ -123,6 +123,7 @@ struct hz_http_shared {
     int *fds; /* HZ_HTTP_LISTENERS per shard, -1 none */
     uint32_t shards, port, header_ms, idle_ms;
     char *socket_path;
+    char url[300];
     bool routed;
 };
 extern struct hz_http_shared hz_http_shared;

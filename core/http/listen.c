@@ -81,12 +81,11 @@ int hz_listen_tcp(const char *host, uint32_t port, uint32_t shards, int *ret_fds
     union address v4 = {.v4 = {.sin_family = AF_INET}},
                   v6 = {.v6 = {.sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT}};
     bool both = strcmp(host, "localhost") == 0 || strcmp(host, "127.0.0.1") == 0;
-    bool only_v6 = strcmp(host, "::1") == 0;
+    bool only_v6 = strchr(host, ':') != NULL;
     bool any_port = port == 0;
-    if (!only_v6 && inet_pton(AF_INET, both ? "127.0.0.1" : host, &v4.v4.sin_addr) != 1)
-        return hz_err_set(HZ_EFORMAT, "cannot listen on \"%s\", expected a loopback address", host);
-    if (!only_v6 && (ntohl(v4.v4.sin_addr.s_addr) >> 24) != 127)
-        return hz_err_set(HZ_EREFUSED, "cannot listen on %s: only loopback addresses are served", host);
+    if (only_v6 ? inet_pton(AF_INET6, host, &v6.v6.sin6_addr) != 1
+                : inet_pton(AF_INET, both ? "127.0.0.1" : host, &v4.v4.sin_addr) != 1)
+        return hz_err_set(HZ_EFORMAT, "cannot listen on \"%s\", expected an address in numbers", host);
     int err = only_v6 ? 0 : open_all(&v4, shards, ret_fds, &port);
     if (err)
         return hz_err_set(err, "cannot listen on %s:%u", both ? "127.0.0.1" : host, port);
@@ -96,7 +95,7 @@ int hz_listen_tcp(const char *host, uint32_t port, uint32_t shards, int *ret_fds
         if (err && !only_v6 && (any_port || err == -EADDRNOTAVAIL || err == -EAFNOSUPPORT))
             err = 0;
         if (err)
-            return hz_err_set(err, "cannot listen on [::1]:%u", port);
+            return hz_err_set(err, "cannot listen on [%s]:%u", only_v6 ? host : "::1", port);
     }
     *ret_port = port;
     return 0;

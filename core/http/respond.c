@@ -179,7 +179,13 @@ bool hz_respond_problem(struct hz_http_request *request, uint32_t status, const 
 
 void hz_http_problem(struct hz_http_request *request, uint32_t status, const char *detail)
 {
-    struct hz_http_response response = {.status = status, .type = "application/problem+json"};
+    hz_http_problem_with(request, status, detail, "");
+}
+
+void hz_http_problem_with(struct hz_http_request *request, uint32_t status, const char *detail, const char *headers)
+{
+    struct hz_http_response response = {
+            .status = status, .type = "application/problem+json", .headers = headers, .headers_len = strlen(headers)};
     char *text = problem_text(status, detail, &response.len);
     response.body = text;
     hz_http_respond(request, &response);

@@ -81,6 +81,15 @@ void hz_http_fallback(hz_http_handler_fn *fn, void *arg)
     hz_http_shared.fallback_arg = arg;
 }
 
+/* An address people can open: all interfaces is none. */
+static void name_url(const char *host)
+{
+    const char *name = strcmp(host, "0.0.0.0") == 0 ? "localhost" : strcmp(host, "::") == 0 ? "::1" : host;
+    bool v6 = strchr(name, ':') != NULL;
+    snprintf(hz_http_shared.url, sizeof hz_http_shared.url, "http://%s%.250s%s:%u", v6 ? "[" : "", name, v6 ? "]" : "",
+            (unsigned)hz_http_shared.port);
+}
+
 int hz_http_bind(const struct hz_http_options *options, uint32_t *ret_port)
 {
     struct hz_http_shared *shared = &hz_http_shared;
@@ -104,6 +113,7 @@ int hz_http_bind(const struct hz_http_options *options, uint32_t *ret_port)
         shared->port = options->port;
         shared->socket_path = options->socket_path ? strdup(options->socket_path) : NULL;
         shared->gate.port = *ret_port = shared->port;
+        name_url(options->host);
         return 0;
     }
     if (!err)
@@ -116,8 +126,19 @@ int hz_http_bind(const struct hz_http_options *options, uint32_t *ret_port)
     if (err)
         return err;
     shared->gate.port = shared->port;
+    name_url(options->host);
     *ret_port = shared->port;
     return 0;
+}
+
+const char *hz_http_url(void)
+{
+    return hz_http_shared.url;
+}
+
+uint32_t hz_http_port(void)
+{
+    return hz_http_shared.port;
 }
 
 const int *hz_http_listeners(size_t *ret_count)

@@ -198,7 +198,7 @@ class Queue(hz.Case):
             import http.client
             connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
             for _ in range(n):
-                connection.request("POST", "/api/v1/workflows/f/executions", '{"delayMs": 3600000}', {"Content-Type": "application/json"})
+                connection.request("POST", "/api/v1/workflows/f/executions", '{"delayMs": 3600000}', server.signed)
                 answer = connection.getresponse()
                 answer.read()
                 assert answer.status == 202, answer.status

@@ -42,8 +42,9 @@ def flow_of(name, sink, durability, isolation):
 class Client:
     """Submits from a few threads until told to stop or enough are accepted; remembers what was acknowledged."""
 
-    def __init__(self, port, count, threads=4):
-        self.port, self.left, self.accepted, self.stop = port, count, [], False
+    def __init__(self, server, count, threads=4):
+        self.port, self.headers = server.port, server.signed
+        self.left, self.accepted, self.stop = count, [], False
         self.lock = threading.Lock()
         self.threads = [threading.Thread(target=self._run, args=(number,)) for number in range(threads)]
         for thread in self.threads:
@@ -62,7 +63,7 @@ class Client:
                 turn += 1
                 name = kinds[turn % len(kinds)]
                 connection.request("POST", f"/api/v1/workflows/{name}/executions", body='{"data": {"n": 1}}',
-                                   headers={"Content-Type": "application/json"})
+                                   headers=self.headers)
                 answer = connection.getresponse()
                 body = answer.read()
                 if answer.status == 202:
@@ -149,7 +150,7 @@ class Campaign(hz.Case):
         return server, unfinished, time.monotonic() - begun
 
     def round(self, server, victim, linger=True):
-        client = Client(server.port, MOST)
+        client = Client(server, MOST)
         moment = random.randint(ENOUGH + 10, EXECUTIONS)
         hz.wait_for(lambda: len(client.accepted) >= moment or not any(t.is_alive() for t in client.threads), 30, 0.001,
                     "executions are accepted")

@@ -62,7 +62,7 @@ class Load:
     def ask(self, number, path, body):
         """On a connection that stays open."""
         connection = self.connections.setdefault(number, http.client.HTTPConnection("127.0.0.1", self.server.port, timeout=30))
-        connection.request("POST", path, body=json.dumps(body), headers={"Content-Type": "application/json"})
+        connection.request("POST", path, body=json.dumps(body), headers=self.server.signed)
         answer = connection.getresponse()
         return answer.status, answer.read().decode()
 
@@ -208,7 +208,8 @@ class Restart(hz.Case):
         for thread in asking:
             thread.start()
         half = socket.create_connection(("127.0.0.1", server.port))
-        half.sendall(b"POST /api/v1/workflows/long/executions HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{")
+        half.sendall(f"POST /api/v1/workflows/long/executions HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {server.token}\r\n"
+                     "Content-Length: 100\r\n\r\n{".encode())
         hz.wait_for(lambda: len(server.call("GET", "/executions?state=running", expect=200)["executions"]) >= 2, what="both run")
         running = {row["workflowId"]: row["id"] for row in server.call("GET", "/executions?state=running", expect=200)["executions"]
                    if row["trigger"] in ("webhook", "api", "manual")}

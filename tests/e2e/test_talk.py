@@ -86,7 +86,7 @@ class Talk(hz.Case):
                 kind = types[(turn + seed) % 5]
                 route, data = (("nodes:get", {"type": kind}), (f"no:{seed}:{turn}", {}))[turn % 2]
                 connection.request("POST", f"/api/v1/workers/{worker['id']}/messages",
-                                   json.dumps({"route": route, "data": data}), {"Content-Type": "application/json"})
+                                   json.dumps({"route": route, "data": data}), server.signed)
                 text = connection.getresponse().read().decode()
                 good = (f"Ruta no encontrada: no:{seed}:{turn}" in text if turn % 2 else
                         "Tipo de nodo no encontrado" in text if kind == "nada" else f'"type":"{kind}"' in text)

@@ -74,7 +74,7 @@ HZ_TEST(config, the_port_range_must_not_end_before_it_starts)
     HZ_ASSERT_STR_HAS(hz_err_last(), "WORKER_PORT_END 4000");
 }
 
-HZ_TEST(config, listen_takes_loopback_addresses_only)
+HZ_TEST(config, listen_tells_loopback_from_other_addresses)
 {
     HZ_ASSERT_OK(hz_config_load(&config));
     HZ_ASSERT_OK(hz_config_listen(&config, "[::1]:0"));
@@ -82,8 +82,11 @@ HZ_TEST(config, listen_takes_loopback_addresses_only)
     HZ_ASSERT_EQ(config.server_port, 0);
     HZ_ASSERT_OK(hz_config_listen(&config, "localhost:8080"));
     HZ_ASSERT_EQ(config.server_port, 8080);
-    HZ_ASSERT_EQ(hz_config_listen(&config, "0.0.0.0:3000"), HZ_EREFUSED);
-    HZ_ASSERT_STR_HAS(hz_err_last(), "only loopback");
+    HZ_ASSERT_FALSE(config.remote);
+    HZ_ASSERT_OK(hz_config_listen(&config, "0.0.0.0:3000"));
+    HZ_ASSERT_TRUE(config.remote);
+    HZ_ASSERT_OK(hz_config_listen(&config, "127.0.0.1:8080"));
+    HZ_ASSERT_FALSE(config.remote);
     HZ_ASSERT_EQ(hz_config_listen(&config, "127.0.0.1"), HZ_EFORMAT);
     HZ_ASSERT_EQ(hz_config_listen(&config, "127.0.0.1:99999"), HZ_EFORMAT);
     HZ_ASSERT_EQ(hz_config_listen(&config, ":80"), HZ_EFORMAT);

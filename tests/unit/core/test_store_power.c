@@ -87,7 +87,7 @@ static int round_of(uint64_t seed, bool durable)
     HZ_ASSERT_EQ(mkdir("db", 0700), 0);
     HZ_ASSERT_EQ(mkdir("after", 0700), 0);
     heard_count = 0;
-    power_install(seed * UINT64_C(0x9e3779b97f4a7c15) | 1, (long)(60 + seed * 37 % 2000));
+    power_install(seed * UINT64_C(0x9e3779b97f4a7c15) | 1, (long)(150 + seed * 37 % 2000));
     HZ_ASSERT_OK(hz_store_open("db", 100000));
     load(durable);
     hz_store_close();

@@ -1,0 +1,81 @@
+/*
+ * gate.c - in front of every REST route: who calls, and may he. Asked when the headers are complete; afterwards what changed something, or
+ * was refused to somebody, goes to the audit log. Shard's thread.
+ */
+#include "internal.h"
+
+#include "core/access.h"
+#include "core/audit.h"
+#include "core/http/http.h"
+#include "rest.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char how[] = "WWW-Authenticate: Bearer realm=\"horizon\"\n";
+
+const struct hz_caller *hz_rest_caller(const struct hz_http_request *request)
+{
+    static const struct hz_caller nobody = {.name = HZ_API_USER};
+    const struct hz_caller *caller = hz_http_kept(request);
+    return caller ? caller : &nobody; /* only where no gate stands in front, as in tests */
+}
+
+static void refuse_unknown(struct hz_http_request *request, bool shown)
+{
+    if (shown)
+        hz_http_refuse(request, 401, "the token or session shown is not valid: it has expired, was revoked, or never was one", how);
+    else
+        hz_http_refuse(request, 401,
+                "log in first: send `Authorization: Bearer TOKEN` (`horizon token create NAME --role ROLE` makes one), or the session "
+                "cookie of POST /api/v1/login", how);
+}
+
+static bool guard(struct hz_http_request *request, const char *permission)
+{
+    struct hz_caller *caller = calloc(1, sizeof *caller);
+    if (!caller) {
+        hz_http_refuse(request, 503, "out of memory", "");
+        return false;
+    }
+    hz_http_keep(request, caller);
+    if (hz_http_over_socket(request)) {
+        hz_access_unix_caller(caller);
+        return true;
+    }
+    const char *authorization = hz_http_header(request, "Authorization");
+    if (!hz_access_resolve_request(authorization, hz_http_header(request, "Cookie"), hz_http_peer(request), caller)) {
+        refuse_unknown(request, true);
+        return false;
+    }
+    if (caller->kind == HZ_CALLER_NONE) {
+        refuse_unknown(request, false);
+        return false;
+    }
+    bool allowed = !permission ? caller->role == HZ_ROLE_SUPERADMIN : !*permission || hz_access_allows(caller, permission);
+    if (!allowed) {
+        char detail[256];
+        snprintf(detail, sizeof detail, "%s (%s) lacks the permission %s%s", caller->kind == HZ_CALLER_TOKEN ? "this token" : "this account",
+                hz_role_name(caller->role), permission ? permission : "of a SuperAdmin",
+                caller->kind == HZ_CALLER_TOKEN ? ", by its role or its scope" : "");
+        hz_http_refuse(request, 403, detail, "");
+    }
+    return allowed;
+}
+
+/* Looking is not noted, being refused is. */
+static void after(struct hz_http_request *request, const char *permission, uint32_t status)
+{
+    const struct hz_caller *caller = hz_http_kept(request);
+    const char *method = hz_http_method(request);
+    bool looks = strcmp(method, "GET") == 0 || strcmp(method, "HEAD") == 0;
+    if (!caller || caller->kind == HZ_CALLER_NONE || (looks && status != 403))
+        return;
+    hz_audit_note(caller, permission && *permission ? permission : method, hz_http_path(request), status);
+}
+
+void hz_gate_open(void)
+{
+    hz_http_guard(guard, after);
+}

@@ -1,0 +1,103 @@
+/* audit.c - see audit.h. Rows wait in memory until the helper thread of access writes all of them in one commit. */
+#include "audit.h"
+
+#include "access_internal.h"
+
+#include "shm/err.h"
+#include "shm/log.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define WAITING_MOST 4096u
+
+/* Synchronisation: `lock` guards all of it. */
+static struct {
+    pthread_mutex_t lock;
+    struct hz_store_audit *rows;
+    size_t count, capacity;
+    uint64_t lost;
+} audit = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+static const char *kind_name(enum hz_caller_kind kind)
+{
+    switch (kind) {
+    case HZ_CALLER_NONE:
+        return "none";
+    case HZ_CALLER_UNIX:
+        return "unix";
+    case HZ_CALLER_TOKEN:
+        return "token";
+    case HZ_CALLER_SESSION:
+        return "session";
+    case HZ_CALLER_HANDLE:
+        return "socket";
+    }
+    return "";
+}
+
+static bool room(void)
+{
+    if (audit.count < audit.capacity)
+        return true;
+    size_t more = audit.capacity ? audit.capacity * 2 : 64;
+    struct hz_store_audit *grown = more <= WAITING_MOST ? realloc(audit.rows, more * sizeof *grown) : NULL;
+    if (!grown)
+        return false;
+    audit.rows = grown;
+    audit.capacity = more;
+    return true;
+}
+
+/* Cuts at a character's border: what the store holds is UTF-8. */
+static void copy_text(char *to, size_t size, const char *from)
+{
+    size_t len = from ? strlen(from) : 0;
+    if (len >= size) {
+        len = size - 1;
+        while (len > 0 && ((unsigned char)from[len] & 0xc0) == 0x80)
+            len--;
+    }
+    memcpy(to, from ? from : "", len);
+    to[len] = 0;
+}
+
+void hz_audit_note(const struct hz_caller *caller, const char *action, const char *target, uint32_t status)
+{
+    struct hz_store_audit row = {.at_ms = hz_base_wall_ms(), .status = status};
+    hz_access_who(caller, row.user, sizeof row.user);
+    copy_text(row.kind, sizeof row.kind, kind_name(caller->kind));
+    copy_text(row.address, sizeof row.address, caller->address);
+    copy_text(row.action, sizeof row.action, action);
+    copy_text(row.target, sizeof row.target, target);
+    pthread_mutex_lock(&audit.lock);
+    if (room())
+        audit.rows[audit.count++] = row;
+    else
+        audit.lost++;
+    pthread_mutex_unlock(&audit.lock);
+    hz_access_wake();
+}
+
+void hz_audit_flush(void)
+{
+    pthread_mutex_lock(&audit.lock);
+    struct hz_store_audit *rows = audit.rows;
+    size_t count = audit.count;
+    uint64_t lost = audit.lost;
+    audit.rows = NULL;
+    audit.count = audit.capacity = 0;
+    audit.lost = 0;
+    pthread_mutex_unlock(&audit.lock);
+    if (lost)
+        HZ_LOG(WARN, "audit: %llu rows are lost, more waited than are held", (unsigned long long)lost);
+    if (count && hz_store_audit_put(rows, count, HZ_AUDIT_KEPT))
+        HZ_LOG(WARN, "audit: %zu rows are lost: %s", count, hz_err_last());
+    free(rows);
+}
+
+json_t *hz_audit_list(const struct hz_audit_filter *filter)
+{
+    return hz_store_audit_list(filter->user, filter->action, filter->from_ms, filter->before_sequence, filter->limit);
+}
