@@ -15,7 +15,7 @@ set(may_plugins plugins/include)
 set(libraries_shm ck)
 set(libraries_core/flow jansson)
 set(libraries_worker jansson ck uv seccomp javascript)
-set(libraries_core jansson ck uv urcu microhttpd sqlite sodium curl) # curl: cli/client.c and alerts_hook.c alone, by dlopen
+set(libraries_core jansson ck uv urcu microhttpd wslay sqlite sodium curl) # curl: cli/client.c and alerts_hook.c alone, by dlopen
 set(libraries_nodes curl sodium)
 set(libraries_plugins/include "")
 set(libraries_plugins "")
@@ -27,12 +27,13 @@ set(header_jansson "^jansson")
 set(header_uv "^uv(\\.h|/)")
 set(header_urcu "^urcu")
 set(header_microhttpd "^microhttpd")
+set(header_wslay "^wslay/")
 set(header_sqlite "^sqlite3")
 set(header_sodium "^sodium")
 set(header_seccomp "^seccomp\\.h")
 set(header_javascript "^(JavaScriptCore|jsc)/")
 set(header_curl "^curl/")
-set(all_libraries ck jansson uv urcu microhttpd sqlite sodium seccomp javascript curl)
+set(all_libraries ck jansson uv urcu microhttpd wslay sqlite sodium seccomp javascript curl)
 
 # Levels inside core, top first. A file may include its own level and those below.
 set(level_0 main manager)

@@ -97,6 +97,10 @@ typedef bool hz_http_part_fn(
         void *arg, const char *name, const char *file, const char *type, const char *data, uint64_t offset, size_t len);
 HZ_MUST_CHECK int hz_http_multipart(const struct hz_http_request *request, hz_http_part_fn *fn, void *arg);
 
+struct hz_http_piece {
+    const void *data;
+    size_t len;
+};
 struct hz_http_response {
     uint32_t status;
     const char *type;
@@ -105,6 +109,12 @@ struct hz_http_response {
     const char *headers;
     size_t headers_len; /* "Name: value\n" lines or NULL */
     bool webhook;       /* the headers of a flow's answer: readable by every page; those of the flow win over ours */
+    /* Instead of body: sent from where they are, without a copy, until done(done_arg) is called, which it is once, on the
+     * shard, also if nothing was sent. The list itself is copied. */
+    const struct hz_http_piece *pieces;
+    unsigned piece_count;
+    void (*done)(void *arg);
+    void *done_arg;
 };
 void hz_http_respond(struct hz_http_request *request, const struct hz_http_response *response);
 /* RFC 9457 problem document {type, title, status, detail}; detail is copied and escaped. */
@@ -114,5 +124,19 @@ void hz_http_problem_with(struct hz_http_request *request, uint32_t status, cons
 const char *hz_http_url(void); /* of the server as it listens, "http://127.0.0.1:3000", once it is bound */
 uint32_t hz_http_port(void); /* the server's own, once it is bound */
 const char *hz_http_reason(uint32_t status); /* "Not Found" */
+
+/* ---- another protocol on the same connection ---- */
+struct hz_http_lease; /* of a connection that the server still carries below (TLS) */
+/*
+ * hz_http_upgrade - answers 101; then the connection is no longer the server's.
+ *
+ * protocol  value of the Upgrade header; headers: further "Name: value\n" lines
+ * fn        called once on the shard. fd: the connection, non-blocking, owned by fn from then on; -1: the client has gone. data:
+ *           what the client sent behind its request, valid during the call. lease: NULL, or to be ended after fd was closed
+ */
+typedef void hz_http_upgraded_fn(void *arg, int fd, const void *data, size_t len, struct hz_http_lease *lease);
+void hz_http_upgrade(struct hz_http_request *request, const char *protocol, const char *headers, hz_http_upgraded_fn *fn,
+        void *arg);
+void hz_http_lease_end(struct hz_http_lease *lease); /* any shard; NULL: nothing */
 
 #endif

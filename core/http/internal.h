@@ -40,10 +40,14 @@ struct hz_http_server { /* one per shard */
     unsigned handles; /* libuv handles not yet closed */
     struct hz_http_conn *conns;
     struct hz_http_request *lost; /* client gone, answer still to come */
+    struct hz_http_lease *leases; /* of upgraded connections below which the library still works */
+    struct hz_http_lease *given_up; /* the library may close its side of them */
+    struct hz_eio *engine;        /* engineio.h; NULL: not served */
     uint32_t conn_count, conn_limit;
     uint64_t body_bytes, turn;
     bool wanted;  /* run the library at the next loop turn; the idle handle is active then */
     bool running; /* inside MHD_run */
+    bool again;   /* somebody was woken who is looked at by the next run alone */
     bool listening, accept_failed, ending, resting;
     struct {
         uint32_t port;
@@ -66,6 +70,7 @@ struct hz_http_conn {
     char peer[48]; /* numeric address, or "unix" */
     bool resting; /* suspended between two requests */
     bool leaving; /* its port was given up: no further request */
+    bool upgraded; /* no longer HTTP, nor ours */
 };
 
 enum hz_http_state {
@@ -100,6 +105,7 @@ struct hz_http_request {
     void (*gone)(void *arg);
     void *gone_arg;
     struct MHD_Response *response;
+    struct hz_http_lease *upgrade; /* the answer is one */
     uint32_t status;
     char method[16];
     char *body;
@@ -149,7 +155,13 @@ void hz_request_completed(struct hz_http_request *request);
 void hz_request_abandon(struct hz_http_request *request); /* the client has gone */
 void hz_request_orphan(struct hz_http_request *request);  /* LOST, and the server ends */
 void hz_request_free(struct hz_http_request *request);
+char *hz_request_take_body(struct hz_http_request *request, size_t *ret_len); /* malloc'ed, a NUL behind it; NULL: none */
+/* upgrade.c */
+void hz_upgrade_lost(struct hz_http_lease *lease); /* it will not come to that */
+bool hz_upgrade_give_up(struct hz_http_server *server, bool all); /* tells the library; true: it has to run */
 /* respond.c */
+void hz_respond_lines(struct MHD_Response *response, const char *lines, size_t len);
+void hz_respond_answered(struct hz_http_request *request); /* its response is made: go on with it */
 HZ_MUST_CHECK bool hz_respond_build(struct hz_http_request *request, const struct hz_http_response *response);
 bool hz_respond_problem(struct hz_http_request *request, uint32_t status, const char *detail, const char *headers);
 

@@ -70,6 +70,8 @@ void hz_request_free(struct hz_http_request *request)
         request->conn->request = NULL;
     if (request->response)
         MHD_destroy_response(request->response);
+    if (request->upgrade)
+        hz_upgrade_lost(request->upgrade);
     if (request->server)
         request->server->body_bytes -= request->body_capacity;
     free(request->body);
@@ -445,6 +447,17 @@ void hz_http_each_header(const struct hz_http_request *request, hz_http_header_f
     struct each_header each = {fn, arg};
     if (request->mhd)
         MHD_get_connection_values(request->mhd, MHD_HEADER_KIND, on_header, &each);
+}
+
+char *hz_request_take_body(struct hz_http_request *request, size_t *ret_len)
+{
+    char *body = request->body;
+    *ret_len = request->body_len;
+    if (request->server)
+        request->server->body_bytes -= request->body_capacity;
+    request->body = NULL;
+    request->body_len = request->body_capacity = 0;
+    return body;
 }
 
 const void *hz_http_body(const struct hz_http_request *request, size_t *ret_len)

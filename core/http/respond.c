@@ -31,7 +31,7 @@ static bool is_reserved(const char *name)
 }
 
 /* Adds "Name: value\n" lines; one that is no header is left out. */
-static void add_lines(struct MHD_Response *response, const char *lines, size_t len)
+void hz_respond_lines(struct MHD_Response *response, const char *lines, size_t len)
 {
     char stack[1024];
     const char *end = lines + len;
@@ -91,6 +91,21 @@ static void add_own(struct hz_http_request *request, struct MHD_Response *respon
     add_default(response, "X-Content-Type-Options", "nosniff");
 }
 
+/* Takes over the promise to call `done`. */
+static struct MHD_Response *response_of_pieces(const struct hz_http_response *from)
+{
+    struct MHD_Response *response = NULL;
+    struct MHD_IoVec *list = calloc(HZ_MAX(from->piece_count, 1u), sizeof *list);
+    for (unsigned i = 0; list && i < from->piece_count; i++)
+        list[i] = (struct MHD_IoVec){from->pieces[i].data, from->pieces[i].len};
+    if (list)
+        response = MHD_create_response_from_iovec(list, from->piece_count, from->done, from->done_arg);
+    free(list);
+    if (!response)
+        from->done(from->done_arg);
+    return response;
+}
+
 /* Needs request->mhd. False: no memory. */
 bool hz_respond_build(struct hz_http_request *request, const struct hz_http_response *from)
 {
@@ -99,13 +114,14 @@ bool hz_respond_build(struct hz_http_request *request, const struct hz_http_resp
         const void *given;
         void *wanted;
     } body = {from->len ? from->body : ""};
-    struct MHD_Response *response = MHD_create_response_from_buffer(from->len, body.wanted, MHD_RESPMEM_MUST_COPY);
+    struct MHD_Response *response = from->done ? response_of_pieces(from)
+            : MHD_create_response_from_buffer(from->len, body.wanted, MHD_RESPMEM_MUST_COPY);
     if (!response)
         return false;
     if (from->type && *from->type)
         MHD_add_response_header(response, "Content-Type", from->type);
     if (from->headers)
-        add_lines(response, from->headers, from->headers_len);
+        hz_respond_lines(response, from->headers, from->headers_len);
     add_own(request, response, from->webhook);
     request->response = response;
     request->status = from->status;
@@ -119,14 +135,22 @@ void hz_http_respond(struct hz_http_request *request, const struct hz_http_respo
     HZ_CHECK_OBJ(request, HZ_HTTP_REQUEST_MAGIC);
     HZ_ASSERT(!request->server || hz_shard_self() == request->server->shard);
     if (request->state == HZ_HTTP_LOST) {
+        if (response->done)
+            response->done(response->done_arg);
         hz_request_free(request);
         return;
     }
     HZ_ASSERT(request->state == HZ_HTTP_PENDING);
     request->state = hz_respond_build(request, response) ? HZ_HTTP_ANSWERED : HZ_HTTP_FAILED;
+    hz_respond_answered(request);
+}
+
+void hz_respond_answered(struct hz_http_request *request)
+{
     if (request->suspended) {
         request->suspended = false;
         MHD_resume_connection(request->mhd);
+        request->server->again = true; /* also if a handler of another request answers this one */
     }
     hz_server_kick(request->server);
 }

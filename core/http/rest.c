@@ -3,6 +3,7 @@
  * two requests is suspended: the library reads nothing of it, so what its client sends stays in the kernel until the
  * next image reads it. Shard's thread.
  */
+#include "engineio_internal.h"
 #include "internal.h"
 
 #include "core/carry.h"
@@ -26,7 +27,7 @@ static struct hz_http_server *server_of(struct hz_shard *shard)
 void hz_server_rest_idle(struct hz_http_server *server)
 {
     for (struct hz_http_conn *conn = server->conns; conn; conn = conn->next) {
-        if (conn->request || conn->resting || conn->leaving)
+        if (conn->request || conn->resting || conn->leaving || conn->upgraded)
             continue;
         conn->resting = true;
         conn->deadline_ns = 0;
@@ -41,6 +42,7 @@ void hz_http_rest(struct hz_shard *shard)
         return;
     server->resting = true;
     hz_server_set_listening(server, false);
+    hz_eio_rest(shard);
     hz_server_rest_idle(server);
 }
 
@@ -50,7 +52,7 @@ bool hz_http_quiet(struct hz_shard *shard)
     for (const struct hz_http_conn *conn = server ? server->conns : NULL; conn; conn = conn->next)
         if (conn->request)
             return false;
-    return true;
+    return hz_eio_quiet(shard);
 }
 
 /* Past the library: it has sent nothing of this answer yet, and sees the connection's end. */
@@ -80,6 +82,7 @@ void hz_http_hurry(struct hz_shard *shard, bool readers)
     struct hz_http_server *server = server_of(shard);
     if (!server)
         return;
+    hz_eio_hurry(shard);
     for (struct hz_http_conn *conn = server->conns, *next; conn; conn = next) {
         next = conn->next;
         struct hz_http_request *request = conn->request;
@@ -107,6 +110,7 @@ void hz_http_wake(struct hz_shard *shard)
         conn->resting = false;
         MHD_resume_connection(conn->mhd);
     }
+    hz_eio_wake(shard);
     hz_server_set_listening(server, true);
     hz_server_kick(server);
 }

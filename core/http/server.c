@@ -7,7 +7,9 @@
  * work (time-out 0) it runs once each loop turn, so that the handlers of waiting requests are asked again between two
  * looks at the workers' rings.
  */
+#include "engineio_internal.h"
 #include "internal.h"
+#include "socketio_internal.h"
 
 #include "shm/err.h"
 #include "shm/log.h"
@@ -128,7 +130,7 @@ int hz_http_bind(const struct hz_http_options *options, uint32_t *ret_port)
     shared->gate.port = shared->port;
     name_url(options->host);
     *ret_port = shared->port;
-    return 0;
+    return hz_eio_bind();
 }
 
 const char *hz_http_url(void)
@@ -150,6 +152,8 @@ const int *hz_http_listeners(size_t *ret_count)
 void hz_http_fini(void)
 {
     struct hz_http_shared *shared = &hz_http_shared;
+    hz_sio_fini();
+    hz_eio_fini();
     for (size_t i = 0; shared->fds && i < (size_t)shared->shards * HZ_HTTP_LISTENERS; i++)
         if (shared->fds[i] >= 0)
             close(shared->fds[i]);
@@ -167,12 +171,15 @@ static bool run(struct hz_http_server *server)
 {
     MHD_UNSIGNED_LONG_LONG timeout;
     server->turn++;
+    server->again = false;
     server->running = true;
     if (MHD_run(server->daemon) != MHD_YES)
         HZ_LOG(ERROR, "http: shard %u: the server could not run", hz_shard_index(server->shard));
     server->running = false;
     if (server->resting)
         hz_server_rest_idle(server);
+    if (hz_upgrade_give_up(server, false) || server->again)
+        return true;
     return MHD_get_timeout(server->daemon, &timeout) == MHD_YES && timeout == 0;
 }
 
@@ -533,7 +540,7 @@ static int open_listeners(struct hz_http_server *server)
 
 static struct MHD_Daemon *start_daemon(struct hz_http_server *server)
 {
-    return MHD_start_daemon(MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0,
+    return MHD_start_daemon(MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET | MHD_ALLOW_SUSPEND_RESUME | MHD_ALLOW_UPGRADE | MHD_USE_ERROR_LOG, 0,
             NULL, NULL, hz_request_handle, server, MHD_OPTION_EXTERNAL_LOGGER, on_message, NULL,
             MHD_OPTION_NOTIFY_CONNECTION, on_connection, server, MHD_OPTION_URI_LOG_CALLBACK, on_uri, server,
             MHD_OPTION_NOTIFY_COMPLETED, on_completed, server, MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes, NULL,
@@ -597,6 +604,8 @@ int hz_http_begin(struct hz_shard *shard)
     hz_shard_set(shard, HZ_SHARD_HTTP, server);
     err = hz_shard_add_turn(shard, take_turn, shard);
     if (!err)
+        err = hz_eio_begin(shard);
+    if (!err)
         err = open_listeners(server);
     if (err)
         hz_http_end(shard);
@@ -610,6 +619,8 @@ void hz_http_end(struct hz_shard *shard)
     if (!server)
         return;
     HZ_CHECK_OBJ(server, HZ_HTTP_SERVER_MAGIC);
+    hz_eio_end(shard);
+    run(server); /* what they were told at last */
     hz_shard_set(shard, HZ_SHARD_HTTP, NULL);
     server->ending = true;
     hz_server_set_listening(server, false);
@@ -621,6 +632,7 @@ void hz_http_end(struct hz_shard *shard)
     for (struct hz_http_conn *conn = server->conns; conn; conn = conn->next)
         if (conn->resting)
             MHD_resume_connection(conn->mhd);
+    hz_upgrade_give_up(server, true);
     run(server);
     uv_close((uv_handle_t *)&server->epoll, on_handle_closed);
     uv_close((uv_handle_t *)&server->sweep, on_handle_closed);

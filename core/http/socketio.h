@@ -88,8 +88,8 @@ int hz_sio_emit_text(struct hz_sio_socket *socket, const char *name, const char 
  *           polls, does not get it.
  * Order     what one shard sends comes to a client in that order.
  */
-int hz_sio_broadcast(const char *name, const json_t *arg, const struct hz_sio_socket *except);
-int hz_sio_broadcast_text(const char *name, const char *json, size_t len, const struct hz_sio_socket *except);
+int hz_sio_broadcast(const char *name, const json_t *arg, struct hz_sio_socket *except);
+int hz_sio_broadcast_text(const char *name, const char *json, size_t len, struct hz_sio_socket *except);
 int hz_sio_broadcast_volatile(const char *name, const char *json, size_t len);
 
 /* ---- attachments (options.binary) ---- */
