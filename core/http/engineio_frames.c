@@ -214,6 +214,16 @@ static ssize_t give(wslay_event_context_ptr frames, uint8_t *to, size_t len, int
     return (ssize_t)n;
 }
 
+/* This client is done with. */
+static void refuse(struct hz_eio_ws *ws, uint16_t code, const char *reason)
+{
+    hz_eio_count(&ws->engine->figures->refused_input, 1);
+    if (ws->session->ws == ws)
+        hz_eio_close(ws->session, "parse error", code, '1');
+    else
+        hz_eio_ws_close(ws, code, reason);
+}
+
 static void on_frame(wslay_event_context_ptr frames, const struct wslay_event_on_frame_recv_start_arg *arg, void *user)
 {
     struct hz_eio_ws *ws = user;
@@ -226,6 +236,9 @@ static void on_frame(wslay_event_context_ptr frames, const struct wslay_event_on
     ws->last_frame = arg->fin;
     if (arg->opcode != WSLAY_CONTINUATION_FRAME)
         ws->binary = arg->opcode == WSLAY_BINARY_FRAME;
+    /* The library looks at one frame, not at their sum. */
+    if (ws->session && arg->payload_length > hz_eio_shared.options.max_payload - ws->in_len)
+        refuse(ws, WSLAY_CODE_MESSAGE_TOO_BIG, "too large");
 }
 
 static bool make_room(struct hz_eio_ws *ws, size_t len)
@@ -254,7 +267,7 @@ static void on_piece(wslay_event_context_ptr frames, const struct wslay_event_on
     if (!make_room(ws, arg->data_length)) {
         HZ_LOG(WARN, "client %s: no room for its message: %zu MiB of unfinished ones are held", ws->session->sid,
                 (size_t)(ws->engine->input_bytes >> 20));
-        hz_eio_ws_close(ws, WSLAY_CODE_INTERNAL_SERVER_ERROR, "too much input at once");
+        refuse(ws, WSLAY_CODE_INTERNAL_SERVER_ERROR, "too much input at once");
         return;
     }
     if (arg->data_length)
@@ -282,7 +295,7 @@ static ssize_t collect(wslay_event_context_ptr frames, const uint8_t *data, size
     struct hz_eio_ws *ws = user_data;
     (void)frames;
     (void)flags;
-    struct hz_eio_buf *buf = hz_eio_buf_new(HZ_EIO_RAW, len);
+    struct hz_eio_buf *buf = ws->mute ? NULL : hz_eio_buf_new(HZ_EIO_RAW, len);
     if (buf) {
         memcpy(buf->data, data, len);
         if (line_of(ws)->bytes < HZ_EIO_MAX_WAITING)
@@ -323,6 +336,24 @@ static bool need_frames(struct hz_eio_ws *ws)
     return true;
 }
 
+/* The other side has closed, or sent what cannot be. */
+static void end_of_input(struct hz_eio_ws *ws, bool ended)
+{
+    struct hz_eio_session *session = ws->session;
+    uint16_t code = wslay_event_get_status_code_sent(ws->frames);
+    if (code < WSLAY_CODE_NORMAL_CLOSURE || code == WSLAY_CODE_NO_STATUS_RCVD)
+        code = WSLAY_CODE_PROTOCOL_ERROR;
+    ws->said = ended; /* the answer to its close frame is in line */
+    if (!ended) {
+        HZ_LOG(DEBUG, "client %s (%s): a frame that cannot be, closed with %u", session->sid, session->address,
+                (unsigned)code);
+        refuse(ws, code, "parse error");
+    } else if (session->ws == ws)
+        hz_eio_close(session, "transport close", code, '1');
+    else
+        hz_eio_ws_close(ws, code, "transport close");
+}
+
 void hz_eio_ws_feed(struct hz_eio_ws *ws, const void *data, size_t len)
 {
     if (!need_frames(ws)) {
@@ -334,39 +365,19 @@ void hz_eio_ws_feed(struct hz_eio_ws *ws, const void *data, size_t len)
     ws->feed_end = ws->feed + len;
     ws->fed += len;
     int err = wslay_event_recv(frames);
-    if (!ws->session) { /* closed by what it said, or by whom it said it to */
-        hz_eio_ws_forget(ws);
-        return;
-    }
-    if (wslay_event_want_write(frames)) {
-        if (wslay_event_send(frames))
-            err = WSLAY_ERR_CALLBACK_FAILURE;
+    bool ended = ws->session && wslay_event_get_close_received(frames);
+    bool over = ended || err || !wslay_event_get_read_enabled(frames);
+    if (ws->session && wslay_event_want_write(frames)) {
+        ws->mute = over && !ended; /* it does not always say why: we do */
+        over |= wslay_event_send(frames) != 0;
         if (ws->session->ws == ws)
             hz_eio_soil(ws->session);
-        else
+        else if (!over)
             hz_eio_ws_flush(ws);
-        if (!ws->session) {
-            hz_eio_ws_forget(ws);
-            return;
-        }
     }
-    bool ended = wslay_event_get_close_received(frames);
-    if (ended || err || !wslay_event_get_read_enabled(frames)) {
-        ws->said = wslay_event_get_close_sent(frames);
-        uint16_t code = wslay_event_get_status_code_sent(frames);
-        if (!ended) {
-            hz_eio_count(&ws->engine->figures->refused_input, 1);
-            HZ_LOG(DEBUG, "client %s (%s): a frame that cannot be, closed with %u", ws->session->sid,
-                    ws->session->address, (unsigned)code);
-        }
-        const char *reason = ended ? "transport close" : "parse error";
-        if (ws->session->ws == ws)
-            hz_eio_close(ws->session, reason, WSLAY_CODE_PROTOCOL_ERROR, '1');
-        else
-            hz_eio_ws_close(ws, WSLAY_CODE_PROTOCOL_ERROR, reason);
-        return;
-    }
-    if (ws->fed == ws->used && !ws->in_message)
+    if (ws->session && over)
+        end_of_input(ws, ended);
+    else if (!ws->session || (ws->fed == ws->used && !ws->in_message))
         hz_eio_ws_forget(ws);
 }
 

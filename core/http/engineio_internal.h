@@ -179,6 +179,7 @@ struct hz_eio_ws {
     bool blocked;          /* the kernel takes no more: waits until it does */
     bool closing, dead;    /* our close frame is in line; the descriptor is closed */
     bool said;             /* a close frame is in line already */
+    bool mute;             /* what the library says is not sent */
     bool shut;             /* our side is closed */
     bool in_message;       /* between the first and the last frame of one */
     bool data_frame, last_frame, binary;

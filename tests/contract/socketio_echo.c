@@ -31,7 +31,8 @@ static const char *engine_message(struct hz_eio_session *session, const char *da
     struct hz_eio_buf *buf = hz_eio_buf_new(binary ? HZ_EIO_BINARY : HZ_EIO_TEXT, len + !binary);
     if (!buf)
         return "out of memory";
-    buf->data[0] = '4';
+    if (!binary)
+        buf->data[0] = '4';
     if (len)
         memcpy(buf->data + !binary, data, len);
     (void)hz_eio_send(session, buf, false);
