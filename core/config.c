@@ -213,6 +213,10 @@ int hz_config_load(struct hz_config *ret_config)
         err = keep_text("WORKER_ID", &config.worker_id);
     if (!err)
         err = keep_text("HORIZON_ADMIN_PASSWORD", &config.admin_password);
+    if (!err)
+        err = keep_text("HORIZON_TLS_CERT", &config.tls_cert);
+    if (!err)
+        err = keep_text("HORIZON_TLS_KEY", &config.tls_key);
     (void)unsetenv("HORIZON_ADMIN_PASSWORD"); /* nobody this process starts shall see it */
     if (!err) {
         config.listen_host = strdup("127.0.0.1");
@@ -261,6 +265,42 @@ int hz_config_listen(struct hz_config *config, const char *text)
     config->server_port = port;
     config->remote = strncmp(host, "127.", 4) != 0 && strcmp(host, "localhost") != 0 && strcmp(host, "::1") != 0;
     return 0;
+}
+
+/* Absolute, so that a later reload finds it wherever the process stands. */
+static int replace_path(char **path, const char *given, const char *option)
+{
+    if (given) {
+        free(*path);
+        *path = strdup(given);
+        if (!*path)
+            return hz_err_set(HZ_ENOMEM, "reading %s", option);
+    }
+    if (!*path)
+        return 0;
+    char *real = realpath(*path, NULL);
+    if (!real)
+        return hz_err_set(HZ_EFORMAT, "%s is \"%s\", which is no file that can be reached", option, *path);
+    free(real); /* the name stays as it is given: a renewal may point it elsewhere */
+    if (**path == '/')
+        return 0;
+    char cwd[PATH_MAX];
+    real = getcwd(cwd, sizeof cwd) ? path_of(cwd, *path) : NULL;
+    if (!real)
+        return hz_err_set(HZ_ENOMEM, "reading %s", option);
+    free(*path);
+    *path = real;
+    return 0;
+}
+
+int hz_config_tls(struct hz_config *config, const char *cert, const char *key)
+{
+    int err = replace_path(&config->tls_cert, cert, "--tls-cert");
+    if (!err)
+        err = replace_path(&config->tls_key, key, "--tls-key");
+    if (!err && !config->tls_cert != !config->tls_key)
+        err = hz_err_set(HZ_EFORMAT, "--tls-cert and --tls-key belong together: one of them is missing");
+    return err;
 }
 
 static bool valid_instance(const char *text)
@@ -375,6 +415,8 @@ void hz_config_fini(struct hz_config *config)
     free(config->policy_path);
     free(config->cgroup);
     free(config->client_url);
+    free(config->tls_cert);
+    free(config->tls_key);
     hz_config_forget_password(config);
     memset(config, 0, sizeof *config);
 }
@@ -395,6 +437,8 @@ void hz_config_help(void)
     printf("  %-26s %s\n", "HORIZON_HOSTS", "further Host names that are answered, separated by commas");
     printf("  %-26s %s\n", "CLIENT_URL", "further Origins that are answered, separated by commas");
     printf("  %-26s %s\n", "HORIZON_ADMIN_PASSWORD", "of admin@horizon.com at the first start (default: a random one, shown once)");
+    printf("  %-26s %s\n", "HORIZON_TLS_CERT", "file with the certificate chain (PEM), as --tls-cert");
+    printf("  %-26s %s\n", "HORIZON_TLS_KEY", "file with its key (PEM), as --tls-key");
     printf("  %-26s %s\n", "SEED_DATABASE", "true: demo accounts with passwords that everybody knows; never where others can reach it");
     printf("  %-26s %s\n", "TRACKING_EXECUTE", "true: one log line for each hop of an execution");
     printf("  %-26s %s\n", "WFV_<NAME>", "value of the environment name a flow lists");

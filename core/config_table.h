@@ -22,3 +22,6 @@ HZ_CONFIG_NUMBER("HORIZON_QUEUE_BYTES", queue_bytes, 67108864, 1048576, 10737418
 HZ_CONFIG_NUMBER("HORIZON_HISTORY", history, 100000, 100, 100000000, "executions", "finished executions kept, the oldest go first")
 HZ_CONFIG_NUMBER("HORIZON_HISTORY_DAYS", history_days, 30, 0, 36500, "days", "finished executions, crash reports, counts kept; 0: whatever their age")
 HZ_CONFIG_NUMBER("HORIZON_STORE_MB", store_mb, 4096, 64, 16777216, "MiB", "horizon.db with its log stays below this: the oldest history goes")
+HZ_CONFIG_NUMBER("HORIZON_ADDRESS_CONNECTIONS", address_connections, 256, 0, 65535, "connections", "of one address at once; 0: no bound")
+HZ_CONFIG_NUMBER("HORIZON_ADDRESS_RATE", address_rate, 200, 0, 1000000, "requests a second", "of one address, two seconds' worth at once; 0: no bound")
+HZ_CONFIG_NUMBER("HORIZON_LIMIT_LOOPBACK", limit_loopback, 0, 0, 1, "yes or no", "1: both bounds hold for this machine too")

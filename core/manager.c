@@ -41,7 +41,7 @@ static struct {
     _Atomic int exit_code; /* any thread sets it before it posts `stop`; the main thread reads it at the end */
     _Atomic bool stop_asked;
     uint32_t port;
-    uv_signal_t terminate, interrupt;
+    uv_signal_t terminate, interrupt, hangup;
     bool ending;
 } manager;
 
@@ -72,6 +72,17 @@ static void on_signal(uv_signal_t *handle, int number)
     (void)handle;
     (void)number;
     begin_end();
+}
+
+/* Only with TLS: without it a hangup ends the process, as ever. */
+static void on_hangup(uv_signal_t *handle, int number)
+{
+    (void)handle;
+    (void)number;
+    if (hz_http_reload_tls())
+        HZ_LOG(ERROR, "%s; the certificate of before stays in use", hz_err_last());
+    else
+        HZ_LOG(INFO, "TLS: the certificate was read anew");
 }
 
 static void run_stop(struct hz_mail *mail)
@@ -130,6 +141,9 @@ static int open_access(const struct hz_config *config)
         return hz_err_prefix(err, "--listen %s is not loopback", config->listen_host);
     if (!err)
         err = hz_access_first_start(config->admin_password, config->seed_database);
+    if (!err && config->remote && !config->tls_cert)
+        HZ_LOG(WARN, "%s is not loopback and speaks no TLS: passwords, sessions and tokens travel in clear (--tls-cert, or a proxy with TLS)",
+                config->listen_host);
     if (!err)
         err = hz_access_begin();
     return err;
@@ -154,7 +168,9 @@ static int bind_http(const struct hz_config *config)
     if (asprintf(&socket_path, "%s/horizon.sock", config->data_dir) < 0)
         return hz_err_set(HZ_ENOMEM, "opening the server");
     struct hz_http_options options = {.host = config->listen_host, .port = config->server_port, .socket_path = socket_path,
-            .allowed_hosts = config->hosts, .allowed_origin = config->client_url};
+            .allowed_hosts = config->hosts, .allowed_origin = config->client_url, .tls_cert = config->tls_cert, .tls_key = config->tls_key,
+            .address_connections = config->address_connections, .address_rate = config->address_rate,
+            .limit_loopback = config->limit_loopback != 0};
     if (hz_restart_follows()) {
         options.listeners = hz_restart_listeners(&options.listener_count);
         options.port = hz_restart_port();
@@ -219,6 +235,9 @@ static int watch_signals(void)
     if (uv_signal_init(loop, &manager.terminate) || uv_signal_init(loop, &manager.interrupt) ||
             uv_signal_start(&manager.terminate, on_signal, SIGTERM) || uv_signal_start(&manager.interrupt, on_signal, SIGINT))
         return hz_err_set(HZ_EREFUSED, "cannot watch signals");
+    if (manager.options->http && manager.config->tls_cert &&
+            (uv_signal_init(loop, &manager.hangup) || uv_signal_start(&manager.hangup, on_hangup, SIGHUP)))
+        return hz_err_set(HZ_EREFUSED, "cannot watch signals");
     return 0;
 }
 
@@ -226,6 +245,8 @@ static void close_signals(void)
 {
     uv_close((uv_handle_t *)&manager.terminate, NULL);
     uv_close((uv_handle_t *)&manager.interrupt, NULL);
+    if (manager.hangup.loop)
+        uv_close((uv_handle_t *)&manager.hangup, NULL);
 }
 
 static int start(const struct hz_config *config)

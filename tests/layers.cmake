@@ -15,7 +15,7 @@ set(may_plugins plugins/include)
 set(libraries_shm ck)
 set(libraries_core/flow jansson)
 set(libraries_worker jansson ck uv seccomp javascript)
-set(libraries_core jansson ck uv urcu microhttpd wslay sqlite sodium curl) # curl: cli/client.c and alerts_hook.c alone, by dlopen
+set(libraries_core jansson ck uv urcu microhttpd wslay gnutls sqlite sodium curl) # curl: cli/client.c and alerts_hook.c alone, by dlopen
 set(libraries_nodes curl sodium)
 set(libraries_plugins/include "")
 set(libraries_plugins "")
@@ -28,12 +28,13 @@ set(header_uv "^uv(\\.h|/)")
 set(header_urcu "^urcu")
 set(header_microhttpd "^microhttpd")
 set(header_wslay "^wslay/")
+set(header_gnutls "^gnutls/")
 set(header_sqlite "^sqlite3")
 set(header_sodium "^sodium")
 set(header_seccomp "^seccomp\\.h")
 set(header_javascript "^(JavaScriptCore|jsc)/")
 set(header_curl "^curl/")
-set(all_libraries ck jansson uv urcu microhttpd wslay sqlite sodium seccomp javascript curl)
+set(all_libraries ck jansson uv urcu microhttpd wslay gnutls sqlite sodium seccomp javascript curl)
 
 # Levels inside core, top first. A file may include its own level and those below.
 set(level_0 main manager)

@@ -28,6 +28,8 @@ static int run(const struct hz_args *args)
     const char *listen = hz_args_value(args, "--listen");
     if (listen && hz_config_listen(&config, listen))
         code = hz_cli_error(HZ_EXIT_USAGE, "%s", hz_err_last());
+    else if (hz_config_tls(&config, hz_args_value(args, "--tls-cert"), hz_args_value(args, "--tls-key")))
+        code = hz_cli_error(HZ_EXIT_USAGE, "%s", hz_err_last());
     else if (hz_config_open_data(&config, hz_args_data(args), &lock))
         code = hz_cli_error(HZ_EXIT_FAILED, "%s", hz_err_last());
     else {
@@ -44,15 +46,17 @@ static int run(const struct hz_args *args)
 }
 
 const struct hz_command hz_command_serve = {.name = "serve",
-        .words = "[--data DIR] [--listen HOST:PORT] [--safe]",
+        .words = "[--data DIR] [--listen HOST:PORT] [--tls-cert FILE --tls-key FILE] [--safe]",
         .summary = "Runs the server",
         .text = "Flows are those of DIR/workflows/<id>/flow.json. Serves REST under /api/v1, GET /health and the "
                 "flows' webhooks on\n"
-                "HOST:PORT (default 127.0.0.1:3000, loopback only), each worker's webhooks on its own port, and the "
+                "HOST:PORT (default 127.0.0.1:3000; another address than loopback once an administrator has set a password), each worker's webhooks on its own port, and the "
                 "commands on\n"
                 "DIR/horizon.sock. SIGTERM or SIGINT stops all workers and ends it.",
         .options = {{"--data", 0, "DIR", "data directory, made if it is not there (default ./data)"},
                 {"--listen", 0, "HOST:PORT", "address of the server; port 0: any free one"},
+                {"--tls-cert", 0, "FILE", "certificate chain (PEM): the server's port speaks TLS; read anew on SIGHUP"},
+                {"--tls-key", 0, "FILE", "its key (PEM)"},
                 {"--safe", 0, NULL, "start no flow and no open execution by itself; what was open stays open for the next start"}},
         .least = 0,
         .most = 0,

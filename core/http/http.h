@@ -43,6 +43,9 @@ struct hz_http_options {
     const int *listeners;
     size_t listener_count; /* sockets that listen already, as hz_http_listeners() had them; NULL: they are made */
     uint32_t header_timeout_ms, idle_timeout_ms; /* 0: 10 s, 30 s */
+    const char *tls_cert, *tls_key;              /* files; both or none: then the server's port speaks TLS alone */
+    uint32_t address_connections, address_rate;  /* of one address at once, and a second; 0: no bound */
+    bool limit_loopback;                         /* also of loopback */
 };
 /* Binds (first without, then with SO_REUSEPORT) so that a busy port is an error. Main thread. */
 /* May be called again after hz_http_fini(). */
@@ -67,6 +70,7 @@ HZ_MUST_CHECK int hz_http_adopt(struct hz_shard *shard, struct hz_carry_in *in);
 void hz_http_end(struct hz_shard *shard);
 /* Closes what hz_http_bind() opened and forgets the routes. Main thread, after the last hz_http_end(). */
 void hz_http_fini(void);
+HZ_MUST_CHECK int hz_http_reload_tls(void); /* the certificate's files as they are now. Main thread. */
 /* Serves a connection somebody else accepted (a worker's port). Owns fd. */
 void hz_http_add(struct hz_shard *shard, int fd, const void *addr, unsigned addr_len, uint32_t port);
 /* Ends the connections that were added with this port, so that another program may bind it at once: idle ones now, those

@@ -6,6 +6,7 @@
 #ifndef HZ_CORE_HTTP_INTERNAL_H
 #define HZ_CORE_HTTP_INTERNAL_H
 
+#include "address.h"
 #include "gate.h"
 #include "http.h"
 #include "router.h"
@@ -17,7 +18,8 @@
 #define HZ_HTTP_BODIES_MAX  (UINT64_C(256) << 20) /* all bodies held by one shard */
 #define HZ_HTTP_HEADER_MS   10000u
 #define HZ_HTTP_IDLE_MS     30000u
-#define HZ_HTTP_BODY_MS     300000u
+#define HZ_HTTP_BODY_MS     20000u /* without progress, or below HZ_HTTP_BODY_RATE from its begin */
+#define HZ_HTTP_BODY_RATE   1024u  /* bytes a second */
 #define HZ_HTTP_EMPTY_TURNS 12u
 #define HZ_HTTP_LISTENERS   3u /* IPv4, IPv6, Unix */
 
@@ -32,8 +34,8 @@ struct hz_http_server { /* one per shard */
     uint32_t magic;
 #define HZ_HTTP_SERVER_MAGIC 0x48745376u
     struct hz_shard *shard;
-    struct MHD_Daemon *daemon;
-    uv_poll_t epoll;
+    struct MHD_Daemon *daemon, *tls_daemon; /* tls_daemon: NULL without TLS; it has the connections of the server's port */
+    uv_poll_t epoll, tls_epoll;
     uv_timer_t sweep;
     uv_idle_t idle;
     struct hz_http_listener listeners[HZ_HTTP_LISTENERS];
@@ -52,8 +54,9 @@ struct hz_http_server { /* one per shard */
     struct {
         uint32_t port;
         int fd;
-        bool over_socket;
+        bool over_socket, tls;
         char peer[48];
+        struct hz_address address;
     } adding; /* valid during MHD_add_connection */
 };
 
@@ -67,6 +70,8 @@ struct hz_http_conn {
     uint32_t port;
     bool over_socket;
     bool tls;
+    struct hz_address address;
+    uint64_t body_ns; /* its body began */
     char peer[48]; /* numeric address, or "unix" */
     bool resting; /* suspended between two requests */
     bool leaving; /* its port was given up: no further request */
@@ -130,7 +135,7 @@ struct hz_http_shared {
     uint32_t shards, port, header_ms, idle_ms;
     char *socket_path;
     char url[300];
-    bool routed;
+    bool routed, tls;
 };
 extern struct hz_http_shared hz_http_shared;
 

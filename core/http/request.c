@@ -275,6 +275,10 @@ static bool admit(struct hz_http_request *request, const char *method)
         return refuse(request, 501, "unknown method");
     memcpy(request->method, method, len + 1);
     request->head = strcmp(method, "HEAD") == 0;
+    if (!hz_address_ask(&request->conn->address, hz_base_now_ns())) {
+        hz_http_refuse(request, 429, "too many requests from this address; HORIZON_ADDRESS_RATE bounds them", "Retry-After: 1\n");
+        return false;
+    }
     if (hz_url_decode(request->raw_path, strlen(request->raw_path), false, request->path) < 0)
         return refuse(request, 400, "the path is not UTF-8 text");
     if (!check_host(request) || !find_handler(request) || !check_length(request))
@@ -284,10 +288,21 @@ static bool admit(struct hz_http_request *request, const char *method)
 }
 
 /* ---- body ---- */
+
+/* A body may take 20 s; longer while it has come at 1 KiB/s since its begin and does not stop for 20 s. */
+static void extend_deadline(struct hz_http_request *request)
+{
+    struct hz_http_conn *conn = request->conn;
+    uint64_t second = UINT64_C(1000000000), patience = HZ_HTTP_BODY_MS * UINT64_C(1000000);
+    uint64_t earned = conn->body_ns + patience + request->body_seen / HZ_HTTP_BODY_RATE * second;
+    conn->deadline_ns = HZ_MAX(HZ_MIN(earned, hz_base_now_ns() + patience), conn->body_ns + patience);
+}
+
 static void take_body(struct hz_http_request *request, const char *data, size_t len)
 {
     struct hz_http_server *server = request->server;
     request->body_seen += len;
+    extend_deadline(request);
     if (request->refuse_status)
         return; /* thrown away; the answer says why */
     size_t needed = request->body_len + len + 1;
@@ -366,7 +381,8 @@ enum MHD_Result hz_request_handle(void *cls, struct MHD_Connection *mhd, const c
     HZ_CHECK_OBJ(request, HZ_HTTP_REQUEST_MAGIC);
     if (request->state == HZ_HTTP_NEW) {
         request->state = HZ_HTTP_READING;
-        conn->deadline_ns = hz_base_now_ns() + (uint64_t)HZ_HTTP_BODY_MS * 1000000u;
+        conn->body_ns = hz_base_now_ns();
+        conn->deadline_ns = conn->body_ns + HZ_HTTP_BODY_MS * UINT64_C(1000000);
         if (admit(request, method))
             return MHD_YES;
     } else if (*data_len) {

@@ -71,7 +71,7 @@ static void cut(struct hz_http_conn *conn)
             "Connection: close\r\n\r\n%s",
             begun ? "504 Gateway Timeout" : "503 Service Unavailable", begun ? "" : "Retry-After: 1\r\n",
             begun ? sizeof goes_on - 1 : sizeof later - 1, begun ? goes_on : later);
-    ssize_t sent = send(conn->fd, text, (size_t)len, MSG_NOSIGNAL | MSG_DONTWAIT);
+    ssize_t sent = conn->tls ? 0 : send(conn->fd, text, (size_t)len, MSG_NOSIGNAL | MSG_DONTWAIT);
     (void)sent; /* a client that does not read has no more coming */
     conn->leaving = true;
     shutdown(conn->fd, SHUT_RDWR);
@@ -120,10 +120,10 @@ void hz_http_carry(struct hz_shard *shard, struct hz_carry_out *out)
     const struct hz_http_server *server = server_of(shard);
     uint64_t count = 0;
     for (const struct hz_http_conn *conn = server ? server->conns : NULL; conn; conn = conn->next)
-        count += conn->resting;
+        count += conn->resting && !conn->tls; /* whose keys this process alone has: closed, its client comes again */
     hz_carry_put(out, count);
     for (const struct hz_http_conn *conn = server ? server->conns : NULL; conn; conn = conn->next) {
-        if (!conn->resting)
+        if (!conn->resting || conn->tls)
             continue;
         hz_carry_put_fd(out, conn->fd);
         hz_carry_put(out, conn->port);

@@ -10,6 +10,7 @@
 #include "engineio_internal.h"
 #include "internal.h"
 #include "socketio_internal.h"
+#include "tls.h"
 
 #include "shm/err.h"
 #include "shm/log.h"
@@ -31,6 +32,9 @@
 /* The library clears a connection's whole pool between two requests, so its size is a cost of each request; headers of
  * more than about half of it are refused (431). */
 enum { POOL_BYTES = 16384, ACCEPTS_PER_EVENT = 16, SWEEP_MS = 1000, CONNECTIONS_MAX = 8192, CONNECTIONS_MIN = 64 };
+
+#define DAEMON_FLAGS (MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET | MHD_ALLOW_SUSPEND_RESUME | MHD_ALLOW_UPGRADE | MHD_USE_ERROR_LOG)
+static char tls_versions[] = "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2"; /* the library takes a pointer it may write to */
 
 struct hz_http_shared hz_http_shared;
 
@@ -88,8 +92,26 @@ static void name_url(const char *host)
 {
     const char *name = strcmp(host, "0.0.0.0") == 0 ? "localhost" : strcmp(host, "::") == 0 ? "::1" : host;
     bool v6 = strchr(name, ':') != NULL;
-    snprintf(hz_http_shared.url, sizeof hz_http_shared.url, "http://%s%.250s%s:%u", v6 ? "[" : "", name, v6 ? "]" : "",
+    snprintf(hz_http_shared.url, sizeof hz_http_shared.url, "%s://%s%.250s%s:%u", hz_http_shared.tls ? "https" : "http", v6 ? "[" : "", name, v6 ? "]" : "",
             (unsigned)hz_http_shared.port);
+}
+
+/* Who listens on an address of its own is called by it. */
+static int init_gate(const struct hz_http_options *options)
+{
+    const char *host = options->host, *others = options->allowed_hosts ? options->allowed_hosts : "";
+    char *all = NULL;
+    bool any = strcmp(host, "0.0.0.0") == 0 || strcmp(host, "::") == 0, v6 = strchr(host, ':') != NULL;
+    if (asprintf(&all, "%s%s%s%s%s", others, any ? "" : ",", any ? "" : v6 ? "[" : "", any ? "" : host, any || !v6 ? "" : "]") < 0)
+        return hz_err_set(HZ_ENOMEM, "starting the HTTP server");
+    int err = hz_gate_init(&hz_http_shared.gate, all, options->allowed_origin);
+    free(all);
+    return err;
+}
+
+int hz_http_reload_tls(void)
+{
+    return hz_http_shared.tls ? hz_tls_reload() : 0;
 }
 
 int hz_http_bind(const struct hz_http_options *options, uint32_t *ret_port)
@@ -107,7 +129,12 @@ int hz_http_bind(const struct hz_http_options *options, uint32_t *ret_port)
         return hz_err_set(HZ_ENOMEM, "starting the HTTP server");
     for (size_t i = 0; i < count; i++)
         shared->fds[i] = -1;
-    err = hz_gate_init(&shared->gate, options->allowed_hosts, options->allowed_origin);
+    err = init_gate(options);
+    if (!err && options->tls_cert)
+        err = hz_tls_open(options->tls_cert, options->tls_key);
+    shared->tls = options->tls_cert != NULL;
+    if (!err)
+        err = hz_address_init(options->address_connections, options->address_rate, options->limit_loopback);
     if (!err && options->listeners) {
         if (options->listener_count != count)
             return hz_err_set(HZ_EFORMAT, "%zu listening sockets instead of %zu", options->listener_count, count);
@@ -163,24 +190,31 @@ void hz_http_fini(void)
     free(shared->socket_path);
     hz_gate_fini(&shared->gate);
     hz_router_fini(&shared->router);
+    hz_tls_close();
+    hz_address_fini();
     memset(shared, 0, sizeof *shared);
 }
 
 /* ---- running the library ---- */
-static bool run(struct hz_http_server *server)
+static bool has_work(struct MHD_Daemon *daemon)
 {
     MHD_UNSIGNED_LONG_LONG timeout;
+    return daemon && MHD_get_timeout(daemon, &timeout) == MHD_YES && timeout == 0;
+}
+
+static bool run(struct hz_http_server *server)
+{
     server->turn++;
     server->again = false;
     server->running = true;
-    if (MHD_run(server->daemon) != MHD_YES)
+    if (MHD_run(server->daemon) != MHD_YES || (server->tls_daemon && MHD_run(server->tls_daemon) != MHD_YES))
         HZ_LOG(ERROR, "http: shard %u: the server could not run", hz_shard_index(server->shard));
     server->running = false;
     if (server->resting)
         hz_server_rest_idle(server);
     if (hz_upgrade_give_up(server, false) || server->again)
         return true;
-    return MHD_get_timeout(server->daemon, &timeout) == MHD_YES && timeout == 0;
+    return has_work(server->daemon) || has_work(server->tls_daemon);
 }
 
 static void on_idle(uv_idle_t *idle)
@@ -284,13 +318,25 @@ void hz_server_add(
         address.ss_family = AF_INET;
         addr_len = sizeof(struct sockaddr_in);
     }
+    bool tls = hz_http_shared.tls && port == 0 && !over_socket;
+    if (!over_socket && !hz_address_enter(&address, &server->adding.address)) {
+        if (tls)
+            close(fd);
+        else
+            refuse(fd, "HTTP/1.1 429 Too Many Requests\r\nRetry-After: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+        return;
+    }
+    if (over_socket)
+        memset(&server->adding.address, 0, sizeof server->adding.address);
+    server->adding.tls = tls;
     server->adding.port = port;
     server->adding.fd = fd;
     server->adding.over_socket = over_socket;
     name_peer(&address, over_socket, server->adding.peer);
     /* Closes fd itself when it fails. */
-    if (MHD_add_connection(server->daemon, fd, (const struct sockaddr *)&address, addr_len) != MHD_YES)
+    if (MHD_add_connection(tls ? server->tls_daemon : server->daemon, fd, (const struct sockaddr *)&address, addr_len) != MHD_YES)
         HZ_LOG(WARN, "http: a connection was refused: %s", strerror(errno));
+    hz_address_leave(&server->adding.address); /* no connection took it over */
 }
 
 static void on_listener(uv_poll_t *poll, int status, int events)
@@ -380,6 +426,9 @@ static void conn_opened(struct hz_http_server *server, struct MHD_Connection *mh
     conn->fd = server->adding.fd;
     conn->port = server->adding.port;
     conn->over_socket = server->adding.over_socket;
+    conn->tls = server->adding.tls;
+    conn->address = server->adding.address;
+    server->adding.address.counted = false; /* the connection's now */
     memcpy(conn->peer, server->adding.peer, sizeof conn->peer);
     conn->deadline_ns = hz_base_now_ns() + (uint64_t)hz_http_shared.header_ms * 1000000u;
     conn->next = server->conns;
@@ -406,6 +455,7 @@ static void conn_closed(struct hz_http_server *server, void **context)
         server->conns = conn->next;
     if (conn->next)
         conn->next->prev = conn->prev;
+    hz_address_leave(&conn->address);
     free(conn);
     *context = NULL;
 }
@@ -538,15 +588,37 @@ static int open_listeners(struct hz_http_server *server)
     return 0;
 }
 
-static struct MHD_Daemon *start_daemon(struct hz_http_server *server)
+static struct MHD_Daemon *start_daemon(struct hz_http_server *server, bool tls)
 {
-    return MHD_start_daemon(MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET | MHD_ALLOW_SUSPEND_RESUME | MHD_ALLOW_UPGRADE | MHD_USE_ERROR_LOG, 0,
-            NULL, NULL, hz_request_handle, server, MHD_OPTION_EXTERNAL_LOGGER, on_message, NULL,
-            MHD_OPTION_NOTIFY_CONNECTION, on_connection, server, MHD_OPTION_URI_LOG_CALLBACK, on_uri, server,
-            MHD_OPTION_NOTIFY_COMPLETED, on_completed, server, MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes, NULL,
-            MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)POOL_BYTES, MHD_OPTION_CONNECTION_LIMIT,
-            (unsigned)server->conn_limit, MHD_OPTION_CONNECTION_TIMEOUT,
-            (unsigned)HZ_MAX(hz_http_shared.idle_ms / 1000u, 1u), MHD_OPTION_END);
+    struct MHD_OptionItem secure[] = {{MHD_OPTION_HTTPS_CERT_CALLBACK, 0, tls ? hz_tls_callback() : NULL},
+            {MHD_OPTION_HTTPS_PRIORITIES, 0, tls_versions}, {MHD_OPTION_END, 0, NULL}};
+    return MHD_start_daemon(DAEMON_FLAGS | (tls ? MHD_USE_TLS : 0), 0, NULL, NULL, hz_request_handle, server,
+            MHD_OPTION_EXTERNAL_LOGGER, on_message, NULL, MHD_OPTION_NOTIFY_CONNECTION, on_connection, server,
+            MHD_OPTION_URI_LOG_CALLBACK, on_uri, server, MHD_OPTION_NOTIFY_COMPLETED, on_completed, server,
+            MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes, NULL, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)POOL_BYTES,
+            MHD_OPTION_CONNECTION_LIMIT, (unsigned)server->conn_limit, MHD_OPTION_CONNECTION_TIMEOUT,
+            (unsigned)HZ_MAX(hz_http_shared.idle_ms / 1000u, 1u), MHD_OPTION_ARRAY, tls ? secure : secure + 2, MHD_OPTION_END);
+}
+
+/* The loop polls the library's own epoll descriptor. */
+static int poll_daemon(struct hz_http_server *server, struct MHD_Daemon *daemon, uv_poll_t *poll)
+{
+    const union MHD_DaemonInfo *info = MHD_get_daemon_info(daemon, MHD_DAEMON_INFO_EPOLL_FD);
+    int err = info ? uv_poll_init(hz_shard_loop(server->shard), poll, info->epoll_fd) : -EINVAL;
+    if (err)
+        return hz_err_set(err, "polling the HTTP server");
+    poll->data = server;
+    uv_poll_start(poll, UV_READABLE, on_epoll);
+    server->handles++;
+    return 0;
+}
+
+static void stop_daemons(struct hz_http_server *server)
+{
+    MHD_stop_daemon(server->daemon);
+    if (server->tls_daemon)
+        MHD_stop_daemon(server->tls_daemon);
+    server->daemon = server->tls_daemon = NULL;
 }
 
 static void free_server(struct hz_http_server *server)
@@ -581,26 +653,28 @@ int hz_http_begin(struct hz_shard *shard)
     server->magic = HZ_HTTP_SERVER_MAGIC;
     server->shard = shard;
     server->conn_limit = connection_limit();
-    server->daemon = start_daemon(server);
-    if (!server->daemon) {
+    server->daemon = start_daemon(server, false);
+    server->tls_daemon = hz_http_shared.tls && server->daemon ? start_daemon(server, true) : NULL;
+    if (!server->daemon || (hz_http_shared.tls && !server->tls_daemon)) {
+        int err = hz_err_set(errno ? -errno : -EINVAL, "starting the HTTP server");
+        if (server->daemon)
+            stop_daemons(server);
         free(server);
-        return hz_err_set(-errno, "starting the HTTP server");
+        return err;
     }
-    const union MHD_DaemonInfo *info = MHD_get_daemon_info(server->daemon, MHD_DAEMON_INFO_EPOLL_FD);
-    int err = info ? uv_poll_init(loop, &server->epoll, info->epoll_fd) : -EINVAL;
-    if (err) {
-        MHD_stop_daemon(server->daemon);
-        free(server);
-        return hz_err_set(err, "polling the HTTP server");
+    int err = poll_daemon(server, server->daemon, &server->epoll);
+    if (!err && server->tls_daemon)
+        err = poll_daemon(server, server->tls_daemon, &server->tls_epoll);
+    if (err) { /* the start fails, and the process ends with it: a handle of the loop may still point to the server */
+        stop_daemons(server);
+        return err;
     }
-    server->epoll.data = server;
-    uv_poll_start(&server->epoll, UV_READABLE, on_epoll);
     uv_timer_init(loop, &server->sweep);
     server->sweep.data = server;
     uv_timer_start(&server->sweep, on_sweep, SWEEP_MS, SWEEP_MS);
     uv_idle_init(loop, &server->idle);
     server->idle.data = server;
-    server->handles = 3;
+    server->handles += 2;
     hz_shard_set(shard, HZ_SHARD_HTTP, server);
     err = hz_shard_add_turn(shard, take_turn, shard);
     if (!err)
@@ -635,10 +709,11 @@ void hz_http_end(struct hz_shard *shard)
     hz_upgrade_give_up(server, true);
     run(server);
     uv_close((uv_handle_t *)&server->epoll, on_handle_closed);
+    if (server->tls_daemon)
+        uv_close((uv_handle_t *)&server->tls_epoll, on_handle_closed);
     uv_close((uv_handle_t *)&server->sweep, on_handle_closed);
     uv_close((uv_handle_t *)&server->idle, on_handle_closed);
-    MHD_stop_daemon(server->daemon);
-    server->daemon = NULL;
+    stop_daemons(server);
     while (server->lost) /* freed by their late answers, which find no server any more */
         hz_request_orphan(server->lost);
     for (unsigned i = 0; i < HZ_HTTP_LISTENERS; i++)
