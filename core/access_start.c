@@ -176,7 +176,7 @@ int hz_access_remote(bool password_given, bool demo)
         if (!a->row.active)
             continue;
         chosen = chosen || (a->row.level <= HZ_ROLE_ADMIN && a->row.origin == HZ_ORIGIN_CHOSEN && a->row.password[0]);
-        if (a->row.origin == HZ_ORIGIN_DEMO)
+        if (a->row.origin == HZ_ORIGIN_DEMO && !weak)
             weak = a;
     }
     pthread_rwlock_unlock(&hz_access.lock);
