@@ -394,6 +394,7 @@ class Server:
     def __init__(self, place, flows=None, env=None, ports=50, data=None, wait=True, arguments=(), program=None, **options):
         self.place = place
         self.data = data or place.path("data")
+        self._token = None
         self.block = PortBlock(ports + 1)
         place.case.addCleanup(self.block.close)
         self.port = self.block.base + ports  # above the workers' range
@@ -403,15 +404,22 @@ class Server:
         self.env = {"SERVER_PORT": self.port, "WORKER_PORT_START": self.first_port, "WORKER_PORT_END": self.last_port,
                     "NODE_ENV": "development", **(env or {})}
         self.process = place.start("serve", "--data", self.data, *arguments, env=self.env, program=program, **options)
-        self._token = None
-        SERVERS[self.port] = self
-        place.case.addCleanup(SERVERS.pop, self.port, None)
         if wait:
             self.wait_up()
 
     @property
     def pid(self):
         return self.process.pid
+
+    @property
+    def port(self):
+        return self._port
+
+    @port.setter
+    def port(self, port):
+        self._port = port
+        SERVERS[port] = self
+        self.place.case.addCleanup(SERVERS.pop, port, None)
 
     @property
     def socket(self):
