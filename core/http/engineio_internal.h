@@ -6,6 +6,7 @@
 #ifndef HZ_CORE_HTTP_ENGINEIO_INTERNAL_H
 #define HZ_CORE_HTTP_ENGINEIO_INTERNAL_H
 
+#include "address.h"
 #include "engineio.h"
 #include "http.h"
 
@@ -176,6 +177,7 @@ struct hz_eio_ws {
     int fd, events;
     struct hz_timer timer; /* the upgrade, or the closing handshake, takes too long */
     struct hz_http_lease *lease;
+    struct hz_address address; /* counted from here on; with a lease the connection below still is */
     bool blocked;          /* the kernel takes no more: waits until it does */
     bool closing, dead;    /* our close frame is in line; the descriptor is closed */
     bool said;             /* a close frame is in line already */

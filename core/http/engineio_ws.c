@@ -177,6 +177,7 @@ static void kill_ws(struct hz_eio_ws *ws)
     hz_eio_count(&engine->figures->websockets, -1);
     uv_close((uv_handle_t *)&ws->poll, on_ws_closed);
     close(ws->fd);
+    hz_address_leave(&ws->address);
     hz_http_lease_end(ws->lease);
 }
 
@@ -229,7 +230,15 @@ static struct hz_eio_ws *new_ws(struct hz_eio *engine, int fd, struct hz_http_le
     ws->engine = engine;
     ws->fd = fd;
     ws->lease = lease;
+    struct sockaddr_storage peer;
+    socklen_t len = sizeof peer;
+    if (!lease && getpeername(fd, (struct sockaddr *)&peer, &len) == 0 && !hz_address_enter(&peer, &ws->address)) {
+        HZ_LOG(DEBUG, "engine.io: an address has too many connections");
+        free(ws);
+        return NULL;
+    }
     if (uv_poll_init(hz_shard_loop(engine->shard), &ws->poll, fd)) {
+        hz_address_leave(&ws->address);
         free(ws);
         return NULL;
     }
