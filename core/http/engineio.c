@@ -1,6 +1,6 @@
 /*
- * engineio.c - sessions of Engine.IO on one shard: table, heartbeat, packets in line, orderly ends. How packets come and
- * go is in engineio_poll.c and engineio_ws.c. Shard's thread.
+ * engineio.c - sessions of Engine.IO on one shard: table, heartbeat, packets in line, orderly ends. How packets come
+ * and go is in engineio_poll.c and engineio_ws.c. Shard's thread.
  *
  * Nothing is sent where it is asked for: a session that has something to do is soiled, and what it has goes out in one
  * piece at the end of the loop's turn (libuv's check phase). That makes one system call of a burst, one payload of
@@ -19,8 +19,9 @@
 
 HZ_KEEPS_WHAT_IS_ALLOCATED /* sessions are owned by their shard's list, packets by the queues they are in */
 
-/* ---- table ---- */
-static struct hz_eio_session **bucket(struct hz_eio *engine, const uint8_t id[HZ_EIO_ID])
+        /* ---- table ---- */
+        static struct hz_eio_session **
+        bucket(struct hz_eio *engine, const uint8_t id[HZ_EIO_ID])
 {
     /* The bytes are random, and nobody can choose them. */
     return &engine->table[((uint32_t)id[2] << 8 | id[3]) % HZ_EIO_BUCKETS];

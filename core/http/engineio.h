@@ -1,8 +1,8 @@
 /*
  * engineio.h - Engine.IO 4, server side: sessions over HTTP polling or WebSocket, and the way from one to the other.
- * Messages in, messages out; what they mean is for who registers the handlers (socketio.c). One instance in the process,
- * a part of every shard's HTTP server. A session lives on one shard, and everything here is for that shard alone unless
- * it says otherwise.
+ * Messages in, messages out; what they mean is for who registers the handlers (socketio.c). One instance in the
+ * process, a part of every shard's HTTP server. A session lives on one shard, and everything here is for that shard
+ * alone unless it says otherwise.
  */
 #ifndef HZ_CORE_HTTP_ENGINEIO_H
 #define HZ_CORE_HTTP_ENGINEIO_H
@@ -24,8 +24,8 @@ enum hz_eio_kind {
     HZ_EIO_RAW     /* bytes of the WebSocket itself: control frames */
 };
 struct hz_eio_buf {
-    /* Any thread that holds a reference may take a further one (relaxed: it publishes nothing) or give one back (release,
-     * and acquire before the free, so that all reads are over). */
+    /* Any thread that holds a reference may take a further one (relaxed: it publishes nothing) or give one back
+     * (release, and acquire before the free, so that all reads are over). */
     _Atomic uint32_t refs;
     enum hz_eio_kind kind;
     size_t len;
@@ -40,7 +40,8 @@ struct hz_eio_handlers {
     void (*open)(struct hz_eio_session *session, void *arg);
     /* data: valid during the call, a NUL behind it; text is UTF-8. NULL, or why this input ends the session. */
     const char *(*message)(struct hz_eio_session *session, const char *data, size_t len, bool binary, void *arg);
-    void (*close)(struct hz_eio_session *session, const char *reason, void *arg); /* once; nothing can be sent any more */
+    void (*close)(
+            struct hz_eio_session *session, const char *reason, void *arg); /* once; nothing can be sent any more */
 };
 struct hz_eio_options { /* 0: as said in socketio.h */
     const char *path;
@@ -69,14 +70,15 @@ bool hz_eio_over_socket(const struct hz_eio_session *session);
  */
 bool hz_eio_send(struct hz_eio_session *session, struct hz_eio_buf *buf, bool passing);
 /*
- * hz_eio_gap - what is sent after this goes out HZ_EIO_GAP_MS later than what is in line now, so that the two do not come
- * in one segment: some who test servers (the public suite is one) begin to listen for a packet when they have seen the
- * one before it. WebSocket only.
+ * hz_eio_gap - what is sent after this goes out HZ_EIO_GAP_MS later than what is in line now, so that the two do not
+ * come in one segment: some who test servers (the public suite is one) begin to listen for a packet when they have seen
+ * the one before it. WebSocket only.
  */
 void hz_eio_gap(struct hz_eio_session *session);
 /* Ends the session at the end of this turn, after what is in line. reason: copied. Calls nobody back. */
 void hz_eio_finish(struct hz_eio_session *session, const char *reason);
-/* An answer to this client is owed, or given: a restart of the manager waits for it, and who owes many is not read from. */
+/* An answer to this client is owed, or given: a restart of the manager waits for it, and who owes many is not read
+ * from. */
 void hz_eio_hold(struct hz_eio_session *session);
 void hz_eio_release(struct hz_eio_session *session);
 /* Each open session of the calling shard. fn must not end sessions (but may hz_eio_finish()). */
@@ -87,13 +89,14 @@ struct hz_eio_figures { /* of one shard: written by it alone, read by any thread
     _Atomic uint64_t websockets, sockets, waiting_bytes, opened, dropped_slow, refused_input, timed_out, events_in,
             packets_out, bytes_out;
 };
-struct hz_eio_figures *hz_eio_figures(void);                  /* the calling shard's; NULL: nothing is served on it */
-const struct hz_eio_figures *hz_eio_figures_of(uint32_t shard); /* any thread while shards run; NULL: nothing is served */
+struct hz_eio_figures *hz_eio_figures(void); /* the calling shard's; NULL: nothing is served on it */
+const struct hz_eio_figures *hz_eio_figures_of(
+        uint32_t shard); /* any thread while shards run; NULL: nothing is served */
 /* Owner's thread: a plain read and write of a number nobody else writes. */
 static inline void hz_eio_count(_Atomic uint64_t *figure, int64_t by)
 {
-    atomic_store_explicit(figure, atomic_load_explicit(figure, memory_order_relaxed) + (uint64_t)by,
-            memory_order_relaxed);
+    atomic_store_explicit(
+            figure, atomic_load_explicit(figure, memory_order_relaxed) + (uint64_t)by, memory_order_relaxed);
 }
 
 #endif

@@ -10,10 +10,10 @@
 #include "engineio.h"
 #include "http.h"
 
-#define HZ_EIO_ID           18u                   /* bytes of a sid: shard (2), random (16) */
-#define HZ_EIO_BUCKETS      4096u                 /* of the table of sessions */
-#define HZ_EIO_UPGRADE_MS   10000u                /* an upgrade that does not come to its end */
-#define HZ_EIO_LINGER_MS    2000u                 /* a WebSocket's closing handshake */
+#define HZ_EIO_ID           18u    /* bytes of a sid: shard (2), random (16) */
+#define HZ_EIO_BUCKETS      4096u  /* of the table of sessions */
+#define HZ_EIO_UPGRADE_MS   10000u /* an upgrade that does not come to its end */
+#define HZ_EIO_LINGER_MS    2000u  /* a WebSocket's closing handshake */
 #define HZ_EIO_GAP_MS       3u
 #define HZ_EIO_CHARGE       64u                   /* what a waiting packet costs besides its bytes */
 #define HZ_EIO_PAUSE_BYTES  (256u << 10)          /* more than this waits: the client is not read from */
@@ -39,18 +39,18 @@ struct hz_eio_session {
     struct hz_eio *engine;
     struct hz_eio_session *next, *prev, *next_hash, *next_dirty;
     bool dirty, closed;
-    bool finishing;             /* to be closed at the end of this turn, because of `reason` */
-    bool slow;                  /* and that is because it does not read */
-    bool leaving;               /* the manager restarts: nothing more is read, closed when no answer is owed */
-    bool ping_sent, probed;     /* probed: the WebSocket under way has been heard */
-    struct hz_timer timer;      /* next ping, or the end of waiting for its answer */
+    bool finishing;         /* to be closed at the end of this turn, because of `reason` */
+    bool slow;              /* and that is because it does not read */
+    bool leaving;           /* the manager restarts: nothing more is read, closed when no answer is owed */
+    bool ping_sent, probed; /* probed: the WebSocket under way has been heard */
+    struct hz_timer timer;  /* next ping, or the end of waiting for its answer */
     uint64_t due_ns;
-    struct hz_eio_call *poll;   /* a request that waits for packets */
-    struct hz_eio_ws *ws;       /* the transport, once it is one */
-    struct hz_eio_ws *probe;    /* on its way to be it */
-    struct hz_eio_queue queue;  /* while polling */
-    uint32_t gap;               /* so many packets in line go out before a gap; 0: no gap */
-    bool gapped;                /* it is now, until `gap_timer` */
+    struct hz_eio_call *poll;  /* a request that waits for packets */
+    struct hz_eio_ws *ws;      /* the transport, once it is one */
+    struct hz_eio_ws *probe;   /* on its way to be it */
+    struct hz_eio_queue queue; /* while polling */
+    uint32_t gap;              /* so many packets in line go out before a gap; 0: no gap */
+    bool gapped;               /* it is now, until `gap_timer` */
     struct hz_timer gap_timer;
     uint32_t holds;
     void *user;
@@ -73,7 +73,7 @@ struct hz_eio { /* one per shard */
     bool resting, ending;
     uv_check_t check;
     uv_idle_t idle;
-    unsigned handles; /* libuv handles not yet closed, those of WebSockets too */
+    unsigned handles;    /* libuv handles not yet closed, those of WebSockets too */
     void *header_frames; /* the library's context that makes headers of frames */
     uint8_t scratch[65536];
 };
@@ -89,8 +89,8 @@ extern struct hz_eio_shared hz_eio_shared;
 
 /*
  * A request about a session, on its way from the shard that has the connection to the one that owns the session, and
- * back with the answer. Who may touch what: `request` and `returns` the front; `session` the owner; all else whoever got
- * it last by mail (or made it), which orders the accesses.
+ * back with the answer. Who may touch what: `request` and `returns` the front; `session` the owner; all else whoever
+ * got it last by mail (or made it), which orders the accesses.
  */
 enum hz_eio_call_kind {
     HZ_EIO_GET,
@@ -122,9 +122,10 @@ struct hz_eio *hz_eio_here(void); /* of the calling shard; NULL: not served, or 
 struct hz_eio_session *hz_eio_find(struct hz_eio *engine, const uint8_t id[HZ_EIO_ID]);
 /* A new one that nobody knows yet; NULL: too many, or no memory. */
 struct hz_eio_session *hz_eio_open(struct hz_eio *engine, const struct hz_http_request *request);
-void hz_eio_opened(struct hz_eio_session *session, bool websocket); /* puts the open packet in line, tells the handler */
-void hz_eio_discard(struct hz_eio_session *session); /* one that nobody knows, or that is closed */
-void hz_eio_clean(struct hz_eio *engine);            /* the end of a turn */
+void hz_eio_opened(
+        struct hz_eio_session *session, bool websocket); /* puts the open packet in line, tells the handler */
+void hz_eio_discard(struct hz_eio_session *session);     /* one that nobody knows, or that is closed */
+void hz_eio_clean(struct hz_eio *engine);                /* the end of a turn */
 /* code: of the WebSocket's close frame, 0: the transport is dead. last: what a waiting poll ends with ('1' or '6'). */
 void hz_eio_close(struct hz_eio_session *session, const char *reason, uint16_t code, char last);
 /* A message or packet from the client. False: the session is closed now. */
@@ -150,7 +151,8 @@ void hz_eio_fini(void);
 
 /* engineio_poll.c */
 void hz_eio_handle(struct hz_http_request *request, void *arg); /* the route */
-void hz_eio_poll_answer(struct hz_eio_session *session, char last); /* what is in line; last: a packet behind it, 0 none */
+void hz_eio_poll_answer(
+        struct hz_eio_session *session, char last); /* what is in line; last: a packet behind it, 0 none */
 void hz_eio_refuse(struct hz_http_request *request, uint32_t status, unsigned code, const char *message);
 void hz_eio_call_send(struct hz_eio_call *call); /* to its owner, directly or by mail */
 /* engineio_payload.c */
@@ -178,17 +180,17 @@ struct hz_eio_ws {
     struct hz_timer timer; /* the upgrade, or the closing handshake, takes too long */
     struct hz_http_lease *lease;
     struct hz_address address; /* counted from here on; with a lease the connection below still is */
-    bool blocked;          /* the kernel takes no more: waits until it does */
-    bool closing, dead;    /* our close frame is in line; the descriptor is closed */
-    bool said;             /* a close frame is in line already */
-    bool mute;             /* what the library says is not sent */
-    bool shut;             /* our side is closed */
-    bool in_message;       /* between the first and the last frame of one */
+    bool blocked;       /* the kernel takes no more: waits until it does */
+    bool closing, dead; /* our close frame is in line; the descriptor is closed */
+    bool said;          /* a close frame is in line already */
+    bool mute;          /* what the library says is not sent */
+    bool shut;          /* our side is closed */
+    bool in_message;    /* between the first and the last frame of one */
     bool data_frame, last_frame, binary;
-    size_t sent;           /* of the first frame in line */
+    size_t sent; /* of the first frame in line */
     struct hz_eio_queue queue;
-    void *frames;          /* the library's context; NULL between two messages */
-    uint64_t fed, used;    /* bytes given to it; bytes that complete frames have */
+    void *frames;       /* the library's context; NULL between two messages */
+    uint64_t fed, used; /* bytes given to it; bytes that complete frames have */
     const uint8_t *feed, *feed_end;
     char *in; /* of the message under way */
     size_t in_len, in_capacity;

@@ -1,7 +1,7 @@
 /*
  * engineio_poll.c - the HTTP face of Engine.IO: handshakes, polls, posts, and how they reach the shard that owns their
- * session. A request that comes in on another shard goes there as a mail and comes back as one; on the owner's own shard
- * the same functions are called directly.
+ * session. A request that comes in on another shard goes there as a mail and comes back as one; on the owner's own
+ * shard the same functions are called directly.
  */
 #include "engineio_internal.h"
 
@@ -18,8 +18,9 @@
 
 HZ_KEEPS_WHAT_IS_ALLOCATED /* a call is owned by whoever got it last */
 
-/* ---- answers: on the front ---- */
-static void respond_text(struct hz_http_request *request, uint32_t status, const char *type, const char *text)
+        /* ---- answers: on the front ---- */
+        static void
+        respond_text(struct hz_http_request *request, uint32_t status, const char *type, const char *text)
 {
     bool busy = status == 503;
     hz_http_respond(request, &(struct hz_http_response){.status = status,
@@ -44,47 +45,45 @@ static void free_bufs(struct hz_eio_buf **bufs, unsigned count)
     free(bufs);
 }
 
-struct sent {
-    struct hz_eio_buf **bufs;
-    unsigned count;
-};
-
 static void on_sent(void *arg)
 {
-    struct sent *sent = arg;
-    free_bufs(sent->bufs, sent->count);
-    free(sent);
+    struct hz_eio_buf *buf = arg;
+    hz_eio_buf_unref(&buf);
 }
 
-/* The packets themselves are the body: the server sends them from where they are. */
+/* One packet is sent from where it is, as most answers are one. Several are put together: the library could send them
+ * in pieces, too, but when its memory of the connection is used up by then, as a client can see to, it aborts. */
+static struct hz_eio_buf *join(struct hz_eio_call *call)
+{
+    if (call->buf_count == 1)
+        return hz_eio_buf_ref(call->bufs[0]);
+    size_t len = call->buf_count - 1;
+    for (unsigned i = 0; i < call->buf_count; i++)
+        len += call->bufs[i]->len;
+    struct hz_eio_buf *whole = hz_eio_buf_new(HZ_EIO_TEXT, len);
+    char *to = whole ? whole->data : NULL;
+    for (unsigned i = 0; to && i < call->buf_count; i++) {
+        if (i)
+            *to++ = 0x1e;
+        memcpy(to, call->bufs[i]->data, call->bufs[i]->len);
+        to += call->bufs[i]->len;
+    }
+    return whole;
+}
+
 static void respond_bufs(struct hz_http_request *request, struct hz_eio_call *call)
 {
-    static const char separator = 0x1e;
-    struct sent *sent = calloc(1, sizeof *sent);
-    struct hz_http_piece *pieces = calloc(2 * (size_t)call->buf_count, sizeof *pieces);
-    if (!sent || !pieces) {
-        free(sent);
-        free(pieces);
+    struct hz_eio_buf *whole = join(call);
+    if (!whole) {
         hz_eio_refuse(request, 503, 3, "Out of memory");
         return;
     }
-    unsigned count = 0;
-    for (unsigned i = 0; i < call->buf_count; i++) {
-        if (i)
-            pieces[count++] = (struct hz_http_piece){&separator, 1};
-        pieces[count++] = (struct hz_http_piece){call->bufs[i]->data, call->bufs[i]->len};
-    }
-    sent->bufs = call->bufs;
-    sent->count = call->buf_count;
-    call->bufs = NULL;
-    call->buf_count = 0;
     hz_http_respond(request, &(struct hz_http_response){.status = 200,
                                      .type = "text/plain; charset=UTF-8",
-                                     .pieces = pieces,
-                                     .piece_count = count,
+                                     .body = whole->data,
+                                     .len = whole->len,
                                      .done = on_sent,
-                                     .done_arg = sent});
-    free(pieces);
+                                     .done_arg = whole});
 }
 
 static void finish(struct hz_eio_call *call)
@@ -350,8 +349,8 @@ static void answer_options(struct hz_http_request *request)
     static const char headers[] = "Allow: GET, POST\nAccess-Control-Allow-Methods: GET, POST\n"
                                   "Access-Control-Allow-Headers: Authorization, Content-Type\n"
                                   "Access-Control-Max-Age: 600\n";
-    hz_http_respond(request,
-            &(struct hz_http_response){.status = 204, .headers = headers, .headers_len = sizeof headers - 1});
+    hz_http_respond(
+            request, &(struct hz_http_response){.status = 204, .headers = headers, .headers_len = sizeof headers - 1});
 }
 
 void hz_eio_handle(struct hz_http_request *request, void *arg)

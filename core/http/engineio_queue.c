@@ -9,7 +9,8 @@
 
 HZ_KEEPS_WHAT_IS_ALLOCATED /* packets are owned by the lines they are in */
 
-struct hz_eio_buf *hz_eio_buf_new(enum hz_eio_kind kind, size_t len)
+        struct hz_eio_buf *
+        hz_eio_buf_new(enum hz_eio_kind kind, size_t len)
 {
     struct hz_eio_buf *buf = malloc(sizeof *buf + len);
     if (!buf)

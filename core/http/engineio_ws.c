@@ -26,8 +26,9 @@
 
 HZ_KEEPS_WHAT_IS_ALLOCATED /* WebSockets are owned by their shard's list */
 
-/* ---- handshake, RFC 6455 section 4.2 ---- */
-static bool has_token(const char *list, const char *token)
+        /* ---- handshake, RFC 6455 section 4.2 ---- */
+        static bool
+        has_token(const char *list, const char *token)
 {
     size_t len = strlen(token);
     while (list && *list) {

@@ -101,10 +101,6 @@ typedef bool hz_http_part_fn(
         void *arg, const char *name, const char *file, const char *type, const char *data, uint64_t offset, size_t len);
 HZ_MUST_CHECK int hz_http_multipart(const struct hz_http_request *request, hz_http_part_fn *fn, void *arg);
 
-struct hz_http_piece {
-    const void *data;
-    size_t len;
-};
 struct hz_http_response {
     uint32_t status;
     const char *type;
@@ -113,10 +109,8 @@ struct hz_http_response {
     const char *headers;
     size_t headers_len; /* "Name: value\n" lines or NULL */
     bool webhook;       /* the headers of a flow's answer: readable by every page; those of the flow win over ours */
-    /* Instead of body: sent from where they are, without a copy, until done(done_arg) is called, which it is once, on the
-     * shard, also if nothing was sent. The list itself is copied. */
-    const struct hz_http_piece *pieces;
-    unsigned piece_count;
+    /* NULL: body is copied. Else it is sent from where it is, until done(done_arg) is called: once, on the shard, also if
+     * nothing was sent. */
     void (*done)(void *arg);
     void *done_arg;
 };

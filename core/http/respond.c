@@ -91,16 +91,18 @@ static void add_own(struct hz_http_request *request, struct MHD_Response *respon
     add_default(response, "X-Content-Type-Options", "nosniff");
 }
 
-/* Takes over the promise to call `done`. */
-static struct MHD_Response *response_of_pieces(const struct hz_http_response *from)
+/* The library's own copy of the body, or (it takes over the promise to call `done`) the caller's. */
+static struct MHD_Response *new_response(const struct hz_http_response *from)
 {
-    struct MHD_Response *response = NULL;
-    struct MHD_IoVec *list = calloc(HZ_MAX(from->piece_count, 1u), sizeof *list);
-    for (unsigned i = 0; list && i < from->piece_count; i++)
-        list[i] = (struct MHD_IoVec){from->pieces[i].data, from->pieces[i].len};
-    if (list)
-        response = MHD_create_response_from_iovec(list, from->piece_count, from->done, from->done_arg);
-    free(list);
+    /* The library takes a pointer that may be written to and only reads it. */
+    union {
+        const void *given;
+        void *wanted;
+    } body = {from->len ? from->body : ""};
+    if (!from->done)
+        return MHD_create_response_from_buffer(from->len, body.wanted, MHD_RESPMEM_MUST_COPY);
+    struct MHD_Response *response =
+            MHD_create_response_from_buffer_with_free_callback_cls(from->len, body.wanted, from->done, from->done_arg);
     if (!response)
         from->done(from->done_arg);
     return response;
@@ -109,13 +111,7 @@ static struct MHD_Response *response_of_pieces(const struct hz_http_response *fr
 /* Needs request->mhd. False: no memory. */
 bool hz_respond_build(struct hz_http_request *request, const struct hz_http_response *from)
 {
-    /* The library takes a pointer that may be written to and copies from it. */
-    union {
-        const void *given;
-        void *wanted;
-    } body = {from->len ? from->body : ""};
-    struct MHD_Response *response = from->done ? response_of_pieces(from)
-            : MHD_create_response_from_buffer(from->len, body.wanted, MHD_RESPMEM_MUST_COPY);
+    struct MHD_Response *response = new_response(from);
     if (!response)
         return false;
     if (from->type && *from->type)

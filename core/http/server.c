@@ -31,7 +31,7 @@
 
 /* The library clears a connection's whole pool between two requests, so its size is a cost of each request; headers of
  * more than about half of it are refused (431). */
-enum { POOL_BYTES = 16384, ACCEPTS_PER_EVENT = 16, SWEEP_MS = 1000, CONNECTIONS_MAX = 8192, CONNECTIONS_MIN = 64 };
+enum { POOL_BYTES = 16384, ACCEPTS_PER_EVENT = 16, SWEEP_MS = 1000, CONNECTIONS_MAX = 8192, CONNECTIONS_MIN = 64, LAST_RUNS = 8 };
 
 #define DAEMON_FLAGS (MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET | MHD_ALLOW_SUSPEND_RESUME | MHD_ALLOW_UPGRADE | MHD_USE_ERROR_LOG)
 static char tls_versions[] = "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2"; /* the library takes a pointer it may write to */
@@ -686,6 +686,14 @@ int hz_http_begin(struct hz_shard *shard)
     return err;
 }
 
+static bool answers_wait(const struct hz_http_server *server)
+{
+    const struct hz_http_conn *conn = server->conns;
+    while (conn && !(conn->request && conn->request->state > HZ_HTTP_PENDING))
+        conn = conn->next;
+    return conn;
+}
+
 void hz_http_end(struct hz_shard *shard)
 {
     HZ_ASSERT_SHARD(shard);
@@ -694,7 +702,8 @@ void hz_http_end(struct hz_shard *shard)
         return;
     HZ_CHECK_OBJ(server, HZ_HTTP_SERVER_MAGIC);
     hz_eio_end(shard);
-    run(server); /* what they were told at last */
+    for (int i = 0; i < LAST_RUNS && answers_wait(server); i++)
+        run(server); /* what they were told at last */
     hz_shard_set(shard, HZ_SHARD_HTTP, NULL);
     server->ending = true;
     hz_server_set_listening(server, false);

@@ -17,7 +17,7 @@
 
 HZ_KEEPS_WHAT_IS_ALLOCATED /* sockets are owned by their client's list, which has a reference */
 
-struct hz_sio_shared hz_sio_shared;
+        struct hz_sio_shared hz_sio_shared;
 
 /* ---- sockets ---- */
 struct hz_sio_socket *hz_sio_ref(struct hz_sio_socket *socket)
@@ -123,8 +123,7 @@ static const char *take_connect(struct hz_sio_client *client, const struct hz_si
     struct hz_sio_socket *socket = new_socket(client, nsp);
     if (!socket)
         return "out of memory";
-    const char *text =
-            options->handlers.connect ? options->handlers.connect(socket, packet->data, options->arg) : NULL;
+    const char *text = options->handlers.connect ? options->handlers.connect(socket, packet->data, options->arg) : NULL;
     if (text) {
         refuse(client, nsp, text);
         socket->client = NULL;

@@ -64,8 +64,8 @@ void hz_sio_disconnect(struct hz_sio_socket *socket);
 /* Ends the connection under it: the client connects anew. reason: for the log and for `disconnect`. */
 void hz_sio_close(struct hz_sio_socket *socket, const char *reason);
 
-/* ---- references: any shard. Handlers borrow; who keeps a socket beyond its `disconnect`, or gives it to another shard,
- * takes one. ---- */
+/* ---- references: any shard. Handlers borrow; who keeps a socket beyond its `disconnect`, or gives it to another
+ * shard, takes one. ---- */
 struct hz_sio_socket *hz_sio_ref(struct hz_sio_socket *socket);
 void hz_sio_unref(struct hz_sio_socket **ref);
 struct hz_shard *hz_sio_shard(const struct hz_sio_socket *socket);
@@ -97,16 +97,17 @@ struct hz_sio_blob {
     const void *data;
     size_t len;
 };
-/* Those of the event whose handler runs; places in args are {"_placeholder": true, "num": index}. Valid during the call. */
+/* Those of the event whose handler runs; places in args are {"_placeholder": true, "num": index}. Valid during the
+ * call. */
 const struct hz_sio_blob *hz_sio_attachments(const struct hz_sio_socket *socket, size_t *ret_count);
 int hz_sio_emit_binary(struct hz_sio_socket *socket, const char *name, const json_t *args,
         const struct hz_sio_blob *blobs, size_t count);
 void hz_sio_ack_binary(struct hz_sio_ack *ack, const json_t *args, const struct hz_sio_blob *blobs, size_t count);
 
-struct hz_sio_figures { /* of all shards */
-    uint64_t sessions;   /* connections of Engine.IO, with or without a socket */
-    uint64_t websockets; /* of them over WebSocket */
-    uint64_t sockets;    /* of Socket.IO, now */
+struct hz_sio_figures {     /* of all shards */
+    uint64_t sessions;      /* connections of Engine.IO, with or without a socket */
+    uint64_t websockets;    /* of them over WebSocket */
+    uint64_t sockets;       /* of Socket.IO, now */
     uint64_t waiting_bytes; /* for clients, a shared message counted once for each */
     uint64_t opened, dropped_slow, refused_input, timed_out, events_in, packets_out, bytes_out; /* since the start */
 };

@@ -37,9 +37,7 @@ static bool places_fit(const json_t *value, uint32_t count)
     const json_t *member;
     size_t index;
     if (json_is_array(value)) {
-        json_array_foreach(value, index, member)
-            if (!places_fit(member, count))
-                return false;
+        json_array_foreach(value, index, member) if (!places_fit(member, count)) return false;
         return true;
     }
     if (!json_is_object(value))
@@ -72,7 +70,8 @@ static const char *check_shape(const struct hz_sio_packet *packet)
 {
     switch (packet->type) {
     case HZ_SIO_CONNECT:
-        return !packet->has_id && (!packet->data || json_is_object(packet->data)) ? NULL : "a connect carries an object";
+        return !packet->has_id && (!packet->data || json_is_object(packet->data)) ? NULL
+                                                                                  : "a connect carries an object";
     case HZ_SIO_DISCONNECT:
         return !packet->data && !packet->has_id ? NULL : "a disconnect carries nothing";
     case HZ_SIO_EVENT:
@@ -154,8 +153,8 @@ void hz_sio_packet_fini(struct hz_sio_packet *packet)
     packet->data = NULL;
 }
 
-size_t hz_sio_packet_head(char to[HZ_SIO_HEAD_MAX], enum hz_sio_type type, size_t attachments, const char *nsp,
-        const uint64_t *id)
+size_t hz_sio_packet_head(
+        char to[HZ_SIO_HEAD_MAX], enum hz_sio_type type, size_t attachments, const char *nsp, const uint64_t *id)
 {
     char number[24] = "", places[24] = "";
     bool binary = type == HZ_SIO_BINARY_EVENT || type == HZ_SIO_BINARY_ACK, main = strcmp(nsp, "/") == 0;

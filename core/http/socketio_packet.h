@@ -1,5 +1,6 @@
 /*
- * socketio_packet.h - packets of Socket.IO 5 as text: type, attachments, namespace, id, JSON. Pure functions, any thread.
+ * socketio_packet.h - packets of Socket.IO 5 as text: type, attachments, namespace, id, JSON. Pure functions, any
+ * thread.
  */
 #ifndef HZ_CORE_HTTP_SOCKETIO_PACKET_H
 #define HZ_CORE_HTTP_SOCKETIO_PACKET_H
@@ -26,7 +27,7 @@ struct hz_sio_packet {
     uint32_t attachments;
     char nsp[HZ_SIO_NAMESPACE_MAX + 1]; /* "/" by default */
     bool has_id;
-    uint64_t id; /* at most 15 digits: exact in every client */
+    uint64_t id;  /* at most 15 digits: exact in every client */
     json_t *data; /* NULL: none; owned */
 };
 
@@ -41,7 +42,7 @@ void hz_sio_packet_fini(struct hz_sio_packet *packet);
 
 #define HZ_SIO_HEAD_MAX (HZ_SIO_NAMESPACE_MAX + 64u)
 /* What stands before the JSON, with the '4' of the Engine.IO message; length. id: NULL none. */
-size_t hz_sio_packet_head(char to[HZ_SIO_HEAD_MAX], enum hz_sio_type type, size_t attachments, const char *nsp,
-        const uint64_t *id);
+size_t hz_sio_packet_head(
+        char to[HZ_SIO_HEAD_MAX], enum hz_sio_type type, size_t attachments, const char *nsp, const uint64_t *id);
 
 #endif

@@ -15,9 +15,10 @@
 
 HZ_KEEPS_WHAT_IS_ALLOCATED /* parcels are owned by the mailbox they are posted to, acks by the handlers */
 
-/* ---- packets ---- */
-struct hz_eio_buf *hz_sio_packet_buf(enum hz_sio_type type, size_t attachments, const char *nsp, const uint64_t *id,
-        const char *json, size_t len)
+        /* ---- packets ---- */
+        struct hz_eio_buf *
+        hz_sio_packet_buf(enum hz_sio_type type, size_t attachments, const char *nsp, const uint64_t *id,
+                const char *json, size_t len)
 {
     char head[HZ_SIO_HEAD_MAX];
     size_t head_len = hz_sio_packet_head(head, type, attachments, nsp, id);
@@ -190,7 +191,8 @@ int hz_sio_emit_binary(struct hz_sio_socket *socket, const char *name, const jso
     size_t len = 0;
     HZ_ASSERT(json_is_array(args) && count <= HZ_SIO_ATTACHMENTS_MAX);
     char *json = hz_json_text_print(args, 0, &len);
-    bufs[0] = json ? event_buf(count, count > 0, socket->nsp, name, json + 1, len - 2) : NULL; /* without its brackets */
+    bufs[0] =
+            json ? event_buf(count, count > 0, socket->nsp, name, json + 1, len - 2) : NULL; /* without its brackets */
     free(json);
     for (size_t i = 0; i < count; i++)
         bufs[1 + i] = blob_buf(&blobs[i]);
@@ -282,7 +284,8 @@ static void answer(struct hz_sio_ack *ack, enum hz_sio_type type, size_t attachm
 {
     struct hz_sio_socket *socket = ack->socket;
     if (socket->connected)
-        hz_sio_send(socket->client, json ? hz_sio_packet_buf(type, attachments, socket->nsp, &ack->id, json, len) : NULL);
+        hz_sio_send(
+                socket->client, json ? hz_sio_packet_buf(type, attachments, socket->nsp, &ack->id, json, len) : NULL);
 }
 
 void hz_sio_ack_binary(struct hz_sio_ack *ack, const json_t *args, const struct hz_sio_blob *blobs, size_t count)

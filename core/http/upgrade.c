@@ -1,8 +1,8 @@
 /*
- * upgrade.c - connections that stop being HTTP: the library sends 101 and hands out the descriptor. Ours is a duplicate,
- * so that it can move to another shard and live as long as it likes, while the library forgets the connection at once.
- * Below TLS it cannot: it goes on carrying bytes, and the duplicate is of a socket pair; then there is a lease, which
- * its last user ends.
+ * upgrade.c - connections that stop being HTTP: the library sends 101 and hands out the descriptor. Ours is a
+ * duplicate, so that it can move to another shard and live as long as it likes, while the library forgets the
+ * connection at once. Below TLS it cannot: it goes on carrying bytes, and the duplicate is of a socket pair; then there
+ * is a lease, which its last user ends.
  */
 #include "internal.h"
 
@@ -28,7 +28,8 @@ struct hz_http_lease {
 
 HZ_KEEPS_WHAT_IS_ALLOCATED /* leases are owned by the server's lists */
 
-static void link_lease(struct hz_http_lease **list, struct hz_http_lease *lease)
+        static void
+        link_lease(struct hz_http_lease **list, struct hz_http_lease *lease)
 {
     lease->prev = NULL;
     lease->next = *list;
@@ -75,8 +76,8 @@ static void on_upgrade(void *cls, struct MHD_Connection *mhd, void *context, con
     fn(arg, own, data, own < 0 ? 0 : len, kept ? lease : NULL);
 }
 
-void hz_http_upgrade(struct hz_http_request *request, const char *protocol, const char *headers, hz_http_upgraded_fn *fn,
-        void *arg)
+void hz_http_upgrade(
+        struct hz_http_request *request, const char *protocol, const char *headers, hz_http_upgraded_fn *fn, void *arg)
 {
     HZ_CHECK_OBJ(request, HZ_HTTP_REQUEST_MAGIC);
     if (request->state == HZ_HTTP_LOST) {
@@ -92,11 +93,8 @@ void hz_http_upgrade(struct hz_http_request *request, const char *protocol, cons
         free(lease);
         fn(arg, -1, NULL, 0, NULL);
     } else {
-        *lease = (struct hz_http_lease){.shard = request->server->shard,
-                .server = request->server,
-                .request = request,
-                .fn = fn,
-                .arg = arg};
+        *lease = (struct hz_http_lease){
+                .shard = request->server->shard, .server = request->server, .request = request, .fn = fn, .arg = arg};
         MHD_add_response_header(response, "Upgrade", protocol);
         hz_respond_lines(response, headers, strlen(headers));
         request->response = response;

@@ -5,8 +5,8 @@
  *     socketio_echo [--port N] [--ping-interval MS] [--ping-timeout MS] [--connect-timeout MS] [--shards N]
  *                   [--max-waiting BYTES] [--engine]
  *
- * Besides the suites' events: `broadcast` [name, value] goes to all others, `flood` [n, bytes] sends that many packets to
- * everybody, `figures` is answered with the server's counts, `bye` disconnects.
+ * Besides the suites' events: `broadcast` [name, value] goes to all others, `flood` [n, bytes] sends that many packets
+ * to everybody, `figures` is answered with the server's counts, `bye` disconnects.
  */
 #include "core/http/engineio.h"
 #include "core/http/http.h"

@@ -4,7 +4,6 @@ import json
 import random
 import threading
 import time
-import unittest
 
 import eio
 import hz

@@ -1,0 +1,234 @@
+"""Socket.IO 5: the client people use over both transports and the way between them, packets by hand, and clients that
+do what none should: silence, floods, reading nothing."""
+import json
+import os
+import random
+import re
+import threading
+import time
+
+import eio
+import hz
+import npm
+
+
+class SocketIO(hz.Case):
+    options = ()
+
+    def setUp(self):
+        super().setUp()
+        self.echo = eio.Echo(self.place, "--shards", 2, *self.options)
+
+    def tearDown(self):
+        self.assertTrue(self.echo.process.running())
+        self.echo.process.popen.terminate()
+        self.assertEqual(self.echo.process.wait(20), 0)
+        self.assert_no_sanitizer_report(self.echo.process.text())
+
+    def client(self, **options):
+        """A connected socket over WebSocket."""
+        client = self.echo.websocket(**options)
+        self.assertEqual(client.text()[0], "0")
+        client.send("40")
+        self.assertTrue(client.text().startswith('40{"sid":"'))
+        self.assertEqual(client.text(), '42["auth",{}]')
+        return client
+
+    def figures(self, client, number=9):
+        client.send(f'42{number}["figures"]')
+        while True:
+            text = client.text()
+            if text.startswith(f"43{number}["):
+                return json.loads(text[2 + len(str(number)):])[0]
+
+
+class Client(SocketIO):
+    def drive(self, way):
+        self.assertEqual(npm.node(self, "socketio_client.js", self.echo.port, way), {
+            "auth": {"token": "abc"}, "sid": 20, "transport": "polling" if way == "polling" else "websocket", "echo": True,
+            "ack": True, "unknown": None, "order": True, "large": 700000, "binary": ["010203", ""],
+            "broadcast": [{"n": 1}, []], "refused": "refused as asked", "namespace": "Invalid namespace",
+            "bye": "io server disconnect", "sockets": 1})
+
+    def test_polling_only(self):
+        self.drive("polling")
+
+    def test_websocket_only(self):
+        self.drive("websocket")
+
+    def test_upgrade(self):
+        self.drive("upgrade")
+
+    def test_clients_come_back_when_the_server_does(self):
+        folder, why = npm.modules()
+        if why:
+            self.skipTest(why)
+        script = os.path.join(os.path.dirname(os.path.abspath(__file__)), "socketio_return.js")
+        clients = {}
+        for way in ("polling", "websocket", "upgrade"):
+            clients[way] = hz.Process(["node", script, str(self.echo.port), way], env={"NODE_PATH": folder})
+            self.place.processes.append(clients[way])
+            hz.logged(clients[way], "connect polling" if way == "polling" else "upgrade\n", 30)
+        self.echo.process.popen.terminate()
+        self.assertEqual(self.echo.process.wait(20), 0)
+        for way, client in clients.items():
+            # An end of the transport, after which a client comes back; not "io server disconnect", after which it does not.
+            hz.wait_for(lambda client=client: re.search("^disconnect transport (close|error)", client.text(), re.M), 30,
+                        what=f"end of the connection over {way}")
+        self.echo.process = hz.Process(self.echo.process.popen.args)
+        self.place.processes.append(self.echo.process)
+        for client in clients.values():
+            hz.wait_for(lambda client=client: len(re.findall("^connect ", client.text(), re.M)) >= 2, 30, what="a second connect")
+
+
+class Packets(SocketIO):
+    def test_by_hand(self):
+        client = self.echo.websocket()
+        client.text()
+        client.send('40{"token":"123"}')
+        self.assertEqual(set(json.loads(client.text()[2:])), {"sid"})
+        self.assertEqual(client.text(), '42["auth",{"token":"123"}]')
+        for sent, answer in [('42["message",1,"2",{"3":[true]}]', '42["message-back",1,"2",{"3":[true]}]'),
+                             ('42["message"]', '42["message-back"]'),
+                             ('42456["message-with-ack",1,"2",{"3":[false]}]', '43456[1,"2",{"3":[false]}]'),
+                             ('420["message-with-ack"]', "430[]"), ('421["what is that"]', "431[null]"),
+                             ('422[17,3]', "432[null]"), ("40/random", '44/random,{"message":"Invalid namespace"}'),
+                             ('40/random,{"a":1}', '44/random,{"message":"Invalid namespace"}')]:
+            client.send(sent)
+            self.assertEqual(client.text(), answer)
+        client.send('42["no such event"]\x1e') # no ack: nothing comes, and no JSON either
+        self.assertEqual(client.closing(), 1002)
+        client = self.client()
+        client.send("40/custom,{}")
+        self.assertTrue(client.text().startswith('40/custom,{"sid":'))
+        self.assertEqual(client.text(), '42/custom,["auth",{}]')
+        client.send("41/custom,")
+        client.send('42["message","still here"]')
+        self.assertEqual(client.text(), '42["message-back","still here"]')
+        client.send('452-789["message-with-ack",{"_placeholder":true,"num":0},{"_placeholder":true,"num":1}]')
+        client.send(b"\x01\x02\x03")
+        client.send(b"")
+        self.assertEqual(client.text(), '462-789[{"_placeholder":true,"num":0},{"_placeholder":true,"num":1}]')
+        self.assertEqual([client.text(), client.text()], [b"\x01\x02\x03", b""])
+        client.send('453["bye"]')
+        self.assertEqual(client.closing(), 1002)
+
+    def test_over_polling(self):
+        sid = self.echo.open()
+        self.assertEqual(self.echo.post(sid, "40"), (200, "ok"))
+        text = self.echo.get(sid)[1]
+        if "\x1e" not in text:
+            text += "\x1e" + self.echo.get(sid)[1]
+        self.assertEqual(text.split("\x1e")[1], '42["auth",{}]')
+        self.echo.post(sid, '421["message-with-ack","a"]\x1e422["message-with-ack","b"]\x1e451-["message",{"_placeholder":true,"num":0}]'
+                            "\x1ebAQID")
+        self.assertEqual(self.echo.get(sid), (200, '431["a"]\x1e432["b"]\x1e451-["message-back",{"_placeholder":true,"num":0}]'
+                                                   "\x1ebAQID"))
+        self.assertEqual(self.echo.post(sid, "41"), (200, "ok"))
+        self.assertEqual(self.echo.post(sid, '42["message"]')[0], 400)
+
+    def test_what_is_no_packet_ends_the_connection(self):
+        deep = '42["message",' + "[" * 3000 + "]" * 3000 + "]"
+        for text in ("4abc", "4", "42{}", '42abc["message-with-ack",1]', '42["connect"]', "43[]", '44{"message":"no"}', "40",
+                     "41/custom", '42/custom,["message"]', deep, '451-["message"]' + "\0", "4" * 20, '42["a",]', "45-[]"):
+            client = self.client()
+            client.send(text)
+            self.assertEqual(client.closing(), 1002, text[:40])
+        client = self.client()
+        client.send('451-["message",{"_placeholder":true,"num":0}]')
+        client.send('42["message"]') # instead of the attachment
+        self.assertEqual(client.closing(), 1002)
+        client = self.client()
+        client.send(b"bytes that nothing announced")
+        self.assertEqual(client.closing(), 1002)
+        early = self.echo.websocket()
+        early.text()
+        early.send('42["message"]')
+        self.assertEqual(early.closing(), 1002)
+
+    def test_random_packets(self):
+        parts = ["4", "40", "41", "42", "43", "45", "46", "1-", "2-", "/custom,", "/", ",", "7", "999", '["message"]', '["message",1]',
+                 '["message-with-ack",{"a":[1]}]', '{"_placeholder":true,"num":0}', "[", "]", "{", "}", '"', "\\u0000", "ñ", "[]", "{}"]
+        victim = self.client()
+        count = hz.pick(1000, 10000)
+        client = None
+        for i in range(count):
+            client = client or self.client()
+            try:
+                client.send("4" + "".join(random.choice(parts) for _ in range(random.randrange(1, 5))))
+                if random.random() < 0.05:
+                    client.send(os.urandom(random.randrange(20)))
+                client.socket.setblocking(False)
+                try:
+                    while client.socket.recv(65536):
+                        pass
+                    raise EOFError
+                except BlockingIOError:
+                    client.socket.settimeout(20 * hz.SLOW)
+            except (EOFError, ConnectionError):
+                client.close()
+                client = None
+            if i % 100 == 0:
+                victim.send(f'42["message",{i}]')
+                self.assertEqual(victim.text(), f'42["message-back",{i}]')
+        if client:
+            client.close()
+        hz.wait_for(lambda: self.figures(victim)["sockets"] == 1, what="the end of the others")
+
+
+class Silent(SocketIO):
+    options = ("--connect-timeout", 400)
+
+    def test_who_does_not_connect_is_not_kept(self):
+        began = time.monotonic()
+        websocket, sid = self.echo.websocket(), self.echo.open()
+        self.assertEqual(websocket.text()[0], "0")
+        self.assertEqual(websocket.closing(), 1000)
+        self.assertGreater(time.monotonic() - began, 0.35)
+        hz.wait_for(lambda: self.echo.get(sid)[0] == 400, what="the end of the polling session")
+        client = self.client()
+        client.send("41")
+        self.assertEqual(client.closing(), 1000)
+
+
+class Slow(SocketIO):
+    """Clients that stop reading cost the others nothing, and the server a bounded amount."""
+    options = ("--max-waiting", 1 << 20)
+
+    def test_who_does_not_read_is_dropped(self):
+        count, size = hz.pick(60, 500), 64 << 10
+        good = [self.client() for _ in range(3)]
+        before = self.echo.memory()
+        bad = [self.client(receive_buffer=4096) for _ in range(count)]
+        polling = [self.echo.open() for _ in range(5)] # who do not poll
+        for sid in polling:
+            self.echo.post(sid, "40")
+        counts, most = [0] * len(good), 0
+
+        def read(index):
+            while counts[index] < 100:
+                if good[index].text().startswith('42["flood"'):
+                    counts[index] += 1
+        threads = [threading.Thread(target=read, args=(i,)) for i in range(len(good))]
+        for thread in threads:
+            thread.start()
+        for i in range(20):
+            good[0].send(f'42["flood",5,{size}]')
+            hz.wait_for(lambda i=i: min(counts) >= 5 * (i + 1), 30, 0.002, what="the flood at those who read")
+            most = max(most, self.echo.memory())
+        for thread in threads:
+            thread.join(60 * hz.SLOW)
+        self.assertEqual(counts, [100] * len(good))
+        figures = hz.wait_for(lambda: (lambda f: f if f["slow"] >= count + len(polling) else None)(self.figures(good[1])),
+                              what="the end of those that do not read")
+        self.assertEqual(figures["sockets"], len(good))
+        self.assertIn("dropped: it does not read: ", self.echo.process.text())
+        # 100 packets of 64 KiB: all of them once, not once for each client.
+        if not hz.SANITIZE:
+            self.assertLess(most - before, (100 * size) + count * (64 << 10) + (16 << 20))
+        for client in bad:
+            client.close()
+
+
+if __name__ == "__main__":
+    hz.main()
