@@ -295,5 +295,7 @@ static void forget(void)
 void hz_access_fini(void)
 {
     hz_access_end();
+    if (hz_access.open)
+        hz_audit_flush(); /* of a command that has the data directory to itself */
     forget();
 }

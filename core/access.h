@@ -83,6 +83,9 @@ typedef void hz_login_fn(void *arg, const struct hz_login *login); /* login: val
 void hz_access_login(enum hz_caller_kind kind, const char *email, const char *password, const char *address, hz_login_fn *done, void *arg);
 /* Trades a one-time code for a session. */
 void hz_access_login_code(const char *code, const char *address, hz_login_fn *done, void *arg);
+/* The caller's own password, once he has shown the present one; ends his other sessions and handles, and this one too. Blocking, on the
+ * helper thread (hz_access_work) alone. HZ_EREFUSED: wrong, or too many wrong ones; HZ_EFORMAT. */
+HZ_MUST_CHECK int hz_access_own_password(const struct hz_caller *caller, const char *present, const char *fresh);
 /* Ends the caller's session or handle (a token goes on). done (may be NULL) hears when it is in force. */
 void hz_access_logout(const struct hz_caller *caller, void (*done)(void *arg, int result), void *arg);
 

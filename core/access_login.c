@@ -161,6 +161,40 @@ static int by_code(void *arg)
     return 0;
 }
 
+/* ---- one's own password ---- */
+
+int hz_access_own_password(const struct hz_caller *caller, const char *present, const char *fresh)
+{
+    char hash[128] = "", id[HZ_UUID_TEXT], email[HZ_ACCESS_EMAIL] = "";
+    int64_t now = hz_base_wall_ms();
+    const struct hz_user_change change = {.password = fresh, .role = -1, .active = -1};
+    bool own = caller->kind == HZ_CALLER_SESSION || caller->kind == HZ_CALLER_HANDLE;
+    if (!throttle)
+        throttle = hz_throttle_new();
+    if (!throttle)
+        return hz_err_set(HZ_ENOMEM, "access");
+    pthread_rwlock_rdlock(&hz_access.lock);
+    const struct hz_account *account = own ? hz_access_account(&caller->user) : NULL;
+    if (account) {
+        memcpy(hash, account->row.password, sizeof hash);
+        snprintf(email, sizeof email, "%s", account->row.email);
+    }
+    pthread_rwlock_unlock(&hz_access.lock);
+    if (!account)
+        return hz_err_set(HZ_EREFUSED, "only who is logged in with his own account changes its password");
+    if (hz_throttle_wait(throttle, caller->address, email, now))
+        return hz_err_set(HZ_EREFUSED, "too many wrong passwords; try again later");
+    hash[sizeof hash - 1] = 0;
+    bool right = strlen(present) <= HZ_ACCESS_PASSWORD_MAX && crypto_pwhash_str_verify(hash[0] ? hash : decoy, present, strlen(present)) == 0 && hash[0];
+    sodium_memzero(hash, sizeof hash);
+    if (!right) {
+        hz_throttle_failed(throttle, caller->address, email, now);
+        return hz_err_set(HZ_EREFUSED, "the present password is another one");
+    }
+    hz_uuid_format(&caller->user, id);
+    return hz_access_user_change(NULL, id, &change);
+}
+
 /* ---- there and back ---- */
 
 static void answer(void *arg, int result)

@@ -55,6 +55,8 @@ static int load_numbers(struct hz_config *config)
     for (size_t i = 0; i < HZ_COUNT_OF(numbers); i++) {
         const struct number *n = &numbers[i];
         const char *text = getenv(n->variable);
+        if (strcmp(n->variable, "SERVER_PORT") == 0 && (!text || !*text))
+            text = getenv("PORT"); /* as Horizon v1's server calls it */
         *field_of(config, n) = n->initial;
         if (!text || !*text)
             continue;

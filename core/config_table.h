@@ -2,7 +2,7 @@
  * config_table.h - every number an operator can set: HZ_CONFIG_NUMBER(VARIABLE, field, default, lowest, highest, unit, meaning).
  * Help text, manual page and range checks are made from it.
  */
-HZ_CONFIG_NUMBER("SERVER_PORT", server_port, 3000, 0, 65535, "port", "port of the API and the webhooks; 0: any free one")
+HZ_CONFIG_NUMBER("SERVER_PORT", server_port, 3000, 0, 65535, "port", "port of the API and the webhooks, also called PORT; 0: any free one")
 HZ_CONFIG_NUMBER("WORKER_PORT_START", worker_port_start, 3001, 1, 65535, "port", "first port a worker may own")
 HZ_CONFIG_NUMBER("WORKER_PORT_END", worker_port_end, 4000, 1, 65535, "port", "last port a worker may own")
 HZ_CONFIG_NUMBER("SERVER_CLUSTERS", clusters, 0, 0, 64, "threads", "shards of the manager; 0: 1 up to 4 CPUs, then a quarter of them")

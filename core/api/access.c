@@ -49,12 +49,15 @@ static uint32_t status_of(int err)
 /* Passwords are in it. */
 static void wipe_body(json_t *body)
 {
-    union {
-        const char *read;
-        char *written;
-    } text = {json_string_value(json_object_get(body, "password"))};
-    if (text.read)
-        sodium_memzero(text.written, strlen(text.read));
+    static const char *const names[] = {"password", "currentPassword"};
+    for (size_t i = 0; i < HZ_COUNT_OF(names); i++) {
+        union {
+            const char *read;
+            char *written;
+        } text = {json_string_value(json_object_get(body, names[i]))};
+        if (text.read)
+            sodium_memzero(text.written, strlen(text.read));
+    }
     json_decref(body);
 }
 
@@ -186,6 +189,20 @@ static int change_user(struct change *change)
     return err;
 }
 
+static int change_own(struct change *change)
+{
+    const char *present = text_of(change, "currentPassword"), *fresh = text_of(change, "password");
+    if (!present || !fresh)
+        return hz_err_set(HZ_EFORMAT, "currentPassword and password are needed");
+    return hz_access_own_password(&change->caller, present, fresh);
+}
+
+static void me_change(struct hz_http_request *request, void *arg)
+{
+    (void)arg;
+    begin(request, 204, true, change_own);
+}
+
 static void users_add(struct hz_http_request *request, void *arg)
 {
     (void)arg;
@@ -311,6 +328,7 @@ int hz_api_access_init(void)
             {"POST", "/api/v1/users", "users:create", users_add},
             {"GET", "/api/v1/users/:id", "users:list", users_get},
             {"PATCH", "/api/v1/users/:id", "users:update", users_change},
+            {"PATCH", "/api/v1/me", "", me_change},
             {"GET", "/api/v1/roles", "roles:list", roles_list},
             {"GET", "/api/v1/permissions", "permissions:list", permissions_list},
             {"GET", "/api/v1/tokens", "tokens:list", tokens_list},

@@ -3,6 +3,7 @@
 
 #include "client.h"
 #include "core/access.h"
+#include "core/audit.h"
 #include "core/store.h"
 
 #include "shm/err.h"
@@ -18,6 +19,15 @@
 int hz_accounts_fail(int err)
 {
     return hz_cli_error(err == HZ_EFORMAT ? HZ_EXIT_USAGE : HZ_EXIT_FAILED, "%s", hz_err_last());
+}
+
+void hz_accounts_note(const struct hz_accounts *accounts, const char *action, const char *target)
+{
+    struct hz_caller caller;
+    if (accounts->client)
+        return;
+    hz_access_unix_caller(&caller);
+    hz_audit_note(&caller, action, target, 200);
 }
 
 /* Standard output may be read by a program that wants a token. */

@@ -19,6 +19,8 @@ HZ_MUST_CHECK int hz_accounts_open(const char *data_dir, const char *first_passw
 void hz_accounts_close(struct hz_accounts *accounts);
 /* A password from standard input (one line; without echo where a terminal is). 0 or an exit code. */
 HZ_MUST_CHECK int hz_accounts_password(const char *who, char ret_password[1026]);
+/* Notes what was done here; where a server runs it has done so. */
+void hz_accounts_note(const struct hz_accounts *accounts, const char *action, const char *target);
 int hz_accounts_fail(int err); /* hz_err_last() on standard error; its exit code */
 
 #endif

@@ -51,6 +51,7 @@ static int create(const struct hz_args *args, struct hz_accounts *accounts, enum
         int err = hz_access_token_create(NULL, name, role, scopes, span_ms ? hz_base_wall_ms() + span_ms : 0, made);
         if (err)
             return hz_accounts_fail(err);
+        hz_accounts_note(accounts, "tokens:create", name);
     }
     if (hz_args_has(args, "--json")) {
         json_t *value = json_pack("{s:s, s:s, s:s}", "name", name, "role", hz_role_name(role), "token", token);
@@ -104,6 +105,7 @@ static int revoke(const struct hz_args *args, struct hz_accounts *accounts)
         int err = hz_access_token_revoke(NULL, which);
         if (err)
             return hz_accounts_fail(err);
+        hz_accounts_note(accounts, "tokens:revoke", which);
     } else {
         json_t *answer = NULL;
         char *path = hz_client_path("/api/v1/tokens/", which, "");

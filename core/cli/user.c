@@ -21,6 +21,7 @@ static int add(const struct hz_args *args, struct hz_accounts *accounts, enum hz
         int err = hz_access_user_add(NULL, email, name, role, password, &id);
         if (err)
             return hz_accounts_fail(err);
+        hz_accounts_note(accounts, "users:create", email);
     } else {
         json_t *body = json_pack(
                 "{s:s, s:s, s:s, s:s*}", "email", email, "role", hz_role_name(role), "password", password, "name", name);
@@ -40,6 +41,8 @@ static int change(const struct hz_args *args, struct hz_accounts *accounts, cons
     const char *email = args->words[1];
     if (!accounts->client) {
         int err = hz_access_user_change(NULL, email, wanted);
+        if (!err)
+            hz_accounts_note(accounts, "users:update", email);
         return err ? hz_accounts_fail(err) : HZ_EXIT_OK;
     }
     json_t *body = json_pack("{s:s*, s:s*, s:o*}", "password", wanted->password, "role",

@@ -109,6 +109,8 @@ class Access(hz.Case):
                                    env={"WORKER_PORT_START": block.base + 1, "WORKER_PORT_END": block.base + 2})
         hz.logged(process, "speaks no TLS")
         hz.wait_for(lambda: "http://" in process.text("out"), what="the address")
+        audit = json.loads(self.place.run("audit", "--data", data, "--json").out)["audit"]
+        self.assertIn(("horizon", "users:update", ADMIN), {(row["user"], row["action"], row["target"]) for row in audit}, "without a server, too")
         self.assertEqual(hz.request(block.base, "GET", "/api/v1/workers").status, 401)
 
     # ---- who calls
@@ -181,13 +183,18 @@ class Access(hz.Case):
         cookie = self.log_in(server, "eva's password", "EVA@example.org").headers["set-cookie"].split(";")[0]
         self.assertEqual(self.ask(server, "GET", "/api/v1/workers", Cookie=cookie).status, 200)
         self.refused(self.ask(server, "GET", "/api/v1/users", Cookie=cookie), 403, "users:list")
+        self.refused(self.ask(server, "PATCH", "/api/v1/me", {"currentPassword": "guess", "password": "eva's other one"}, Cookie=cookie), 403, "another")
+        change = {"currentPassword": "eva's password", "password": "eva's other one"}
+        self.assertEqual(self.ask(server, "PATCH", "/api/v1/me", change, Cookie=cookie).status, 204)
+        self.assertEqual(self.ask(server, "GET", "/api/v1/workers", Cookie=cookie).status, 401, "its sessions have ended")
+        cookie = self.log_in(server, "eva's other one", "eva@example.org").headers["set-cookie"].split(";")[0]
         self.clean_exit(server.cli("user", "role", "eva@example.org", "admin"))
         self.assertEqual(self.ask(server, "GET", "/api/v1/users", Cookie=cookie).status, 200, "a new role counts at once")
         self.refused(self.ask(server, "PATCH", f"/api/v1/users/{ADMIN}", {"active": False}, Cookie=cookie), 403, "above his own")
         self.refused(self.ask(server, "POST", "/api/v1/users", {"email": "x@y.z", "role": "user", "password": "short"}, Cookie=cookie), 422, "8 to")
         self.clean_exit(server.cli("user", "disable", "eva@example.org"))
         self.assertEqual(self.ask(server, "GET", "/api/v1/users", Cookie=cookie).status, 401)
-        self.assertEqual(self.log_in(server, "eva's password", "eva@example.org").status, 401)
+        self.assertEqual(self.log_in(server, "eva's other one", "eva@example.org").status, 401)
         self.clean_exit(server.cli("user", "disable", ADMIN), 1)
         self.assertIn("eva@example.org", server.cli("user", "list").out)
 

@@ -74,6 +74,19 @@ HZ_TEST(config, the_port_range_must_not_end_before_it_starts)
     HZ_ASSERT_STR_HAS(hz_err_last(), "WORKER_PORT_END 4000");
 }
 
+HZ_TEST(config, port_is_another_name_of_server_port)
+{
+    setenv("PORT", "8123", 1);
+    HZ_ASSERT_OK(hz_config_load(&config));
+    HZ_ASSERT_EQ(config.server_port, 8123);
+    hz_config_fini(&config);
+    setenv("SERVER_PORT", "8124", 1);
+    HZ_ASSERT_OK(hz_config_load(&config));
+    HZ_ASSERT_EQ(config.server_port, 8124);
+    unsetenv("PORT");
+    unsetenv("SERVER_PORT");
+}
+
 HZ_TEST(config, listen_tells_loopback_from_other_addresses)
 {
     HZ_ASSERT_OK(hz_config_load(&config));
