@@ -225,6 +225,30 @@ int hz_executions_list_live(const char *workflow_id, enum hz_exec_state state, i
     return 0;
 }
 
+/* Set before the shards run, read by all of them afterwards. */
+static hz_execution_news_fn *news_fn;
+static hz_execution_progress_fn *progress_fn;
+
+void hz_scheduler_on_news(hz_execution_news_fn *news, hz_execution_progress_fn *progress)
+{
+    news_fn = news;
+    progress_fn = progress;
+}
+
+static void tell_news(const struct hz_execution *e, enum hz_exec_state state, const char *error)
+{
+    if (news_fn)
+        news_fn(&(struct hz_execution_news){.id = &e->id, .workflow_id = e->workflow->id, .version = e->workflow->version, .trigger = e->trigger,
+                .worker_id = e->worker_id, .error = error, .state = state, .attempt = e->attempt, .is_activation = e->is_activation,
+                .created_ms = e->created_ms, .started_ms = e->started_ms});
+}
+
+void hz_execution_tell_progress(const struct hz_execution *e, const struct hz_worker *w, const char *json, size_t len)
+{
+    if (progress_fn)
+        progress_fn(e ? &e->id : NULL, &w->info, json, len);
+}
+
 void hz_execution_set_state(struct hz_execution *e, enum hz_exec_state state)
 {
     pthread_mutex_t *lock = stripe_of(&e->id);
@@ -240,6 +264,8 @@ void hz_execution_set_state(struct hz_execution *e, enum hz_exec_state state)
         e->worker_id[0] = 0;
     }
     pthread_mutex_unlock(lock);
+    if (state == HZ_EXEC_RUNNING)
+        tell_news(e, state, NULL);
 }
 
 void hz_execution_put_back(struct hz_execution *e, const struct hz_execution_place *place)
@@ -600,6 +626,7 @@ void hz_execution_finish(struct hz_execution *e, const struct hz_outcome *outcom
     if (!ok)
         HZ_LOG(ERROR, "out of memory: the row of an execution is kept without its payload");
     hz_execution_set_state(e, outcome->state);
+    tell_news(e, outcome->state, row.error);
     if (e->wait_accept) { /* it failed before anybody could be told that it was accepted */
         hz_submitter_accepted(&e->caller, &e->id, NULL, row.error ? row.error : "failed", 0);
         hz_execution_store(e->desk, &row);

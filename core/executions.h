@@ -144,6 +144,8 @@ struct hz_outcome {
     size_t result_len;
     uint64_t node_runs, cpu_ns, peak_bytes;
 };
+/* scheduler_ask.c: tells what its flow reports, if anybody listens. */
+void hz_execution_tell_progress(const struct hz_execution *e, const struct hz_worker *w, const char *json, size_t len);
 /* The only way to a final state: row to the store, out of the tables, freed; whoever waits hears it after COMMIT. Once per execution.
  * One that failed and may be tried again by its flow's `retry` goes back to queued instead. */
 void hz_execution_finish(struct hz_execution *e, const struct hz_outcome *outcome);

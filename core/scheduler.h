@@ -66,6 +66,21 @@ struct hz_figure {
 HZ_MUST_CHECK int hz_figures_take(struct hz_figure **ret_list, size_t *ret_count);
 void hz_scheduler_cancel(const struct hz_uuid *execution, const char *reason, void (*fn)(void *arg, bool found), void *arg);
 
+/* How executions get on, for whoever shows it: on the shard of the execution, must not block. News with state RUNNING come when it begins and at
+ * each further attempt, then once a final one. Both before the shards run; NULL: nobody (then they cost a load). */
+struct hz_execution_news {
+    const struct hz_uuid *id;
+    const char *workflow_id, *version, *trigger, *worker_id, *error; /* error: NULL none */
+    enum hz_exec_state state;
+    uint32_t attempt;
+    bool is_activation;
+    int64_t created_ms, started_ms;
+};
+typedef void hz_execution_news_fn(const struct hz_execution_news *news);
+/* What a flow reports of itself. execution NULL: not of one in particular. json: as the worker sent it, not checked. */
+typedef void hz_execution_progress_fn(const struct hz_uuid *execution, const struct hz_worker_info *worker, const char *json, size_t len);
+void hz_scheduler_on_news(hz_execution_news_fn *news, hz_execution_progress_fn *progress);
+
 /* ---- webhooks ---- */
 struct hz_webhook_match {
     struct hz_uuid worker;

@@ -173,6 +173,16 @@ static void keep_latest(struct hz_worker *w, char **latest, const char *route, c
     free(detail);
 }
 
+static void progress(struct hz_worker *w, const struct hz_msg *msg)
+{
+    const struct hz_msg_tell *tell = msg->body;
+    struct hz_desk *desk = hz_desk_here();
+    keep_latest(w, &w->progress, "worker:progress", msg);
+    if (msg->str[1].len <= LATEST_MOST)
+        hz_execution_tell_progress(desk && tell->execution ? hz_execution_by_number(desk, tell->execution, w) : NULL, w, msg->str[1].data,
+                msg->str[1].len);
+}
+
 void hz_tell_take(struct hz_worker *w, const struct hz_msg *msg)
 {
     const char *route = msg->str[0].data;
@@ -183,7 +193,7 @@ void hz_tell_take(struct hz_worker *w, const struct hz_msg *msg)
     else if (len == 11 && memcmp(route, "worker:logs", len) == 0)
         say_lines(w, msg, true);
     else if (len == 15 && memcmp(route, "worker:progress", len) == 0)
-        keep_latest(w, &w->progress, "worker:progress", msg);
+        progress(w, msg);
     else if (len == 14 && memcmp(route, "worker:metrics", len) == 0)
         keep_latest(w, &w->metrics, "worker:metrics", msg);
     /* debug:send and what nobody knows: nobody waits for an answer */

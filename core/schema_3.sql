@@ -18,7 +18,8 @@ CREATE TABLE credentials (
 CREATE TABLE audit (
     sequence INTEGER PRIMARY KEY, at_ms INTEGER NOT NULL, user TEXT NOT NULL, kind TEXT NOT NULL, address TEXT NOT NULL, action TEXT NOT NULL,
     target TEXT, status INTEGER NOT NULL);
--- What the pages show. kind: 1 workspace, 2 project, 3 workflow, 4 settings. parent: of a workspace and of settings the account's id ('' nobody's),
+-- What the pages show. kind: 1 workspace, 2 project, 3 workflow, 4 settings, 5 which older version a flow.json
+-- holds, 6 how a workflow last ran (apart, so that runs and changes do not meet). parent: of a workspace and of settings the account's id ('' nobody's),
 -- of a project its workspace, of a workflow its project. revision: counts its changes from 1. data: the record as JSON.
 CREATE TABLE records (
     kind INTEGER NOT NULL, id TEXT NOT NULL, parent TEXT NOT NULL, status TEXT NOT NULL, created_ms INTEGER NOT NULL, updated_ms INTEGER NOT NULL,

@@ -131,6 +131,33 @@
             "SELECT id, version, hash, updated_ms, author FROM workflows w WHERE sequence ="                                                \
             " (SELECT MAX(sequence) FROM workflows WHERE id = w.id) ORDER BY id")                                                           \
     X(WORKFLOW_VERSIONS, "SELECT id, version, hash, updated_ms, author FROM workflows WHERE id = ?1 ORDER BY sequence DESC")                \
+    /* records of the pages, events, stored answers */                                                                                      \
+    X(RECORD_GET, "SELECT id, parent, status, created_ms, updated_ms, revision, data FROM records WHERE kind = ?1 AND id = ?2")             \
+    X(RECORD_LIST,                                                                                                                          \
+            "SELECT id, parent, status, created_ms, updated_ms, revision, data FROM records WHERE kind = ?1"                                \
+            " AND (?2 IS NULL OR parent = ?2) ORDER BY created_ms, id")                                                                     \
+    X(RECORD_REVISION, "SELECT revision FROM records WHERE kind = ?1 AND id = ?2")                                                          \
+    X(RECORD_PUT,                                                                                                                           \
+            "INSERT INTO records (kind, id, parent, status, created_ms, updated_ms, revision, data) VALUES (?1,?2,?3,?4,?5,?6,?7,?8)"       \
+            " ON CONFLICT (kind, id) DO UPDATE SET parent=?3, status=?4, updated_ms=?6, revision=?7, data=?8")                              \
+    X(HISTORY_PUT,                                                                                                                          \
+            "INSERT INTO record_history (workflow, version, change, description, author, at_ms, data) VALUES (?1,?2,?3,?4,?5,?6,?7)")       \
+    X(HISTORY, "SELECT version, change, description, at_ms, author FROM record_history WHERE workflow = ?1 ORDER BY sequence DESC")         \
+    X(HISTORY_VERSION, "SELECT data FROM record_history WHERE workflow = ?1 AND version = ?2 ORDER BY sequence DESC LIMIT 1")               \
+    X(EVENT_PUT, "INSERT OR REPLACE INTO events (sequence, at_ms, kind, workflow_id, data) VALUES (?1,?2,?3,?4,?5)")                        \
+    X(EVENT_PRUNE,                                                                                                                          \
+            "DELETE FROM events WHERE sequence IN (SELECT sequence FROM events WHERE at_ms < ?1 ORDER BY at_ms LIMIT 2000)"                 \
+            " OR sequence <= (SELECT sequence FROM events ORDER BY sequence DESC LIMIT 1 OFFSET ?2)")                                       \
+    X(EVENTS_BEFORE,                                                                                                                        \
+            "SELECT data FROM events WHERE (?1 IS NULL OR instr(?1, ',' || kind || ',') > 0) AND (?2 IS NULL OR workflow_id = ?2)"          \
+            " AND (?3 = 0 OR sequence < ?3) ORDER BY sequence DESC LIMIT ?4")                                                               \
+    X(EVENTS_AFTER,                                                                                                                         \
+            "SELECT data FROM events WHERE (?1 IS NULL OR instr(?1, ',' || kind || ',') > 0) AND (?2 IS NULL OR workflow_id = ?2)"          \
+            " AND sequence > ?3 ORDER BY sequence LIMIT ?4")                                                                                \
+    X(ANSWER_GET, "SELECT request, status, body FROM answers WHERE owner = ?1 AND key = ?2")                                                \
+    X(ANSWER_PUT,                                                                                                                           \
+            "INSERT OR REPLACE INTO answers (owner, key, request, status, body, at_ms) VALUES (?1,?2,?3,?4,?5,?6)")                         \
+    X(ANSWER_PRUNE, "DELETE FROM answers WHERE (owner, key) IN (SELECT owner, key FROM answers WHERE at_ms < ?1 ORDER BY at_ms LIMIT 500)") \
     X(ROW_COUNTS,                                                                                                                           \
             "SELECT (SELECT COUNT(*) FROM executions), (SELECT COUNT(*) FROM executions WHERE state < 4),"                                  \
             " (SELECT COUNT(*) FROM executions WHERE dead = 1), (SELECT COUNT(*) FROM workflows), (SELECT COUNT(*) FROM checkpoints),"      \

@@ -11,6 +11,7 @@
 #include "config.h"
 #include "policy.h"
 #include "store.h"
+#include "store_records.h"
 #include "workflow_files.h"
 #include "workflow.h"
 #include "workflow_settings.h"
@@ -98,6 +99,51 @@ static struct cached *find_cached(const char *id, const char *version, uint64_t 
         link = &c->next;
     }
     return NULL;
+}
+
+static hz_workflows_stored_fn *stored_fn; /* set before the shards run */
+
+/* The text of this version has changed: whoever asks next compiles it anew. */
+static void forget_version(const char *id, const char *version)
+{
+    for (struct cached *c = *bucket_of(id); c; c = c->next)
+        if (strcmp(c->workflow->id, id) == 0) {
+            c->newest = false;
+            if (strcmp(c->workflow->version, version) == 0)
+                c->catalog_version = UINT64_MAX;
+        }
+}
+
+/*
+ * flow.json holds the newest version, or an older one that was run by name: then its sum is kept, so that the next start does not take it
+ * for a change somebody made. older: it is such a one.
+ */
+static void note_export(const char *id, uint64_t sum, bool older)
+{
+    struct hz_doc doc;
+    if (hz_store_record_get(HZ_DOC_EXPORT, id, &doc)) {
+        if (!older)
+            return;
+        doc = (struct hz_doc){.kind = HZ_DOC_EXPORT, .created_ms = hz_base_wall_ms()};
+        snprintf(doc.id, sizeof doc.id, "%s", id);
+    }
+    json_decref(doc.data);
+    doc.data = json_pack("{s:I}", "hash", (json_int_t)sum);
+    doc.revision = HZ_DOC_ANY;
+    doc.updated_ms = hz_base_wall_ms();
+    if (!doc.data || hz_store_record_put(&doc, NULL))
+        HZ_LOG(WARN, "workflow %s: %s", id, hz_err_last());
+    hz_doc_fini(&doc);
+}
+
+static bool is_export(const char *id, uint64_t sum)
+{
+    struct hz_doc doc;
+    if (hz_store_record_get(HZ_DOC_EXPORT, id, &doc))
+        return false;
+    bool same = (uint64_t)json_integer_value(json_object_get(doc.data, "hash")) == sum;
+    hz_doc_fini(&doc);
+    return same;
 }
 
 static void forget_newest(const char *id)
@@ -264,11 +310,12 @@ static int store_version(const char *id, const char *text, size_t len, const cha
     err = hz_store_workflow_put(id, version, printed, printed_len, author, hz_workflow_files_hash(printed, printed_len));
     if (!err)
         err = hz_workflow_files_write(flows.config, id, version, printed, printed_len, false);
-    free(printed);
     if (!err) {
         forget_newest(id);
+        note_export(id, hz_workflow_files_hash(printed, printed_len), false);
         snprintf(ret_version, 32, "%s", version);
     }
+    free(printed);
     return err;
 }
 
@@ -291,7 +338,71 @@ int hz_workflows_put(const char *id, const char *text, size_t len, const char *a
     if (err)
         *ret_text = strdup(hz_err_last());
     hz_workflow_unref(&workflow);
+    json_t *flow = !err && stored_fn ? json_loadb(text, len, JSON_ALLOW_NUL, NULL) : NULL;
+    if (flow)
+        stored_fn(id, ret_version, flow, author);
+    json_decref(flow);
     return err;
+}
+
+static int publish(const char *id, const char *version, const char *text, size_t len, const char *author, bool export)
+{
+    char *old = NULL, found[32];
+    size_t old_len = 0, printed_len = 0;
+    uint64_t hash;
+    int64_t updated;
+    int err = hz_store_workflow_get(id, version, &old, &old_len, found, &hash, &updated);
+    if (err && err != HZ_ENOTFOUND)
+        return err;
+    char *printed = print_version(text, len, version, &printed_len);
+    bool same = printed && old && printed_len == old_len && memcmp(printed, old, old_len) == 0;
+    free(old);
+    err = !printed ? hz_err_set(HZ_ENOMEM, "workflow %s", id)
+          : same   ? 0
+                   : hz_store_workflow_put(id, version, printed, printed_len, author, hz_workflow_files_hash(printed, printed_len));
+    if (!err && !same)
+        forget_version(id, version);
+    if (!err && export)
+        err = hz_workflow_files_write(flows.config, id, version, printed, printed_len, false);
+    if (!err && export) {
+        char *newest = NULL;
+        if (hz_store_workflow_get(id, NULL, &newest, &old_len, found, &hash, &updated) == 0)
+            note_export(id, hz_workflow_files_hash(printed, printed_len), strcmp(found, version) != 0);
+        free(newest);
+    }
+    free(printed);
+    return err;
+}
+
+int hz_workflows_publish(const char *id, const char *version, const char *text, size_t len, const char *author, bool export, char **ret_text)
+{
+    struct hz_workflow *workflow = NULL;
+    *ret_text = NULL;
+    if (!hz_workflows_valid_id(id, strlen(id)))
+        return hz_err_set(HZ_EFORMAT, "workflow id \"%.140s\"", id);
+    int err = compile(id, version, text, len, true, &workflow, ret_text);
+    if (err)
+        return err;
+    pthread_mutex_lock(&flows.lock);
+    err = publish(id, version, text, len, author, export);
+    pthread_mutex_unlock(&flows.lock);
+    hz_workflow_unref(&workflow);
+    return err;
+}
+
+int hz_workflows_export(const char *id, const char *version, const char *text, size_t len)
+{
+    if (!hz_workflows_valid_id(id, strlen(id)))
+        return hz_err_set(HZ_EFORMAT, "workflow id \"%.140s\"", id);
+    int err = hz_workflow_files_write(flows.config, id, version, text, len, false);
+    if (!err)
+        note_export(id, hz_workflow_files_hash(text, len), true);
+    return err;
+}
+
+void hz_workflows_on_stored(hz_workflows_stored_fn *fn)
+{
+    stored_fn = fn;
 }
 
 static void import_file(const char *id, const char *path, void *arg)
@@ -307,7 +418,8 @@ static void import_file(const char *id, const char *path, void *arg)
     }
     int err = hz_store_workflow_get(id, NULL, &stored, &stored_len, version, &hash, &updated);
     free(stored);
-    if (err == 0 && hash == hz_workflow_files_hash(text, len)) {
+    uint64_t sum = hz_workflow_files_hash(text, len);
+    if (err == 0 && (hash == sum || is_export(id, sum))) {
         free(text);
         return;
     }

@@ -68,6 +68,20 @@ void hz_workflow_unref(struct hz_workflow **workflow);
 /* Validates and stores `text` as a new version of `id` (same text: nothing happens, *ret_version is the current one). Writes
  * flow.json (temporary file, fsync, rename). version NULL: taken from the file if newer, else patch + 1. HZ_EFORMAT + *ret_text. */
 HZ_MUST_CHECK int hz_workflows_put(const char *id, const char *text, size_t len, const char *author, char ret_version[32], char **ret_text);
+/*
+ * hz_workflows_publish - has exactly this text run as exactly this version: checks it, stores it, writes flow.json.
+ *
+ * export    whether flow.json is written also; the line of it is the contract's
+ * ret_text  findings, caller frees; NULL none
+ * HZ_EFORMAT: it does not compile. Blocking, some ten milliseconds; nothing is stored that is there already.
+ */
+HZ_MUST_CHECK int hz_workflows_publish(const char *id, const char *version, const char *text, size_t len, const char *author, bool export,
+        char **ret_text);
+/* Writes flow.json alone: the next start does not take it for a change somebody made. */
+HZ_MUST_CHECK int hz_workflows_export(const char *id, const char *version, const char *text, size_t len);
+/* Hears of each version hz_workflows_put() has stored, on its thread: the records of the pages follow. Before the shards run. */
+typedef void hz_workflows_stored_fn(const char *id, const char *version, const json_t *flow, const char *author);
+void hz_workflows_on_stored(hz_workflows_stored_fn *fn);
 /* At start and by `import`: each DIR/workflows/<id>/flow.json whose hash differs from the last one we wrote. Returns how many
  * were imported; failures are logged with their findings and do not stop the others. */
 int hz_workflows_scan(void);
