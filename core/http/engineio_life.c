@@ -37,13 +37,14 @@ int hz_eio_serve(const struct hz_eio_options *options)
         return hz_err_set(HZ_ENOMEM, "serving Engine.IO");
     to->path = shared->path;
     shared->served = true;
-    return hz_http_route_anybody("*", shared->path, hz_eio_handle, NULL);
+    int err = hz_http_route_anybody("*", shared->path, hz_eio_handle, NULL);
+    return !err && hz_shard_count() > 0 ? hz_eio_bind() : err; /* the server may be bound already */
 }
 
 int hz_eio_bind(void)
 {
     struct hz_eio_shared *shared = &hz_eio_shared;
-    if (!shared->served)
+    if (!shared->served || shared->figures)
         return 0;
     size_t size = hz_shard_count() * sizeof *shared->figures;
     shared->figures = aligned_alloc(HZ_CACHE_LINE, size);

@@ -323,6 +323,13 @@ void *hz_sio_user(const struct hz_sio_socket *socket)
     return socket->user;
 }
 
+void hz_sio_set_channels(struct hz_sio_socket *socket, uint32_t channels)
+{
+    HZ_CHECK_OBJ(socket, HZ_SIO_SOCKET_MAGIC);
+    HZ_ASSERT_SHARD(socket->shard);
+    socket->channels = channels;
+}
+
 bool hz_sio_connected(const struct hz_sio_socket *socket)
 {
     HZ_ASSERT_SHARD(socket->shard);

@@ -55,6 +55,7 @@ const char *hz_sio_namespace(const struct hz_sio_socket *socket);
 void hz_sio_set_user(struct hz_sio_socket *socket, void *user); /* something of the handlers' own; NULL at first */
 void *hz_sio_user(const struct hz_sio_socket *socket);
 bool hz_sio_connected(const struct hz_sio_socket *socket);
+void hz_sio_set_channels(struct hz_sio_socket *socket, uint32_t channels); /* a bit each; none at first */
 /* Of the request that opened the connection: Authorization, Cookie, Host, Origin, User-Agent; NULL: not sent. */
 const char *hz_sio_header(const struct hz_sio_socket *socket, const char *name);
 const char *hz_sio_address(const struct hz_sio_socket *socket); /* as hz_http_peer() */
@@ -91,6 +92,9 @@ int hz_sio_emit_text(struct hz_sio_socket *socket, const char *name, const char 
 int hz_sio_broadcast(const char *name, const json_t *arg, struct hz_sio_socket *except);
 int hz_sio_broadcast_text(const char *name, const char *json, size_t len, struct hz_sio_socket *except);
 int hz_sio_broadcast_volatile(const char *name, const char *json, size_t len);
+/* The same for sockets that are in one of these channels alone, see hz_sio_set_channels(). passing: volatile. */
+int hz_sio_broadcast_channels(
+        const char *name, const char *json, size_t len, struct hz_sio_socket *except, uint32_t channels, bool passing);
 
 /* ---- attachments (options.binary) ---- */
 struct hz_sio_blob {

@@ -26,6 +26,7 @@ struct hz_sio_socket {
     char sid[HZ_SIO_SID + 1];
     /* From here on its shard's thread alone. */
     bool connected;
+    uint32_t channels;
     struct hz_sio_client *client; /* NULL: it has gone */
     struct hz_sio_socket *next;
     void *user;
