@@ -7,6 +7,9 @@
 #include "access.h"
 #include "alerts.h"
 #include "api/api.h"
+#include "api/events.h"
+#include "api/pages.h"
+#include "api/herald.h"
 #include "catalog.h"
 #include "children.h"
 #include "history.h"
@@ -202,6 +205,8 @@ static int prepare(const struct hz_config *config)
         err = hz_parked_init(config->data_dir);
     if (!err)
         err = hz_workflows_init(config);
+    if (!err && manager.options->http)
+        err = hz_pages_open();
     if (err)
         return err;
     int imported = hz_workflows_scan();
@@ -219,7 +224,7 @@ static int prepare(const struct hz_config *config)
     if (!err)
         err = hz_scheduler_init(config);
     if (!err)
-        err = hz_api_init(config);
+        err = hz_api_init(config, manager.options->http);
     if (!err)
         err = hz_restart_init(config);
     if (!err && hz_restart_follows())
@@ -258,6 +263,8 @@ static int start(const struct hz_config *config)
         err = hz_shard_start(begin_shard, NULL);
     if (!err && manager.options->http)
         hz_alerts_begin();
+    if (!err && manager.options->http)
+        hz_events_begin();
     return err;
 }
 
@@ -287,6 +294,7 @@ int hz_manager_run(struct hz_config *config, const struct hz_manager_options *op
         hz_children_end_inherited();
     } else if (options->http) {
         hz_lines_print(false, "Servidor corriendo en puerto %u", manager.port);
+        hz_lines_print(false, "Socket.IO listo para conexiones");
         HZ_LOG(INFO, "instance %s, %u shards, data in %s", config->instance, hz_shard_count(), config->data_dir);
     }
     if (options->started && !follows)
@@ -296,6 +304,7 @@ int hz_manager_run(struct hz_config *config, const struct hz_manager_options *op
     hz_shard_run_main();
     close_signals();
     hz_alerts_fini();
+    hz_events_end();
     hz_shard_stop(end_shard, NULL);
     if (options->http)
         hz_http_fini();
@@ -311,6 +320,8 @@ int hz_manager_run(struct hz_config *config, const struct hz_manager_options *op
     hz_secrets_fini();
     hz_catalog_fini();
     hz_parked_fini();
+    hz_herald_fini();
+    hz_events_fini();
     hz_history_close();
     hz_store_close();
     urcu_memb_unregister_thread();

@@ -8,7 +8,10 @@
 #include "core/http/http.h"
 #include "core/supervisor.h"
 #include "core/workflows.h"
+#include "events.h"
 #include "rest.h"
+#include "socket.h"
+#include "herald.h"
 
 #include "shm/err.h"
 
@@ -29,14 +32,21 @@ static void on_accept(struct hz_shard *shard, int fd, const void *addr, unsigned
     hz_http_add(shard, fd, addr, addr_len, port);
 }
 
-int hz_api_init(const struct hz_config *config)
+int hz_api_init(const struct hz_config *config, bool served)
 {
     settings = config;
     hz_health_init();
     hz_webhook_init();
     hz_supervisor_on_accept(on_accept, hz_http_port_free);
     int err = hz_asks_init();
-    return err ? err : hz_rest_init();
+    if (!err)
+        err = hz_rest_init();
+    if (err || !served)
+        return err;
+    err = hz_events_init();
+    if (!err)
+        err = hz_herald_init();
+    return err ? err : hz_socket_init();
 }
 
 void hz_api_answer(hz_api_done_fn *done, void *arg, uint32_t status, struct hz_json *json)

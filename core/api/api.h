@@ -13,7 +13,8 @@
 struct hz_config;
 /* Registers every route, the webhooks' fallback, the connections of the worker ports and the questions of workers. Main
  * thread, after the scheduler's init and before the shards run. config stays. */
-HZ_MUST_CHECK int hz_api_init(const struct hz_config *config);
+/* served: clients can come; else only workers ask (`horizon run`). */
+HZ_MUST_CHECK int hz_api_init(const struct hz_config *config, bool served);
 
 /* status: as HTTP has it; 2xx is success. data: JSON text of the result ("" none), else NULL. error: one sentence, else
  * NULL. more: in a failure, further members of the problem document as JSON text (an object), or NULL. */

@@ -35,12 +35,14 @@ void hz_json_value(struct hz_json *json, const json_t *value);
 /* A string for jansson of bytes that may not be UTF-8. New reference, NULL: out of memory. */
 json_t *hz_json_string_of(const char *data, size_t len);
 
-/* memoryUsage: HZ_WORKER_LISTED has the number of bytes plus `memory`, HZ_WORKER_OBJECT the object. */
-enum hz_worker_form { HZ_WORKER_LISTED, HZ_WORKER_OBJECT };
+/* memoryUsage: LISTED has the number of bytes plus `memory`, OBJECT the object. PAGE_: only the fields the pages know, for Socket.IO. */
+enum hz_worker_form { HZ_WORKER_LISTED, HZ_WORKER_OBJECT, HZ_WORKER_PAGE_LISTED, HZ_WORKER_PAGE_OBJECT };
 void hz_json_worker(struct hz_json *json, const struct hz_worker_info *info, enum hz_worker_form form);
 /* The objects over the given workers, in the order given (creation order). */
 void hz_json_workers(struct hz_json *json, const struct hz_worker_info *infos, size_t count);
 void hz_json_dashboard(struct hz_json *json, const struct hz_worker_info *infos, size_t count, int64_t now_wall_ms);
+/* workers:stats */
+void hz_json_stats(struct hz_json *json, const struct hz_worker_info *infos, size_t count);
 /* The dashboard of the registry as it is now; malloc'ed, NULL: out of memory. */
 char *hz_api_dashboard_json(size_t *ret_len);
 

@@ -33,7 +33,7 @@ static void add_memory(struct hz_json *json, const struct hz_worker_info *info)
 static void add_usage(struct hz_json *json, const struct hz_worker_info *info, enum hz_worker_form form)
 {
     HZ_JSON_KEY(json, "memoryUsage");
-    if (form == HZ_WORKER_LISTED) {
+    if (form == HZ_WORKER_LISTED || form == HZ_WORKER_PAGE_LISTED) {
         hz_json_uint(json, rss_of(info));
         HZ_JSON_KEY(json, "memory");
     }
@@ -45,6 +45,38 @@ static void add_usage(struct hz_json *json, const struct hz_worker_info *info, e
     HZ_JSON_KEY(json, "system");
     hz_json_uint(json, info->stats.v[HZ_STAT_cpu_system_us]);
     hz_json_close(json, '}');
+}
+
+/* What the house knows besides. */
+static void add_state(struct hz_json *json, const struct hz_worker_info *info)
+{
+    HZ_JSON_KEY(json, "progress");
+    hz_json_open(json, '{');
+    HZ_JSON_KEY(json, "state");
+    hz_json_text(json, hz_progress_name(info->progress));
+    if (info->progress_wall_ms) {
+        HZ_JSON_KEY(json, "since");
+        hz_json_iso(json, info->progress_wall_ms);
+    }
+    if (info->progress_node[0]) {
+        HZ_JSON_KEY(json, "node");
+        hz_json_text(json, info->progress_node);
+    }
+    if (info->progress_text[0]) {
+        HZ_JSON_KEY(json, "text");
+        hz_json_text(json, info->progress_text);
+    }
+    hz_json_close(json, '}');
+    if (info->warning[0]) {
+        HZ_JSON_KEY(json, "warning");
+        hz_json_text(json, info->warning);
+    }
+    HZ_JSON_KEY(json, "restarts");
+    hz_json_uint(json, info->restarts);
+    HZ_JSON_KEY(json, "inFlight");
+    hz_json_uint(json, info->in_flight);
+    HZ_JSON_KEY(json, "queued");
+    hz_json_uint(json, info->queued);
 }
 
 void hz_json_worker(struct hz_json *json, const struct hz_worker_info *info, enum hz_worker_form form)
@@ -74,33 +106,8 @@ void hz_json_worker(struct hz_json *json, const struct hz_worker_info *info, enu
     }
     if (info->has_stats)
         add_usage(json, info, form);
-    HZ_JSON_KEY(json, "progress");
-    hz_json_open(json, '{');
-    HZ_JSON_KEY(json, "state");
-    hz_json_text(json, hz_progress_name(info->progress));
-    if (info->progress_wall_ms) {
-        HZ_JSON_KEY(json, "since");
-        hz_json_iso(json, info->progress_wall_ms);
-    }
-    if (info->progress_node[0]) {
-        HZ_JSON_KEY(json, "node");
-        hz_json_text(json, info->progress_node);
-    }
-    if (info->progress_text[0]) {
-        HZ_JSON_KEY(json, "text");
-        hz_json_text(json, info->progress_text);
-    }
-    hz_json_close(json, '}');
-    if (info->warning[0]) {
-        HZ_JSON_KEY(json, "warning");
-        hz_json_text(json, info->warning);
-    }
-    HZ_JSON_KEY(json, "restarts");
-    hz_json_uint(json, info->restarts);
-    HZ_JSON_KEY(json, "inFlight");
-    hz_json_uint(json, info->in_flight);
-    HZ_JSON_KEY(json, "queued");
-    hz_json_uint(json, info->queued);
+    if (form == HZ_WORKER_LISTED || form == HZ_WORKER_OBJECT)
+        add_state(json, info);
     hz_json_close(json, '}');
 }
 

@@ -19,56 +19,72 @@ struct hz_route_answer {
 };
 typedef void hz_route_done_fn(void *arg, const struct hz_route_answer *answer);
 
-/* Whose socket asked: it is left out of what its call tells the others, and alone hears what follows its call. Zeroed: no socket. */
-struct hz_origin {
-    uint32_t shard;
-    uint64_t number; /* 0: none */
-};
+struct hz_sio_socket; /* whose socket asked, for news.h; operations only hand it on */
 
 struct hz_route_call {
     const struct hz_caller *caller;
-    struct hz_origin origin;
-    json_t *data; /* borrowed; NULL: the client sent null, or nothing where an object belongs */
+    struct hz_sio_socket *origin; /* NULL: it came another way */
+    json_t *data;                 /* borrowed; NULL: the client sent null, or nothing where an object belongs */
     hz_route_done_fn *done;
     void *arg;
+    /* Before `done`: who asked is from now on this one (login). NULL: the face cannot use it. */
+    void (*became)(void *arg, const struct hz_caller *caller);
 };
 
-/* Told to others after the answer, on success. Both NULL: nothing. */
-struct hz_route_news {
-    const char *name; /* "workflows:created"; a literal */
-    json_t *payload;  /* reference is taken */
+/* An operation on a thread that may block (it reads or writes the store). */
+struct hz_route_work {
+    const struct hz_caller *caller;
+    const json_t *data;
+    uint32_t status;       /* of the answer, if not 200 or, where it is none, 500 */
+    const char *news;      /* told to all others on success: "workflows:created", a literal; NULL: nothing */
+    json_t *payload;       /* of news; reference is taken */
+    uint64_t if_revision;  /* of an update: the revision the record must have; 0: any */
 };
 
 struct hz_route {
     const char *name;
-    const char *permission; /* NULL: anybody, also who is not known */
-    const char *failure;    /* `message` when something unforeseen goes wrong */
-    /* One of the two. run: on the shard, answers by hz_route_*(). work: on a thread that may block (the store); the object of the
-     * acknowledgement as a new reference, NULL: `failure`. caller and data are the thread's own copies. */
+    const char *permission, *also; /* permission NULL: anybody, also who is not known; also: grants it too, NULL none */
+    const char *failure;           /* `message` when something unforeseen goes wrong */
+    /* One of the two. run: on the shard, answers by hz_route_*(). work: the object of the acknowledgement as a new reference, NULL:
+     * `failure` with w->status. */
     void (*run)(const struct hz_route_call *call);
-    json_t *(*work)(const struct hz_caller *caller, json_t *data, struct hz_route_news *news);
+    json_t *(*work)(struct hz_route_work *w);
+    bool changes; /* something: for the audit log */
 };
 
-/* All of them, in the order of the tables they come from. Immutable. */
-const struct hz_route *hz_route_table(size_t *ret_count);
-const struct hz_route *hz_route_find(const char *name); /* NULL: unknown. O(log n) */
+/* All of them by number, in the order of the tables they come from; NULL behind the last. */
+const struct hz_route *hz_route_at(size_t index);
+const struct hz_route *hz_route_find(const char *name); /* NULL: unknown. One pass over some fifty names */
 
 /*
- * hz_route_call - the checks in their order (known caller, permission, unknown name), then the operation.
+ * hz_route_run - the checks in their order (known caller, permission, unknown name), then the operation.
  *
  * name    as the client sent it
- * call    copied as far as it is needed; data is referenced until the answer
- * Calls call->done exactly once.
+ * call    copied as far as it is needed; data is referenced until the answer, origin until then too
+ * Calls call->done exactly once, on this shard.
  */
 void hz_route_run(const char *name, const struct hz_route_call *call);
+/* The operation itself, when the checks have been made (REST: its gate asks before the body is read). if_revision: see hz_route_work. */
+void hz_route_start(const struct hz_route *route, const struct hz_route_call *call, uint64_t if_revision);
 
 /* ---- for operations ---- */
 /* {"success": false, "message": text} */
 void hz_route_fail(const struct hz_route_call *call, uint32_t status, const char *message);
-/* {"success": true, key: value}; takes value (NULL: out of memory is answered); key NULL: `value` is an object whose members are added. */
+/* {"success": true, key: value}; takes value (NULL: out of memory is answered). key NULL: the members of the object `value` are added. */
 void hz_route_answer(const struct hz_route_call *call, const char *key, json_t *value);
-/* For `work`: the same as objects. status is kept in a member that the faces take out. NULL: out of memory. */
-json_t *hz_route_no(uint32_t status, const char *message);
+/* A text that is the whole object. */
+void hz_route_answer_text(const struct hz_route_call *call, const char *text, size_t len);
+/* The same for `work`. NULL: out of memory. */
+json_t *hz_route_no(struct hz_route_work *w, uint32_t status, const char *message);
 json_t *hz_route_yes(const char *key, json_t *value);
+/* A member that is a string and not empty, else NULL. */
+const char *hz_route_text(const json_t *data, const char *key);
+/* A run's own copy of its call, for what answers later; hz_route_free() after the answer. NULL: out of memory, and that is answered. */
+struct hz_route_call *hz_route_keep(const struct hz_route_call *call);
+void hz_route_free(struct hz_route_call **call);
+
+/* The tables hz_route_at() goes through, one a subject; each ends with a name that is NULL. */
+extern const struct hz_route hz_route_workers[], hz_route_workflows[], hz_route_execute[], hz_route_pages[], hz_route_nodes[], hz_route_account[],
+        hz_route_events[];
 
 #endif

@@ -1,0 +1,228 @@
+/*
+ * route.c - finds an operation, makes the checks in their order, and runs it: on the shard, or on a thread of libuv's pool when it reads or
+ * writes the store. Whatever goes wrong in between is the operation's own text of failure.
+ */
+#include "route.h"
+
+#include "news.h"
+
+#include "core/audit.h"
+#include "core/flow/json_text.h"
+#include "core/shard.h"
+
+#include "shm/err.h"
+#include "shm/log.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <urcu/urcu-memb.h>
+
+static const struct hz_route *const tables[] = {hz_route_workers, hz_route_workflows, hz_route_execute, hz_route_pages, hz_route_nodes,
+        hz_route_account, hz_route_events};
+
+const struct hz_route *hz_route_at(size_t index)
+{
+    for (size_t i = 0; i < HZ_COUNT_OF(tables); i++)
+        for (const struct hz_route *route = tables[i]; route->name; route++)
+            if (index-- == 0)
+                return route;
+    return NULL;
+}
+
+const struct hz_route *hz_route_find(const char *name)
+{
+    for (size_t i = 0; i < HZ_COUNT_OF(tables); i++)
+        for (const struct hz_route *route = tables[i]; route->name; route++)
+            if (strcmp(route->name, name) == 0)
+                return route;
+    return NULL;
+}
+
+/* ---- answers ---- */
+static json_t *message(const char *text)
+{
+    return json_pack("{s:b, s:s}", "success", 0, "message", text);
+}
+
+void hz_route_fail(const struct hz_route_call *call, uint32_t status, const char *text)
+{
+    static const char nothing[] = "{\"success\":false,\"message\":\"Error interno del servidor\"}";
+    json_t *object = message(text);
+    struct hz_route_answer answer = {.status = status, .object = object};
+    if (!object) {
+        answer.text = nothing;
+        answer.len = sizeof nothing - 1;
+    }
+    call->done(call->arg, &answer);
+    json_decref(object);
+}
+
+json_t *hz_route_yes(const char *key, json_t *value)
+{
+    json_t *object = value ? json_pack("{s:b}", "success", 1) : NULL;
+    if (object && (key ? json_object_set(object, key, value) : json_object_update(object, value))) {
+        json_decref(object);
+        object = NULL;
+    }
+    json_decref(value);
+    return object;
+}
+
+json_t *hz_route_no(struct hz_route_work *w, uint32_t status, const char *text)
+{
+    w->status = status;
+    return message(text);
+}
+
+void hz_route_answer(const struct hz_route_call *call, const char *key, json_t *value)
+{
+    json_t *object = hz_route_yes(key, value);
+    if (object)
+        call->done(call->arg, &(struct hz_route_answer){.status = 200, .object = object});
+    else
+        hz_route_fail(call, 500, "Error interno del servidor");
+    json_decref(object);
+}
+
+void hz_route_answer_text(const struct hz_route_call *call, const char *text, size_t len)
+{
+    call->done(call->arg, &(struct hz_route_answer){.status = 200, .text = text, .len = len});
+}
+
+const char *hz_route_text(const json_t *data, const char *key)
+{
+    const char *text = json_string_value(json_object_get(data, key));
+    return text && *text ? text : NULL;
+}
+
+/* ---- a call that is answered later ---- */
+struct kept {
+    struct hz_route_call call; /* first: what others have of it */
+    struct hz_caller caller;
+};
+
+struct hz_route_call *hz_route_keep(const struct hz_route_call *call)
+{
+    struct kept *kept = calloc(1, sizeof *kept);
+    if (!kept) {
+        hz_route_fail(call, 500, "Error interno del servidor");
+        return NULL;
+    }
+    kept->caller = *call->caller;
+    kept->call = *call;
+    kept->call.caller = &kept->caller;
+    kept->call.data = json_incref(call->data);
+    kept->call.origin = hz_news_keep(call->origin);
+    return &kept->call;
+}
+
+void hz_route_free(struct hz_route_call **call)
+{
+    if (!*call)
+        return;
+    struct kept *kept = HZ_CONTAINER_OF(*call, struct kept, call);
+    json_decref(kept->call.data);
+    hz_news_drop(kept->call.origin);
+    free(kept);
+    *call = NULL;
+}
+
+/* ---- on a thread that may block ---- */
+struct job {
+    uv_work_t work;
+    struct hz_route_call *call;
+    const struct hz_route *route;
+    struct hz_route_work at;
+    json_t *object;
+};
+
+static void run_job(uv_work_t *work)
+{
+    struct job *job = work->data;
+    urcu_memb_register_thread(); /* catalogue and registry are read */
+    job->object = job->route->work(&job->at);
+    urcu_memb_unregister_thread();
+}
+
+static void end_job(uv_work_t *work, int status)
+{
+    struct job *job = work->data;
+    bool success = job->object && json_is_true(json_object_get(job->object, "success"));
+    if (status || !job->object)
+        hz_route_fail(job->call, job->at.status ? job->at.status : 500, job->route->failure);
+    else
+        job->call->done(job->call->arg, &(struct hz_route_answer){.status = job->at.status ? job->at.status
+                                                                            : success      ? 200
+                                                                                           : 500,
+                                                .object = job->object});
+    if (success && job->at.news)
+        hz_news_all(job->at.news, job->at.payload, job->call->origin);
+    json_decref(job->at.payload);
+    json_decref(job->object);
+    hz_route_free(&job->call);
+    free(job);
+}
+
+void hz_route_start(const struct hz_route *route, const struct hz_route_call *call, uint64_t if_revision)
+{
+    if (!call->data) { /* a field of nothing is read: a thrown error */
+        hz_route_fail(call, 400, route->failure);
+        return;
+    }
+    if (route->run) {
+        route->run(call);
+        return;
+    }
+    struct hz_route_call *kept = hz_route_keep(call);
+    if (!kept)
+        return;
+    struct job *job = calloc(1, sizeof *job);
+    if (job) {
+        *job = (struct job){.call = kept, .route = route, .at = {.caller = kept->caller, .data = kept->data, .if_revision = if_revision}};
+        job->work.data = job;
+    }
+    if (!job || uv_queue_work(hz_shard_loop(hz_shard_self()), &job->work, run_job, end_job)) {
+        free(job);
+        hz_route_fail(kept, 503, route->failure);
+        hz_route_free(&kept);
+    }
+}
+
+/* ---- the checks ---- */
+static void refuse(const struct hz_route_call *call, uint32_t status, const char *text, const char *name)
+{
+    char line[512];
+    snprintf(line, sizeof line, "%s %.400s", text, name);
+    HZ_LOG(INFO, "%s", line);
+    hz_route_fail(call, status, line);
+}
+
+static const char *target_of(const json_t *data)
+{
+    static const char *const keys[] = {"id", "workerId", "workflowId", "projectId", "email", "userId"};
+    const char *text = NULL;
+    for (size_t i = 0; i < HZ_COUNT_OF(keys) && !text; i++)
+        text = hz_route_text(data, keys[i]);
+    return text;
+}
+
+void hz_route_run(const char *name, const struct hz_route_call *call)
+{
+    const struct hz_route *route = hz_route_find(name);
+    const char *wanted = route ? route->permission : name;
+    bool known = call->caller->kind != HZ_CALLER_NONE;
+    if (!known && wanted)
+        HZ_LOG(INFO, "No se encontró el usuario");
+    /* Who may do everything may also do what does not exist. */
+    bool allowed = !wanted || hz_access_allows(call->caller, wanted) || (route && route->also && hz_access_allows(call->caller, route->also)) ||
+                   (known && !route && call->caller->role == HZ_ROLE_SUPERADMIN && !hz_access_known(wanted));
+    if (!allowed)
+        refuse(call, known ? 403 : 401, "No cumple permisos para ejecutar el método", name);
+    else if (!route)
+        refuse(call, 404, "No se encontró el método", name);
+    else
+        hz_route_start(route, call, 0);
+    if (route ? route->changes : false)
+        hz_audit_note(call->caller, name, target_of(call->data), allowed ? 202 : 403);
+}

@@ -1,0 +1,321 @@
+/*
+ * route_pages.c - workspaces:* and projects:*. On threads that may wait for the store. A workspace belongs to an account, or to nobody: then
+ * everybody sees it. What is in a workspace is open to whoever knows its id and has the permission, as the pages expect.
+ */
+#include "pages.h"
+#include "route.h"
+
+#include "shm/err.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Fields of a request that are copied into a record; type: 's' text, 't' text or null, 'o' anything. */
+struct field {
+    const char *name;
+    char type;
+};
+static const struct field workspace_fields[] = {{"name", 's'}, {"description", 't'}, {"color", 's'}, {"icon", 's'}, {NULL, 0}};
+static const struct field project_fields[] = {
+        {"name", 's'}, {"description", 't'}, {"transportType", 't'}, {"transportPattern", 't'}, {"transportConfig", 'o'}, {NULL, 0}};
+
+/* False: one has a wrong type. */
+static bool take_fields(const struct field *fields, const json_t *from, json_t *to)
+{
+    for (; fields->name; fields++) {
+        json_t *value = json_object_get(from, fields->name);
+        if (!value)
+            continue;
+        bool fits = fields->type == 'o' || json_is_string(value) || (fields->type == 't' && json_is_null(value));
+        if (!fits || (fields->type == 's' && json_string_length(value) == 0))
+            return false;
+        (void)json_object_set(to, fields->name, value);
+    }
+    return true;
+}
+
+static void account_text(const struct hz_caller *caller, char ret_text[HZ_UUID_TEXT])
+{
+    hz_uuid_format(&caller->user, ret_text);
+}
+
+/* ---- workspaces ---- */
+static bool may_change(const struct hz_caller *caller, const struct hz_doc *doc)
+{
+    char account[HZ_UUID_TEXT];
+    account_text(caller, account);
+    return caller->role <= HZ_ROLE_ADMIN || strcmp(doc->parent, account) == 0;
+}
+
+static json_t *shown_workspace(const struct hz_caller *caller, const struct hz_doc *doc, bool is_default)
+{
+    struct hz_uuid owner = caller->user;
+    char shown[HZ_UUID_TEXT];
+    if (doc->parent[0])
+        (void)hz_uuid_parse(doc->parent, strlen(doc->parent), &owner);
+    hz_access_shown_id(caller, &owner, shown);
+    return hz_pages_workspace_json(doc, shown, is_default);
+}
+
+static bool wants_default(const struct hz_doc *doc)
+{
+    return json_is_true(json_object_get(doc->data, "isDefault"));
+}
+
+static json_t *workspaces_list(struct hz_route_work *w)
+{
+    const char *asked = hz_route_text(w->data, "userId");
+    struct hz_uuid user = w->caller->user, other;
+    char account[HZ_UUID_TEXT];
+    struct hz_doc *docs;
+    size_t count, best = SIZE_MAX;
+    if (asked && w->caller->role == HZ_ROLE_SUPERADMIN && hz_access_meant(w->caller, asked, &other))
+        user = other;
+    hz_uuid_format(&user, account);
+    if (hz_store_records(HZ_DOC_WORKSPACE, NULL, &docs, &count))
+        return NULL;
+    for (size_t i = 0; i < count; i++) {
+        bool seen = strcmp(docs[i].status, "active") == 0 && (!docs[i].parent[0] || strcmp(docs[i].parent, account) == 0);
+        if (!seen)
+            docs[i].kind = 0;
+        /* The account's own default; else the common one; else the oldest. */
+        else if (best == SIZE_MAX || (wants_default(&docs[i]) && (!wants_default(&docs[best]) || !docs[best].parent[0])))
+            best = i;
+    }
+    json_t *list = json_array();
+    if (best != SIZE_MAX)
+        (void)json_array_append_new(list, shown_workspace(w->caller, &docs[best], true));
+    for (size_t i = 0; i < count; i++)
+        if (docs[i].kind && i != best)
+            (void)json_array_append_new(list, shown_workspace(w->caller, &docs[i], false));
+    hz_store_records_free(&docs, count);
+    return hz_route_yes("workspaces", list);
+}
+
+/* The account's other workspaces are no default any more. */
+static void clear_defaults(const struct hz_doc *kept)
+{
+    struct hz_doc *docs;
+    size_t count;
+    if (hz_store_records(HZ_DOC_WORKSPACE, kept->parent, &docs, &count))
+        return;
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(docs[i].id, kept->id) != 0 && wants_default(&docs[i])) {
+            (void)json_object_set_new(docs[i].data, "isDefault", json_false());
+            if (hz_store_record_put(&docs[i], NULL))
+                break; /* the newest default wins when the list is made */
+        }
+    hz_store_records_free(&docs, count);
+}
+
+static json_t *tell_workspace(struct hz_route_work *w, struct hz_doc *doc, const char *news)
+{
+    json_t *record = shown_workspace(w->caller, doc, wants_default(doc));
+    if (wants_default(doc))
+        clear_defaults(doc);
+    hz_doc_fini(doc);
+    w->news = news;
+    w->payload = json_incref(record);
+    return hz_route_yes("workspace", record);
+}
+
+static void new_doc(struct hz_doc *doc, enum hz_doc_kind kind, json_t *data)
+{
+    struct hz_uuid id;
+    *doc = (struct hz_doc){.kind = kind, .status = "active", .created_ms = hz_base_wall_ms(), .data = data};
+    doc->updated_ms = doc->created_ms;
+    id = hz_uuid_new();
+    hz_uuid_format(&id, doc->id);
+}
+
+static json_t *workspaces_create(struct hz_route_work *w)
+{
+    struct hz_doc doc;
+    new_doc(&doc, HZ_DOC_WORKSPACE, json_pack("{s:n, s:s, s:s}", "description", "color", "#3b82f6", "icon", "mdi-briefcase"));
+    account_text(w->caller, doc.parent);
+    (void)json_object_set_new(doc.data, "isDefault", json_boolean(json_is_true(json_object_get(w->data, "isDefault"))));
+    if (!take_fields(workspace_fields, w->data, doc.data) || !json_object_get(doc.data, "name")) {
+        hz_doc_fini(&doc);
+        w->status = 400;
+        return NULL;
+    }
+    if (hz_store_record_put(&doc, NULL)) {
+        hz_doc_fini(&doc);
+        return NULL;
+    }
+    return tell_workspace(w, &doc, "workspaces:created");
+}
+
+/* The record a request means by its id, if the caller may change it; w->status says what is wrong else. */
+static bool open_doc(struct hz_route_work *w, enum hz_doc_kind kind, struct hz_doc *ret_doc)
+{
+    const char *id = hz_route_text(w->data, "id");
+    int err = id ? hz_store_record_get(kind, id, ret_doc) : HZ_ENOTFOUND;
+    if (!err && kind == HZ_DOC_WORKSPACE && !may_change(w->caller, ret_doc))
+        err = HZ_EREFUSED;
+    else if (!err && w->if_revision && w->if_revision != ret_doc->revision)
+        err = HZ_EEXISTS;
+    else if (!err)
+        return true;
+    else if (err == HZ_ENOTFOUND) {
+        w->status = 404;
+        return false;
+    }
+    if (err == HZ_EREFUSED || err == HZ_EEXISTS)
+        hz_doc_fini(ret_doc);
+    w->status = err == HZ_EREFUSED ? 403 : err == HZ_EEXISTS ? 412 : 500;
+    return false;
+}
+
+static bool put_doc(struct hz_route_work *w, struct hz_doc *doc)
+{
+    doc->updated_ms = hz_base_wall_ms();
+    int err = hz_store_record_put(doc, NULL);
+    if (err) {
+        w->status = err == HZ_EEXISTS ? 412 : 500;
+        hz_doc_fini(doc);
+    }
+    return err == 0;
+}
+
+static json_t *workspaces_update(struct hz_route_work *w)
+{
+    struct hz_doc doc;
+    if (!open_doc(w, HZ_DOC_WORKSPACE, &doc))
+        return NULL;
+    const json_t *is_default = json_object_get(w->data, "isDefault");
+    if (json_is_boolean(is_default))
+        (void)json_object_set_new(doc.data, "isDefault", json_boolean(json_is_true(is_default)));
+    if (!take_fields(workspace_fields, w->data, doc.data)) {
+        w->status = 400;
+        hz_doc_fini(&doc);
+        return NULL;
+    }
+    return put_doc(w, &doc) ? tell_workspace(w, &doc, "workspaces:updated") : NULL;
+}
+
+static json_t *delete_doc(struct hz_route_work *w, enum hz_doc_kind kind, const char *news)
+{
+    struct hz_doc doc;
+    if (!open_doc(w, kind, &doc))
+        return NULL;
+    snprintf(doc.status, sizeof doc.status, "archived");
+    if (!put_doc(w, &doc))
+        return NULL;
+    w->news = news;
+    w->payload = json_pack("{s:s}", "id", doc.id);
+    hz_doc_fini(&doc);
+    return json_pack("{s:b}", "success", 1);
+}
+
+static json_t *workspaces_delete(struct hz_route_work *w)
+{
+    return delete_doc(w, HZ_DOC_WORKSPACE, "workspaces:deleted");
+}
+
+/* ---- projects ---- */
+static json_t *projects_list(struct hz_route_work *w)
+{
+    const char *workspace = hz_route_text(w->data, "workspaceId");
+    struct hz_doc *docs = NULL;
+    size_t count = 0;
+    if (workspace && hz_store_records(HZ_DOC_PROJECT, workspace, &docs, &count))
+        return NULL;
+    json_t *list = json_array();
+    for (size_t i = count; i-- > 0;)
+        if (strcmp(docs[i].status, "active") == 0)
+            (void)json_array_append_new(list, hz_pages_project_json(&docs[i]));
+    hz_store_records_free(&docs, count);
+    return hz_route_yes("projects", list);
+}
+
+static json_t *projects_get(struct hz_route_work *w)
+{
+    const char *workspace = hz_route_text(w->data, "workspaceId"), *id = hz_route_text(w->data, "projectId");
+    struct hz_doc doc;
+    int err = id && workspace ? hz_store_record_get(HZ_DOC_PROJECT, id, &doc) : HZ_ENOTFOUND;
+    if (err)
+        return err == HZ_ENOTFOUND ? hz_route_no(w, 404, "Project not found") : NULL;
+    json_t *record = strcmp(doc.parent, workspace) == 0 && strcmp(doc.status, "archived") != 0 ? hz_pages_project_json(&doc) : NULL;
+    hz_doc_fini(&doc);
+    return record ? hz_route_yes("project", record) : hz_route_no(w, 404, "Project not found");
+}
+
+static bool is_transport(const json_t *value)
+{
+    static const char *const types[] = {"tcp", "rabbitmq", "kafka", "nats", "http", "websocket", "mqtt"};
+    for (size_t i = 0; i < HZ_COUNT_OF(types); i++)
+        if (json_is_string(value) && strcmp(json_string_value(value), types[i]) == 0)
+            return true;
+    return !value || json_is_null(value);
+}
+
+static bool take_project(const json_t *from, struct hz_doc *doc)
+{
+    const char *status = hz_route_text(from, "status");
+    if (status && (strcmp(status, "active") == 0 || strcmp(status, "inactive") == 0 || strcmp(status, "archived") == 0))
+        snprintf(doc->status, sizeof doc->status, "%s", status);
+    else if (status)
+        return false;
+    return is_transport(json_object_get(from, "transportType")) && take_fields(project_fields, from, doc->data);
+}
+
+static json_t *tell_project(struct hz_route_work *w, struct hz_doc *doc, const char *news)
+{
+    json_t *record = hz_pages_project_json(doc);
+    hz_doc_fini(doc);
+    w->news = news;
+    w->payload = json_incref(record);
+    return hz_route_yes("project", record);
+}
+
+static json_t *projects_create(struct hz_route_work *w)
+{
+    const char *workspace = hz_route_text(w->data, "workspaceId");
+    struct hz_doc doc, home;
+    if (!workspace || hz_store_record_get(HZ_DOC_WORKSPACE, workspace, &home)) {
+        w->status = 400;
+        return NULL;
+    }
+    hz_doc_fini(&home);
+    new_doc(&doc, HZ_DOC_PROJECT, json_pack("{s:n, s:n, s:n, s:n}", "description", "transportType", "transportPattern", "transportConfig"));
+    snprintf(doc.parent, sizeof doc.parent, "%s", workspace);
+    if (!take_project(w->data, &doc) || !json_object_get(doc.data, "name") || hz_store_record_put(&doc, NULL)) {
+        w->status = 400;
+        hz_doc_fini(&doc);
+        return NULL;
+    }
+    return tell_project(w, &doc, "projects:created");
+}
+
+static json_t *projects_update(struct hz_route_work *w)
+{
+    struct hz_doc doc;
+    if (!open_doc(w, HZ_DOC_PROJECT, &doc))
+        return NULL;
+    if (!take_project(w->data, &doc)) {
+        w->status = 400;
+        hz_doc_fini(&doc);
+        return NULL;
+    }
+    return put_doc(w, &doc) ? tell_project(w, &doc, "projects:updated") : NULL;
+}
+
+static json_t *projects_delete(struct hz_route_work *w)
+{
+    return delete_doc(w, HZ_DOC_PROJECT, "projects:deleted");
+}
+
+const struct hz_route hz_route_pages[] = {
+        {"workspaces:list", "workspaces:list", NULL, "Error al cargar workspaces", NULL, workspaces_list, false},
+        {"workspaces:create", "workspaces:create", NULL, "Error al crear workspace", NULL, workspaces_create, true},
+        {"workspaces:update", "workspaces:update", NULL, "Error al actualizar workspace", NULL, workspaces_update, true},
+        {"workspaces:delete", "workspaces:delete", NULL, "Error al eliminar workspace", NULL, workspaces_delete, true},
+        {"projects:list", "projects:list", NULL, "Error al cargar proyectos", NULL, projects_list, false},
+        {"projects:get", "projects:get", NULL, "Error al obtener project", NULL, projects_get, false},
+        {"projects:create", "projects:create", NULL, "Error al crear proyecto", NULL, projects_create, true},
+        {"projects:update", "projects:update", NULL, "Error al actualizar proyecto", NULL, projects_update, true},
+        {"projects:delete", "projects:delete", NULL, "Error al eliminar proyecto", NULL, projects_delete, true},
+        {NULL, NULL, NULL, NULL, NULL, NULL, false},
+};

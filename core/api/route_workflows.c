@@ -1,0 +1,326 @@
+/*
+ * route_workflows.c - workflows:* without running them: list, record, changes, versions, files. On threads that may wait for the store. A
+ * record is what people draw; the version of it that compiles is what runs (pages.h).
+ */
+#include "internal.h"
+#include "pages.h"
+#include "route.h"
+
+#include "core/config.h"
+#include "core/flow/json_text.h"
+#include "core/workflow.h"
+#include "core/workflows.h"
+
+#include "shm/err.h"
+#include "shm/log.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static const char unknown[] = "Workflow no encontrado";
+
+static json_t *not_found(struct hz_route_work *w, int err)
+{
+    return err == HZ_ENOTFOUND ? hz_route_no(w, 404, unknown) : NULL;
+}
+
+static json_t *workflows_list(struct hz_route_work *w)
+{
+    const char *workspace = hz_route_text(w->data, "workspaceId"), *id = hz_route_text(w->data, "projectId");
+    struct hz_doc project = {0}, *docs = NULL;
+    size_t count = 0;
+    int err = workspace && id ? hz_store_record_get(HZ_DOC_PROJECT, id, &project) : HZ_ENOTFOUND;
+    if (!err && strcmp(project.parent, workspace) == 0)
+        err = hz_store_records(HZ_DOC_WORKFLOW, id, &docs, &count);
+    if (err && err != HZ_ENOTFOUND) {
+        hz_doc_fini(&project);
+        return NULL;
+    }
+    json_t *list = json_array(), *shown = project.data ? hz_pages_project_json(&project) : NULL;
+    for (size_t i = count; i-- > 0;) {
+        if (strcmp(docs[i].status, "archived") == 0)
+            continue;
+        hz_pages_settle(&docs[i]);
+        json_t *record = hz_pages_workflow_json(&docs[i]);
+        (void)json_object_set(record, "project", shown);
+        (void)json_array_append_new(list, record);
+    }
+    json_decref(shown);
+    hz_doc_fini(&project);
+    hz_store_records_free(&docs, count);
+    return hz_route_yes("workflows", list);
+}
+
+static json_t *workflows_get(struct hz_route_work *w)
+{
+    struct hz_doc doc, project;
+    const char *workspace = hz_route_text(w->data, "workspaceId");
+    int err = workspace ? hz_pages_workflow(hz_route_text(w->data, "id"), workspace, &doc, &project) : HZ_ENOTFOUND;
+    if (err)
+        return not_found(w, err);
+    json_t *record = hz_pages_workflow_json(&doc), *shown = hz_pages_project_json(&project);
+    hz_pages_merge(record);
+    (void)json_object_set_new(record, "project",
+            json_pack("{s:s, s:O, s:O, s:O}", "id", project.id, "name", json_object_get(shown, "name"), "description",
+                    json_object_get(shown, "description"), "transportType", json_object_get(shown, "transportType")));
+    json_decref(shown);
+    hz_doc_fini(&doc);
+    hz_doc_fini(&project);
+    return hz_route_yes("workflow", record);
+}
+
+static bool is_status(const char *text)
+{
+    static const char *const names[] = {"pending", "running", "success", "failed"};
+    for (size_t i = 0; i < HZ_COUNT_OF(names); i++)
+        if (strcmp(names[i], text) == 0)
+            return true;
+    return false;
+}
+
+/* Optional fields of a request. False: one has a wrong type. */
+static bool take_optional(const json_t *from, json_t *data)
+{
+    json_t *published = json_object_get(from, "isPublished"), *properties = json_object_get(from, "properties");
+    if ((published && !json_is_boolean(published)) || (properties && !json_is_object(properties)))
+        return false;
+    (void)json_object_set(data, "isPublished", published);
+    (void)json_object_set(data, "properties", properties);
+    return true;
+}
+
+static json_t *tell(struct hz_route_work *w, struct hz_doc *doc, const char *news)
+{
+    json_t *record = hz_pages_workflow_json(doc);
+    hz_doc_fini(doc);
+    w->news = news;
+    w->payload = json_incref(record);
+    return hz_route_yes("workflow", record);
+}
+
+static json_t *workflows_create(struct hz_route_work *w)
+{
+    const char *name = hz_route_text(w->data, "name"), *project_id = hz_route_text(w->data, "projectId"), *status = hz_route_text(w->data, "status"),
+               *version = hz_route_text(w->data, "version");
+    json_t *description = json_object_get(w->data, "description"), *drawn = json_object_get(w->data, "workflowData");
+    struct hz_doc project, doc = {.kind = HZ_DOC_WORKFLOW, .status = "pending", .created_ms = hz_base_wall_ms()};
+    struct hz_uuid id;
+    w->status = 400;
+    if (!name || !json_is_string(description) || !project_id || (status && !is_status(status)) ||
+            (drawn && !json_is_null(drawn) && !json_is_object(drawn)) || (version && !hz_workflow_version_number(version)) ||
+            hz_store_record_get(HZ_DOC_PROJECT, project_id, &project))
+        return NULL;
+    hz_doc_fini(&project);
+    id = hz_uuid_new();
+    hz_uuid_format(&id, doc.id);
+    snprintf(doc.parent, sizeof doc.parent, "%s", project_id);
+    if (status)
+        snprintf(doc.status, sizeof doc.status, "%s", status);
+    doc.data = json_pack("{s:s, s:O, s:n, s:n, s:o, s:{}, s:s, s:b}", "name", name, "description", description, "lastRun", "duration", "workflowData",
+            json_is_object(drawn) ? json_incref(drawn) : json_null(), "properties", "version", version ? version : "0.0.1", "isPublished", 0);
+    if (!doc.data || !take_optional(w->data, doc.data) || hz_pages_write(&doc, "created", "Workflow creado", w->caller->name)) {
+        hz_doc_fini(&doc);
+        return NULL;
+    }
+    w->status = 0;
+    return tell(w, &doc, "workflows:created");
+}
+
+/* The same JSON text, with the order of keys. Absent: nothing is changed. */
+static bool differs(const json_t *given, const json_t *stored)
+{
+    if (!given)
+        return false;
+    char *a = hz_json_text_print(given, 0, NULL), *b = stored ? hz_json_text_print(stored, 0, NULL) : NULL;
+    bool same = a && b && strcmp(a, b) == 0;
+    free(a);
+    free(b);
+    return !same;
+}
+
+/* Whether something changes; *ret_wrong: a value that cannot be. */
+static bool take_changes(const json_t *from, json_t *data, bool *ret_wrong)
+{
+    static const char *const simple[] = {"name", "description", "properties", "isPublished"}, *const drawn[] = {"nodes", "connections"};
+    json_t *before = json_object_get(data, "workflowData"), *after = json_is_object(before) ? json_copy(before) : json_object();
+    bool changed = false, redrawn = false;
+    for (size_t i = 0; i < HZ_COUNT_OF(drawn); i++)
+        if (differs(json_object_get(from, drawn[i]), json_object_get(before, drawn[i]))) {
+            redrawn = true;
+            (void)json_object_set(after, drawn[i], json_object_get(from, drawn[i]));
+        }
+    if (redrawn)
+        (void)json_object_set(data, "workflowData", after);
+    json_decref(after);
+    for (size_t i = 0; i < HZ_COUNT_OF(simple); i++) {
+        json_t *value = json_object_get(from, simple[i]);
+        *ret_wrong |= value && (i < 2 ? !json_is_string(value) || (i == 0 && json_string_length(value) == 0) : i == 2 ? !json_is_object(value)
+                                                                                                                   : !json_is_boolean(value));
+        if (differs(value, json_object_get(data, simple[i]))) {
+            changed = true;
+            (void)json_object_set(data, simple[i], value);
+        }
+    }
+    return changed || redrawn;
+}
+
+static json_t *workflows_update(struct hz_route_work *w)
+{
+    struct hz_doc doc;
+    bool wrong = false;
+    int err = hz_pages_workflow(hz_route_text(w->data, "id"), NULL, &doc, NULL);
+    if (err)
+        return not_found(w, err);
+    if (w->if_revision && doc.revision != w->if_revision)
+        err = HZ_EEXISTS;
+    else if (!take_changes(w->data, doc.data, &wrong) && !wrong) {
+        hz_doc_fini(&doc);
+        return hz_route_no(w, 409, "No se han realizado cambios en el workflow");
+    }
+    if (!err && !wrong)
+        err = hz_pages_write(&doc, "updated", "Workflow actualizado automáticamente", w->caller->name);
+    if (err || wrong) {
+        hz_doc_fini(&doc);
+        return hz_route_no(w, wrong ? 400 : err == HZ_EEXISTS ? 412 : 500, "Error al actualizar workflow");
+    }
+    return tell(w, &doc, "workflows:updated");
+}
+
+static json_t *workflows_delete(struct hz_route_work *w)
+{
+    const char *id = hz_route_text(w->data, "id");
+    struct hz_doc doc;
+    int err = hz_pages_workflow(id, NULL, &doc, NULL);
+    if (!err) {
+        if (w->if_revision && doc.revision != w->if_revision)
+            w->status = 412;
+        snprintf(doc.status, sizeof doc.status, "archived");
+        err = w->status ? HZ_EEXISTS : hz_pages_write(&doc, "updated", "Workflow actualizado automáticamente", w->caller->name);
+        hz_doc_fini(&doc);
+    }
+    if (err && err != HZ_ENOTFOUND)
+        return NULL;
+    w->news = "workflows:deleted";
+    w->payload = json_pack("{s:s?}", "id", id);
+    return json_pack("{s:b}", "success", 1);
+}
+
+/* ---- versions ---- */
+static json_t *iso(int64_t wall_ms)
+{
+    char text[HZ_ISO_TEXT];
+    hz_base_iso(wall_ms, text);
+    return json_string(text);
+}
+
+static bool has_version(const json_t *list, const char *version)
+{
+    const json_t *item;
+    size_t i;
+    json_array_foreach((json_t *)(uintptr_t)list, i, item)
+        if (strcmp(json_string_value(json_object_get(item, "version")), version) == 0)
+            return true;
+    return false;
+}
+
+/* Before the first one that is lower: what is equal stays in its order. */
+static void insert_by_version(json_t *list, json_t *item)
+{
+    uint64_t number = hz_workflow_version_number(json_string_value(json_object_get(item, "version")));
+    size_t at = 0;
+    while (at < json_array_size(list) &&
+            hz_workflow_version_number(json_string_value(json_object_get(json_array_get(list, at), "version"))) >= number)
+        at++;
+    (void)json_array_insert_new(list, at, item);
+}
+
+static json_t *workflows_get_versions(struct hz_route_work *w)
+{
+    const char *id = hz_route_text(w->data, "workflowId");
+    struct hz_doc doc;
+    int err = id ? hz_store_record_get(HZ_DOC_WORKFLOW, id, &doc) : HZ_ENOTFOUND;
+    if (err)
+        return not_found(w, err);
+    json_t *history = hz_store_record_history(id), *list = json_array(), *row;
+    json_t *version = json_object_get(doc.data, "version");
+    insert_by_version(list, json_pack("{s:O, s:s, s:s, s:o, s:b}", "version", version, "changeType", "current", "changeDescription", "Versión actual",
+                                    "createdAt", iso(doc.updated_ms), "isCurrent", 1));
+    size_t i;
+    json_array_foreach(history, i, row) {
+        if (has_version(list, json_string_value(json_object_get(row, "version"))))
+            continue;
+        insert_by_version(list, json_pack("{s:O, s:O, s:O, s:o, s:b}", "version", json_object_get(row, "version"), "changeType",
+                                        json_object_get(row, "changeType"), "changeDescription", json_object_get(row, "changeDescription"), "createdAt",
+                                        iso((int64_t)json_integer_value(json_object_get(row, "createdMs"))), "isCurrent", 0));
+    }
+    json_t *answer = history ? json_pack("{s:b, s:o, s:O}", "success", 1, "versions", list, "currentVersion", version) : NULL;
+    if (!answer)
+        json_decref(list);
+    json_decref(history);
+    hz_doc_fini(&doc);
+    return answer;
+}
+
+/* ---- files ---- */
+static json_t *workflows_save_to_file(struct hz_route_work *w)
+{
+    const char *id = hz_route_text(w->data, "workflowId");
+    struct hz_doc doc;
+    int err = hz_pages_workflow(id, NULL, &doc, NULL);
+    if (err)
+        return not_found(w, err);
+    size_t len;
+    char *text = hz_pages_flow_text(id, doc.data, true, &len), *path = NULL;
+    const char *version = json_string_value(json_object_get(doc.data, "version"));
+    err = text ? hz_workflows_export(id, version, text, len) : HZ_ENOMEM;
+    if (asprintf(&path, "%s/workflows/%s/flow.json", hz_api_config()->data_dir, id) < 0)
+        path = NULL;
+    json_t *answer = !err && path ? json_pack("{s:b, s:s, s:s}", "success", 1, "message", "Flujo guardado exitosamente", "path", path) : NULL;
+    free(path);
+    free(text);
+    hz_doc_fini(&doc);
+    return answer;
+}
+
+static json_t *workflows_save_to_json(struct hz_route_work *w)
+{
+    const char *id = hz_route_text(w->data, "id");
+    struct hz_doc doc;
+    int err = hz_pages_workflow(id, NULL, &doc, NULL);
+    if (err)
+        return not_found(w, err);
+    json_t *record = hz_pages_workflow_json(&doc), *answer = NULL;
+    char *text = record ? hz_json_text_print(record, 2, NULL) : NULL, *folder = NULL, *path = NULL, *shown = NULL;
+    if (text && hz_workflows_valid_id(id, strlen(id)) && asprintf(&folder, "%s/uploads", hz_api_config()->data_dir) > 0 &&
+            asprintf(&path, "%s/workflow_%s.json", folder, id) > 0 && asprintf(&shown, "uploads/workflow_%s.json", id) > 0) {
+        (void)mkdir(folder, 0700);
+        FILE *file = fopen(path, "we");
+        bool written = file && fputs(text, file) >= 0;
+        if (file && fclose(file) == 0 && written)
+            answer = json_pack("{s:b, s:s}", "success", 1, "filePath", shown);
+        else
+            HZ_LOG(WARN, "%s was not written", path);
+    }
+    free(folder);
+    free(path);
+    free(shown);
+    free(text);
+    json_decref(record);
+    hz_doc_fini(&doc);
+    return answer;
+}
+
+const struct hz_route hz_route_workflows[] = {
+        {"workflows:list", "workflows:list", NULL, "Error al cargar workflows", NULL, workflows_list, false},
+        {"workflows:get", "workflows:get", NULL, "Error al obtener workflow", NULL, workflows_get, false},
+        {"workflows:create", "workflows:create", NULL, "Error al crear workflow", NULL, workflows_create, true},
+        {"workflows:update", "workflows:update", NULL, "Error al actualizar workflow", NULL, workflows_update, true},
+        {"workflows:delete", "workflows:delete", NULL, "Error al eliminar workflow", NULL, workflows_delete, true},
+        {"workflows:getVersions", "workflows:getVersions", NULL, "Error al obtener versiones del workflow", NULL, workflows_get_versions, false},
+        {"workflows:saveToFile", "workflows:saveToFile", NULL, "Error al guardar flujo en archivo", NULL, workflows_save_to_file, true},
+        {"workflows:save-to-json", "workflows:save-to-json", NULL, "Error al guardar workflow a JSON", NULL, workflows_save_to_json, true},
+        {NULL, NULL, NULL, NULL, NULL, NULL, false},
+};

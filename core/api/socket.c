@@ -1,0 +1,210 @@
+/*
+ * socket.c - the Socket.IO face of the operations: who a connection is, one event one call, one acknowledgement one answer; what operations
+ * tell others; deltas for those who follow. Everything of a socket happens on its shard.
+ */
+#include "socket.h"
+
+#include "events.h"
+#include "news.h"
+#include "route.h"
+
+#include "core/config.h"
+#include "core/flow/json_text.h"
+#include "core/http/socketio.h"
+#include "core/lines.h"
+
+#include "shm/err.h"
+#include "shm/log.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { KNOWN = 1, FOLLOWS = 2 }; /* channels */
+
+struct client {
+    struct hz_caller caller;
+    bool follows;
+};
+static bool tracking; /* TRACKING_ROUTE; written before the shards run */
+
+/* ---- answers ---- */
+struct call {
+    struct hz_sio_ack *ack;       /* NULL: the client wants none */
+    struct hz_sio_socket *socket; /* a reference */
+};
+
+static void on_done(void *arg, const struct hz_route_answer *answer)
+{
+    struct call *call = arg;
+    size_t len = answer->len;
+    char *printed = answer->object && call->ack ? hz_json_text_print(answer->object, 0, &len) : NULL;
+    const char *text = printed ? printed : answer->text;
+    if (call->ack && text)
+        hz_sio_ack_text(call->ack, text, len);
+    else if (call->ack)
+        hz_sio_ack_drop(call->ack);
+    free(printed);
+    hz_sio_unref(&call->socket);
+    free(call);
+}
+
+static void on_became(void *arg, const struct hz_caller *caller)
+{
+    const struct call *call = arg;
+    struct client *client = hz_sio_user(call->socket);
+    if (!client || !hz_sio_connected(call->socket))
+        return;
+    client->caller = *caller;
+    hz_sio_set_channels(call->socket, KNOWN | (client->follows ? FOLLOWS : 0u));
+}
+
+/* ---- following ---- */
+static void set_follows(struct hz_sio_socket *socket, struct client *client, bool follows)
+{
+    if (client->follows == follows)
+        return;
+    client->follows = follows;
+    hz_events_followers(follows ? 1 : -1);
+    hz_sio_set_channels(socket, KNOWN | (follows ? FOLLOWS : 0u));
+}
+
+/* events:follow {after?}: deltas from now on, what came after `after` first; reset: it is not known any more, read the lists anew. */
+static void follow(struct hz_sio_socket *socket, struct client *client, const json_t *data, struct call *call)
+{
+    const json_t *after = json_object_get(data, "after");
+    struct hz_events_batch batch;
+    bool known = true;
+    if (json_is_integer(after) && json_integer_value(after) > 0) {
+        known = hz_events_replay((uint64_t)json_integer_value(after), &batch);
+        if (known && batch.from <= batch.to)
+            (void)hz_sio_emit_text(socket, "events:delta", batch.json, batch.json_len);
+        hz_events_replay_free(&batch);
+    }
+    set_follows(socket, client, true);
+    json_t *object = json_pack("{s:b, s:I, s:b}", "success", 1, "last", (json_int_t)hz_events_last(), "reset", !known);
+    on_done(call, &(struct hz_route_answer){.status = 200, .object = object});
+    json_decref(object);
+}
+
+static void unfollow(struct hz_sio_socket *socket, struct client *client, struct call *call)
+{
+    set_follows(socket, client, false);
+    json_t *object = json_pack("{s:b}", "success", 1);
+    on_done(call, &(struct hz_route_answer){.status = 200, .object = object});
+    json_decref(object);
+}
+
+/* ---- events ---- */
+static void track(const char *name, const json_t *data)
+{
+    /* Passwords are not for logs. */
+    char *text = data && strncmp(name, "auth:", 5) != 0 ? hz_json_text_print(data, 0, NULL) : NULL;
+    hz_lines_print(false, "[TRACKING_ROUTE] %.128s %.2000s", name, text ? text : "{}");
+    free(text);
+}
+
+static void on_event(struct hz_sio_socket *socket, const char *name, json_t *args, struct hz_sio_ack *ack, void *arg)
+{
+    (void)arg;
+    struct client *client = hz_sio_user(socket);
+    struct call *call = client ? calloc(1, sizeof *call) : NULL;
+    if (!call) {
+        if (ack)
+            hz_sio_ack_drop(ack);
+        return;
+    }
+    call->ack = ack;
+    call->socket = hz_sio_ref(socket);
+    /* Nothing but an answer asked for: the data is {}. What is no object has no fields; null is an error of who reads one. */
+    json_t *given = json_array_get(args, 0), *none = json_object();
+    json_t *data = json_is_object(given) ? given : json_is_null(given) ? NULL : none;
+    if (tracking)
+        track(name, data);
+    if (client->caller.kind != HZ_CALLER_NONE && !hz_access_refresh(&client->caller)) { /* logged out, disabled */
+        client->caller = (struct hz_caller){.kind = HZ_CALLER_NONE};
+        set_follows(socket, client, false);
+        hz_sio_set_channels(socket, 0);
+    }
+    bool starts = strcmp(name, "events:follow") == 0, ends = strcmp(name, "events:unfollow") == 0;
+    if ((starts || ends) && hz_access_allows(&client->caller, "events:list")) {
+        if (starts)
+            follow(socket, client, data, call);
+        else
+            unfollow(socket, client, call);
+    } else {
+        hz_route_run(name, &(struct hz_route_call){.caller = &client->caller, .origin = socket, .data = data, .done = on_done, .arg = call,
+                                   .became = on_became});
+    }
+    json_decref(none);
+}
+
+/* ---- coming and going ---- */
+static const char *on_connect(struct hz_sio_socket *socket, const json_t *auth, void *arg)
+{
+    (void)arg;
+    struct client *client = calloc(1, sizeof *client);
+    if (!client)
+        return "Error interno del servidor";
+    if (hz_sio_over_socket(socket))
+        hz_access_unix_caller(&client->caller);
+    else
+        hz_access_resolve_handshake(auth, hz_sio_header(socket, "Cookie"), hz_sio_address(socket), &client->caller);
+    hz_sio_set_user(socket, client);
+    hz_sio_set_channels(socket, client->caller.kind == HZ_CALLER_NONE ? 0u : KNOWN);
+    return NULL;
+}
+
+static void on_connected(struct hz_sio_socket *socket, const json_t *auth, void *arg)
+{
+    (void)auth;
+    (void)arg;
+    hz_lines_print(false, "Cliente conectado: %s", hz_sio_sid(socket));
+}
+
+static void on_disconnect(struct hz_sio_socket *socket, const char *reason, void *arg)
+{
+    (void)arg;
+    struct client *client = hz_sio_user(socket);
+    hz_sio_set_user(socket, NULL);
+    if (client && client->follows)
+        hz_events_followers(-1);
+    free(client);
+    hz_lines_print(false, "Cliente desconectado: %s", hz_sio_sid(socket));
+    HZ_LOG(DEBUG, "socket %s: %s", hz_sio_sid(socket), reason);
+}
+
+/* ---- what operations tell ---- */
+static void tell_all(const char *name, const char *json, size_t len, struct hz_sio_socket *except)
+{
+    if (hz_sio_broadcast_channels(name, json, len, except, KNOWN, false))
+        HZ_LOG(WARN, "%s was not told: %s", name, hz_err_last());
+}
+
+static void tell_one(struct hz_sio_socket *socket, const char *name, const char *json, size_t len)
+{
+    if (hz_sio_emit_text(socket, name, json, len))
+        HZ_LOG(WARN, "%s was not told: %s", name, hz_err_last());
+}
+
+static void drop(struct hz_sio_socket *socket)
+{
+    hz_sio_unref(&socket);
+}
+
+static void tell_delta(const struct hz_events_batch *batch)
+{
+    if (hz_sio_broadcast_channels("events:delta", batch->json, batch->json_len, NULL, FOLLOWS, false))
+        HZ_LOG(WARN, "a delta was not told: %s", hz_err_last());
+}
+
+int hz_socket_init(void)
+{
+    static const struct hz_news_face face = {tell_all, tell_one, hz_sio_ref, drop};
+    const char *wanted = getenv("TRACKING_ROUTE");
+    tracking = wanted && (strcmp(wanted, "true") == 0 || strcmp(wanted, "1") == 0);
+    hz_news_serve(&face);
+    hz_events_listen(tell_delta);
+    return hz_sio_serve(&(struct hz_sio_options){
+            .handlers = {.connect = on_connect, .connected = on_connected, .event = on_event, .disconnect = on_disconnect}});
+}
