@@ -26,7 +26,7 @@ static const struct {
 };
 #define COUNT HZ_COUNT_OF(permissions)
 _Static_assert(HZ_COUNT_OF(roles) == HZ_ROLE_COUNT, "a name for each role");
-_Static_assert(COUNT <= HZ_ACCESS_BITS * 32, "a bit for each permission");
+_Static_assert(COUNT / 32 < HZ_ACCESS_BITS, "a bit for each permission");
 static struct hz_store_permission rows[COUNT];
 
 size_t hz_access_permission_count(void)
@@ -49,15 +49,18 @@ bool hz_role_parse(const char *text, enum hz_role *ret_role)
     return false;
 }
 
-static int compare(const void *name, const void *entry)
-{
-    return strcmp(name, *(const char *const *)entry); /* `name` is the entry's first member */
-}
-
 int hz_access_permission_index(const char *name)
 {
-    const char *const *found = bsearch(name, permissions, COUNT, sizeof permissions[0], compare);
-    return found ? (int)(((const char *)found - (const char *)permissions) / (ptrdiff_t)sizeof permissions[0]) : -1;
+    size_t low = 0, high = COUNT;
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+        int order = strcmp(name, permissions[middle].name);
+        if (order == 0)
+            return (int)middle;
+        low = order < 0 ? low : middle + 1;
+        high = order < 0 ? middle : high;
+    }
+    return -1;
 }
 
 bool hz_access_known(const char *permission)

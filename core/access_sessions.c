@@ -29,7 +29,7 @@ static void draw(int kind, char ret[HZ_ACCESS_SECRET])
     }
     size_t len = kind == HZ_CREDENTIAL_CODE ? 16 : sizeof bytes, prefix = 0;
     if (kind == HZ_CREDENTIAL_TOKEN) { /* so that people, and programs that look for lost secrets, know what it is */
-        memcpy(ret, "hzt_", 4);
+        snprintf(ret, HZ_ACCESS_SECRET, "hzt_");
         prefix = 4;
     }
     randombytes_buf(bytes, len);

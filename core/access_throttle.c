@@ -55,7 +55,7 @@ static uint64_t key_of(const struct hz_throttle *throttle, char kind, const char
         memcpy(in + 1, &v6, 8);
         len = 8;
     } else
-        for (; text[len] && len < HZ_ACCESS_EMAIL; len++)
+        for (; len < HZ_ACCESS_EMAIL && text[len]; len++)
             in[1 + len] = (unsigned char)tolower((unsigned char)text[len]);
     crypto_shorthash(hash, in, 1 + len, throttle->secret);
     memcpy(&key, hash, sizeof key);
