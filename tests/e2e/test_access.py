@@ -8,6 +8,7 @@ import subprocess
 import time
 
 import hz
+import sio
 
 ADMIN, PASSWORD = "admin@horizon.com", "correct horse"
 
@@ -294,6 +295,43 @@ class Access(hz.Case):
         for name in ("..", "../x", "a/b", "%2e%2e", "x\u0000y"):
             answer = self.ask(server, "POST", "/api/v1/workers", {"workflowId": name}, token=server.token)
             self.assertIn(answer.status, (400, 404, 422), (name, answer))
+
+    def test_a_socket_is_worth_its_login_and_no_more(self):
+        server = self.server()
+        self.session(server)
+        self.clean_exit(server.cli("user", "add", "eva@example.org", "--role", "admin", stdin="eva's password\n"))
+        ids = {user["email"]: user["id"] for user in server.call("GET", "/users", expect=200)["users"]}
+        refused = {"success": False, "message": "No cumple permisos para ejecutar el método workers:list"}
+
+        def connect(auth=None, headers=None):
+            client = sio.Client(server, auth, headers)
+            self.addCleanup(client.close)
+            return client
+        for auth in ({}, {"userId": ids[ADMIN]}, {"userId": ids["eva@example.org"]}, {"userId": 0}, {"userId": None}, {"token": ids[ADMIN]}):
+            self.assertEqual(connect(auth).call("workers:list", {}), refused, auth)
+        first = connect()
+        login = first.call("auth:login", {"email": "eva@example.org", "password": "eva's password"})
+        handle = login["user"]["id"]
+        self.assertNotIn(handle, ids.values())
+        eva = connect({"userId": handle})
+        for client in (first, eva):
+            self.assertTrue(client.call("workers:list", {})["success"])
+        self.assertEqual(self.ask(server, "GET", "/api/v1/me", token=handle).status, 401, "a handle is no token")
+        self.assertNotIn(handle, json.dumps(server.call("GET", "/users", expect=200)) + server.process.text())
+        self.assertTrue(eva.call("workers:stats", {})["success"])
+        self.clean_exit(server.cli("user", "role", "eva@example.org", "viewer"))
+        self.assertFalse(eva.call("workers:stop", {"workerId": "x"})["success"])
+        self.assertIn("permisos", eva.call("workers:stop", {"workerId": "x"})["message"], "a role counts on an open socket")
+        self.clean_exit(server.cli("user", "disable", "eva@example.org"))
+        for client in (first, eva, connect({"userId": handle})):
+            self.assertEqual(client.call("workers:list", {}), refused)
+        self.assertTrue(connect({"token": server.token}).call("workers:list", {})["success"])
+        for headers, status in (({"Origin": "http://evil.example"}, 403), ({"Origin": "null"}, 403), ({"Host": "evil.example"}, 421)):
+            answer = hz.request(server.port, "GET", "/socket.io/?EIO=4&transport=polling", headers=headers)
+            self.assertEqual(answer.status, status, headers)
+            answer = hz.request(server.port, "GET", "/socket.io/?EIO=4&transport=websocket", headers={
+                "Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13", "Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA==", **headers})
+            self.assertEqual(answer.status, status, headers)
 
     def test_slow_and_greedy_clients_end_and_others_do_not_notice(self):
         server = self.server(env={"HORIZON_LIMIT_LOOPBACK": 1, "HORIZON_ADDRESS_CONNECTIONS": 20, "HORIZON_ADDRESS_RATE": 50})
