@@ -138,6 +138,7 @@ struct hz_eio_session *hz_eio_open(struct hz_eio *engine, const struct hz_http_r
     session->magic = HZ_EIO_SESSION_MAGIC;
     session->engine = engine;
     session->over_socket = hz_http_over_socket(request);
+    session->upgradable = hz_http_can_upgrade(request);
     snprintf(session->address, sizeof session->address, "%s", hz_http_peer(request));
     uint32_t index = hz_shard_index(engine->shard);
     hz_base_random(session->id, sizeof session->id);
@@ -153,8 +154,8 @@ void hz_eio_opened(struct hz_eio_session *session, bool websocket)
     char text[256];
     snprintf(text, sizeof text,
             "0{\"sid\":\"%s\",\"upgrades\":[%s],\"pingInterval\":%u,\"pingTimeout\":%u,\"maxPayload\":%u}",
-            session->sid, websocket ? "" : "\"websocket\"", options->ping_interval_ms, options->ping_timeout_ms,
-            options->max_payload);
+            session->sid, websocket || !session->upgradable ? "" : "\"websocket\"", options->ping_interval_ms,
+            options->ping_timeout_ms, options->max_payload);
     link_session(session->engine, session);
     struct hz_eio_buf *buf = hz_eio_word(text);
     if (!buf || !hz_eio_send(session, buf, false))

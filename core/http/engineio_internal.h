@@ -55,7 +55,7 @@ struct hz_eio_session {
     uint32_t holds;
     void *user;
     char *headers; /* "name\0value\0" ... "\0" */
-    bool over_socket;
+    bool over_socket, upgradable;
     char address[48];
     uint8_t id[HZ_EIO_ID];
     char sid[HZ_EIO_SID + 1];
@@ -180,12 +180,12 @@ struct hz_eio_ws {
     struct hz_timer timer; /* the upgrade, or the closing handshake, takes too long */
     struct hz_http_lease *lease;
     struct hz_address address; /* counted from here on; with a lease the connection below still is */
-    bool blocked;       /* the kernel takes no more: waits until it does */
-    bool closing, dead; /* our close frame is in line; the descriptor is closed */
-    bool said;          /* a close frame is in line already */
-    bool mute;          /* what the library says is not sent */
-    bool shut;          /* our side is closed */
-    bool in_message;    /* between the first and the last frame of one */
+    bool blocked;              /* the kernel takes no more: waits until it does */
+    bool closing, dead;        /* our close frame is in line; the descriptor is closed */
+    bool said;                 /* a close frame is in line already */
+    bool mute;                 /* what the library says is not sent */
+    bool shut;                 /* our side is closed */
+    bool in_message;           /* between the first and the last frame of one */
     bool data_frame, last_frame, binary;
     size_t sent; /* of the first frame in line */
     struct hz_eio_queue queue;

@@ -90,6 +90,10 @@ void hz_eio_ws_handle(struct hz_http_request *request, const char *sid)
         hz_eio_refuse(request, 400, 3, "Bad request");
         return;
     }
+    if (!hz_http_can_upgrade(request)) {
+        hz_eio_refuse(request, 400, 3, "WebSocket is not offered over TLS by this libmicrohttpd (before 0.9.76)");
+        return;
+    }
     if (!version || strcmp(version, "13") != 0) {
         hz_http_respond(request, &(struct hz_http_response){.status = 426,
                                          .headers = "Sec-WebSocket-Version: 13\n",

@@ -125,6 +125,8 @@ const char *hz_http_reason(uint32_t status); /* "Not Found" */
 
 /* ---- another protocol on the same connection ---- */
 struct hz_http_lease; /* of a connection that the server still carries below (TLS) */
+/* Not below TLS with libmicrohttpd before 0.9.76, which then carries four bytes at a time. */
+bool hz_http_can_upgrade(const struct hz_http_request *request);
 /*
  * hz_http_upgrade - answers 101; then the connection is no longer the server's.
  *

@@ -11,8 +11,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 struct hz_http_lease {
@@ -48,6 +52,16 @@ static void unlink_lease(struct hz_http_lease **list, struct hz_http_lease *leas
         lease->next->prev = lease->prev;
 }
 
+bool hz_http_can_upgrade(const struct hz_http_request *request)
+{
+    unsigned major = 0, minor = 0, patch = 0;
+    if (!request->conn || !request->conn->tls)
+        return true;
+    /* Until then no memory of the connection is left for the bytes in between, and a large message takes minutes. */
+    return sscanf(MHD_get_version(), "%u.%u.%u", &major, &minor, &patch) == 3 &&
+           major * 1000000 + minor * 1000 + patch >= 9076;
+}
+
 static void on_upgrade(void *cls, struct MHD_Connection *mhd, void *context, const char *data, size_t len,
         MHD_socket fd, struct MHD_UpgradeResponseHandle *below)
 {
@@ -58,6 +72,8 @@ static void on_upgrade(void *cls, struct MHD_Connection *mhd, void *context, con
     (void)mhd;
     (void)context;
     bool kept = conn->tls;
+    int one = 1; /* the connection's own socket, where bytes would wait for more to come */
+    (void)setsockopt(conn->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
     hz_http_upgraded_fn *fn = lease->fn;
     void *arg = lease->arg;
     conn->upgraded = true;

@@ -3,7 +3,7 @@
  * With --engine the Engine.IO below alone. Prints `listening on PORT` and runs until SIGTERM or SIGINT.
  *
  *     socketio_echo [--port N] [--ping-interval MS] [--ping-timeout MS] [--connect-timeout MS] [--shards N]
- *                   [--max-waiting BYTES] [--engine]
+ *                   [--max-waiting BYTES] [--tls-cert FILE --tls-key FILE] [--engine]
  *
  * Besides the suites' events: `broadcast` [name, value] goes to all others, `flood` [n, bytes] sends that many packets
  * to everybody, `figures` is answered with the server's counts, `bye` disconnects.
@@ -138,18 +138,20 @@ int main(int argc, char **argv)
 {
     static const struct option known[] = {{"port", 1, NULL, 'p'}, {"ping-interval", 1, NULL, 'i'},
             {"ping-timeout", 1, NULL, 't'}, {"connect-timeout", 1, NULL, 'c'}, {"shards", 1, NULL, 's'},
-            {"max-waiting", 1, NULL, 'w'}, {"engine", 0, NULL, 'e'}, {NULL, 0, NULL, 0}};
+            {"max-waiting", 1, NULL, 'w'}, {"engine", 0, NULL, 'e'}, {"tls-cert", 1, NULL, 'C'},
+            {"tls-key", 1, NULL, 'K'}, {NULL, 0, NULL, 0}};
     static const char *const namespaces[] = {"/custom", NULL};
     struct hz_sio_options sio = {.namespaces = namespaces,
             .binary = true,
             .handlers = {.connect = on_connect, .connected = on_connected, .event = on_event}};
-    uint32_t port = 3000, shards = 1;
+    struct hz_http_options http = {.host = "localhost", .port = 3000};
+    uint32_t shards = 1;
     bool engine = false;
     for (int option; (option = getopt_long(argc, argv, "", known, NULL)) != -1;) {
         uint32_t number = optarg ? (uint32_t)strtoul(optarg, NULL, 10) : 0;
         switch (option) {
         case 'p':
-            port = number;
+            http.port = number;
             break;
         case 'i':
             sio.ping_interval_ms = number;
@@ -165,6 +167,12 @@ int main(int argc, char **argv)
             break;
         case 'w':
             sio.max_waiting = number;
+            break;
+        case 'C':
+            http.tls_cert = optarg;
+            break;
+        case 'K':
+            http.tls_key = optarg;
             break;
         case 'e':
             engine = true;
@@ -188,7 +196,7 @@ int main(int argc, char **argv)
     if (!err)
         err = engine ? hz_eio_serve(&eio) : hz_sio_serve(&sio);
     if (!err)
-        err = hz_http_bind(&(struct hz_http_options){.host = "localhost", .port = port}, &port);
+        err = hz_http_bind(&http, &http.port);
     if (!err)
         err = hz_shard_start(begin, NULL);
     if (err) {
@@ -197,7 +205,7 @@ int main(int argc, char **argv)
     }
     watch(0, SIGTERM);
     watch(1, SIGINT);
-    printf("listening on %u\n", port);
+    printf("listening on %u\n", http.port);
     fflush(stdout);
     hz_shard_run_main();
     uv_close((uv_handle_t *)&signals[0], NULL);

@@ -1,15 +1,15 @@
 // Drives tests/contract/socketio_echo with the client people use; prints what happened as JSON.
-//   node socketio_client.js PORT polling|websocket|upgrade
+//   node socketio_client.js PORT polling|websocket|upgrade [tls]
 "use strict";
 const { io } = require("socket.io-client");
 
-const [port, way] = process.argv.slice(2);
-const url = `http://127.0.0.1:${port}`;
+const [port, way, tls] = process.argv.slice(2);
+const url = `${tls ? "https" : "http"}://127.0.0.1:${port}`;
 const transports = way === "upgrade" ? ["polling", "websocket"] : [way];
 const seen = {};
 
 function connect(options = {}, path = "") {
-  return io(url + path, { transports, forceNew: true, reconnection: false, timeout: 15000, ...options });
+  return io(url + path, { transports, forceNew: true, reconnection: false, timeout: 15000, rejectUnauthorized: false, ...options });
 }
 
 function once(socket, event) {

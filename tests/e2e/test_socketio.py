@@ -1,9 +1,13 @@
 """Socket.IO 5: the client people use over both transports and the way between them, packets by hand, and clients that
 do what none should: silence, floods, reading nothing."""
+import http.client
 import json
 import os
 import random
 import re
+import shutil
+import ssl
+import subprocess
 import threading
 import time
 
@@ -43,8 +47,8 @@ class SocketIO(hz.Case):
 
 
 class Client(SocketIO):
-    def drive(self, way):
-        self.assertEqual(npm.node(self, "socketio_client.js", self.echo.port, way), {
+    def drive(self, way, *more):
+        self.assertEqual(npm.node(self, "socketio_client.js", self.echo.port, way, *more), {
             "auth": {"token": "abc"}, "sid": 20, "transport": "polling" if way == "polling" else "websocket", "echo": True,
             "ack": True, "unknown": None, "order": True, "large": 700000, "binary": ["010203", ""],
             "broadcast": [{"n": 1}, []], "refused": "refused as asked", "namespace": "Invalid namespace",
@@ -79,6 +83,41 @@ class Client(SocketIO):
         self.place.processes.append(self.echo.process)
         for client in clients.values():
             hz.wait_for(lambda client=client: len(re.findall("^connect ", client.text(), re.M)) >= 2, 30, what="a second connect")
+
+
+class OverTLS(Client):
+    """Polling; WebSocket too where the library can carry it (libmicrohttpd from 0.9.76 on)."""
+    test_websocket_only = test_polling_only = test_clients_come_back_when_the_server_does = None
+
+    def setUp(self):
+        hz.Case.setUp(self)
+        self.cert, key = self.place.path("cert.pem"), self.place.path("key.pem")
+        made = subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
+                               "-keyout", key, "-out", self.cert, "-days", "2", "-subj", "/CN=localhost"], capture_output=True,
+                              check=False) if shutil.which("openssl") else None
+        if not made or made.returncode:
+            self.skipTest("no openssl command to make certificates with")
+        self.echo = eio.Echo(self.place, "--shards", 2, "--tls-cert", self.cert, "--tls-key", key)
+
+    def ask(self, query, headers):
+        connection = http.client.HTTPSConnection("localhost", self.echo.port, timeout=20 * hz.SLOW,
+                                                 context=ssl.create_default_context(cafile=self.cert))
+        connection.request("GET", "/socket.io/?EIO=4&transport=" + query, headers=headers)
+        answer = connection.getresponse()
+        text = answer.read().decode()
+        connection.close()
+        return answer.status, text
+
+    def test_upgrade(self):
+        upgrades = json.loads(self.ask("polling", {})[1][1:])["upgrades"]
+        self.drive("polling", "tls")
+        if upgrades:
+            self.drive("upgrade", "tls")
+            return
+        status, text = self.ask("websocket", {"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13",
+                                              "Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA=="})
+        self.assertEqual(status, 400)
+        self.assertIn("not offered over TLS", text)
 
 
 class Packets(SocketIO):
