@@ -215,6 +215,28 @@ class Packets(SocketIO):
         hz.wait_for(lambda: self.figures(victim)["sockets"] == 1, what="the end of the others")
 
 
+class Manager(hz.Case):
+    def test_clients_come_back_after_a_restart_in_place(self):
+        folder, why = npm.modules()
+        if why:
+            self.skipTest(why)
+        server = hz.Server(self.place, env={"SERVER_CLUSTERS": 2})
+        script = os.path.join(os.path.dirname(os.path.abspath(__file__)), "socketio_return.js")
+        clients = {}
+        for way in ("polling", "websocket", "upgrade"):
+            clients[way] = hz.Process(["node", script, str(server.port), way], env={"NODE_PATH": folder})
+            self.place.processes.append(clients[way])
+            hz.logged(clients[way], "connect polling" if way == "polling" else "upgrade\n", 30)
+        began = time.monotonic()
+        self.clean_exit(server.cli("restart", "--manager", "--json", timeout=90))
+        for way, client in clients.items():
+            hz.wait_for(lambda client=client: len(re.findall("^connect ", client.text(), re.M)) >= 2, 30, what=f"{way}: a second connect")
+            self.assertRegex(client.text(), "(?m)^disconnect transport (close|error)")
+        self.assertLess(time.monotonic() - began, 8 * hz.SLOW, "clients hold a restart up")
+        self.assertEqual(server.stop(), 0)
+        self.assert_no_sanitizer_report(server.process.text())
+
+
 class Silent(SocketIO):
     options = ("--connect-timeout", 400)
 
