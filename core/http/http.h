@@ -7,6 +7,8 @@
 
 #include "core/shard.h"
 
+#include <stdatomic.h>
+
 struct hz_http_request; /* one request on its shard */
 
 /* A handler answers now or later, on the same shard, with exactly one hz_http_respond*(), or learns by
@@ -32,6 +34,9 @@ void *hz_http_kept(const struct hz_http_request *request);
 int hz_http_route_anybody(const char *method, const char *pattern, hz_http_handler_fn *fn, void *arg);
 /* The same as hz_http_route_anybody, but for what every web page may read: no Origin is refused, CORS is `*`. */
 int hz_http_route_open(const char *method, const char *pattern, hz_http_handler_fn *fn, void *arg);
+/* Each route that was registered, in no order. permission: NULL none; open: for everybody. Once all are. */
+typedef void hz_http_route_fn(void *arg, const char *method, const char *pattern, const char *permission, bool open);
+void hz_http_each_route(hz_http_route_fn *fn, void *arg);
 /* What no route matches (webhooks on the server's port), and everything on a worker's port. */
 void hz_http_fallback(hz_http_handler_fn *fn, void *arg);
 
@@ -122,6 +127,28 @@ void hz_http_problem_with(struct hz_http_request *request, uint32_t status, cons
 const char *hz_http_url(void); /* of the server as it listens, "http://127.0.0.1:3000", once it is bound */
 uint32_t hz_http_port(void); /* the server's own, once it is bound */
 const char *hz_http_reason(uint32_t status); /* "Not Found" */
+
+/* ---- answers that go on ---- */
+struct hz_http_stream;
+struct hz_http_piece { /* shared by all who get it */
+    _Atomic uint32_t owners;
+    size_t len;
+    char data[];
+};
+struct hz_http_piece *hz_http_piece_new(const void *data, size_t len); /* a copy, one owner; NULL: no memory */
+struct hz_http_piece *hz_http_piece_ref(struct hz_http_piece *piece);  /* any thread that is an owner */
+void hz_http_piece_unref(struct hz_http_piece *piece);
+/*
+ * hz_http_stream_open - answers with status, type and headers of head; the body is what is written from now on.
+ *
+ * gone  called once, on the shard, when the client has gone or the answer is over; the stream is not to be touched any more
+ * NULL: the client has gone already, or there was no memory; gone is not called.
+ */
+struct hz_http_stream *hz_http_stream_open(
+        struct hz_http_request *request, const struct hz_http_response *head, void (*gone)(void *arg), void *arg);
+/* False: the client does not read, 4 MiB wait for it; end it. */
+HZ_MUST_CHECK bool hz_http_stream_write(struct hz_http_stream *stream, struct hz_http_piece *piece);
+void hz_http_stream_end(struct hz_http_stream *stream); /* after what was written */
 
 /* ---- another protocol on the same connection ---- */
 struct hz_http_lease; /* of a connection that the server still carries below (TLS) */

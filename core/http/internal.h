@@ -110,6 +110,7 @@ struct hz_http_request {
     void (*gone)(void *arg);
     void *gone_arg;
     struct MHD_Response *response;
+    struct hz_http_stream *stream; /* the answer goes on; NULL: it does not */
     struct hz_http_lease *upgrade; /* the answer is one */
     uint32_t status;
     char method[16];
@@ -164,7 +165,11 @@ char *hz_request_take_body(struct hz_http_request *request, size_t *ret_len); /*
 /* upgrade.c */
 void hz_upgrade_lost(struct hz_http_lease *lease); /* it will not come to that */
 bool hz_upgrade_give_up(struct hz_http_server *server, bool all); /* tells the library; true: it has to run */
+/* stream.c */
+void hz_stream_detach(struct hz_http_stream *stream); /* its request is going; hears of it */
 /* respond.c */
+/* Headers of `from` and ours, status; the response is the request's from now on. */
+void hz_respond_head(struct hz_http_request *request, struct MHD_Response *response, const struct hz_http_response *from);
 void hz_respond_lines(struct MHD_Response *response, const char *lines, size_t len);
 void hz_respond_answered(struct hz_http_request *request); /* its response is made: go on with it */
 HZ_MUST_CHECK bool hz_respond_build(struct hz_http_request *request, const struct hz_http_response *response);

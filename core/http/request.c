@@ -68,6 +68,8 @@ void hz_request_free(struct hz_http_request *request)
         unlink_lost(request);
     if (request->conn)
         request->conn->request = NULL;
+    if (request->stream)
+        hz_stream_detach(request->stream);
     if (request->response)
         MHD_destroy_response(request->response);
     if (request->upgrade)

@@ -108,12 +108,8 @@ static struct MHD_Response *new_response(const struct hz_http_response *from)
     return response;
 }
 
-/* Needs request->mhd. False: no memory. */
-bool hz_respond_build(struct hz_http_request *request, const struct hz_http_response *from)
+void hz_respond_head(struct hz_http_request *request, struct MHD_Response *response, const struct hz_http_response *from)
 {
-    struct MHD_Response *response = new_response(from);
-    if (!response)
-        return false;
     if (from->type && *from->type)
         MHD_add_response_header(response, "Content-Type", from->type);
     if (from->headers)
@@ -123,7 +119,15 @@ bool hz_respond_build(struct hz_http_request *request, const struct hz_http_resp
     request->status = from->status;
     if (request->gated && hz_http_shared.after)
         hz_http_shared.after(request, request->match.permission, from->status);
-    return true;
+}
+
+/* Needs request->mhd. False: no memory. */
+bool hz_respond_build(struct hz_http_request *request, const struct hz_http_response *from)
+{
+    struct MHD_Response *response = new_response(from);
+    if (response)
+        hz_respond_head(request, response, from);
+    return response != NULL;
 }
 
 void hz_http_respond(struct hz_http_request *request, const struct hz_http_response *response)

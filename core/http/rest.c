@@ -43,6 +43,9 @@ void hz_http_rest(struct hz_shard *shard)
     server->resting = true;
     hz_server_set_listening(server, false);
     hz_eio_rest(shard);
+    for (const struct hz_http_conn *conn = server->conns; conn; conn = conn->next)
+        if (conn->request && conn->request->stream)
+            hz_http_stream_end(conn->request->stream); /* its client comes again */
     hz_server_rest_idle(server);
 }
 

@@ -6,6 +6,7 @@
 #include "shm/err.h"
 #include "url.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -194,4 +195,23 @@ enum hz_router_result hz_router_find(const struct hz_router *router, const char 
     ret_match->door = any->door;
     ret_match->permission = any->permission;
     return HZ_ROUTE_FOUND;
+}
+
+static void each_node(const struct hz_router_node *node, char *pattern, size_t len, size_t size, hz_http_route_fn *fn, void *arg)
+{
+    for (const struct route *route = node->routes; route; route = route->next)
+        fn(arg, route->method, len ? pattern : "/", route->permission, route->door != HZ_DOOR_GATE);
+    for (int named = 0; named < 2; named++)
+        for (const struct hz_router_node *child = named ? node->param : node->literals; child; child = child->next) {
+            int more = snprintf(pattern + len, size - len, "/%s%s", named ? ":" : "", child->text);
+            if (more > 0 && (size_t)more < size - len)
+                each_node(child, pattern, len + (size_t)more, size, fn, arg);
+            pattern[len] = 0;
+        }
+}
+
+void hz_router_each(const struct hz_router *router, hz_http_route_fn *fn, void *arg)
+{
+    char pattern[1024] = "";
+    each_node(router->root, pattern, 0, sizeof pattern, fn, arg);
 }

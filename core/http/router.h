@@ -41,6 +41,8 @@ HZ_MUST_CHECK int hz_router_add(struct hz_router *router, const char *method, co
 /* The same with all that a route has; permission must outlive the router. */
 HZ_MUST_CHECK int hz_router_put(struct hz_router *router, const char *method, const char *pattern,
         hz_http_handler_fn *fn, void *arg, enum hz_router_door door, const char *permission);
+/* See hz_http_each_route(). */
+void hz_router_each(const struct hz_router *router, hz_http_route_fn *fn, void *arg);
 /* path: as sent, without query. scratch: strlen(path) + 1 bytes that hold the parameters' values. HEAD is answered by a
  * GET route. Cost: one pass over the path. */
 enum hz_router_result hz_router_find(const struct hz_router *router, const char *method, const char *path,

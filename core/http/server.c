@@ -75,6 +75,12 @@ int hz_http_route_open(const char *method, const char *pattern, hz_http_handler_
     return route(method, pattern, fn, arg, HZ_DOOR_OPEN, NULL);
 }
 
+void hz_http_each_route(hz_http_route_fn *fn, void *arg)
+{
+    if (hz_http_shared.routed)
+        hz_router_each(&hz_http_shared.router, fn, arg);
+}
+
 void hz_http_guard(hz_http_guard_fn *guard, hz_http_after_fn *after)
 {
     hz_http_shared.guard = guard;
@@ -524,7 +530,7 @@ static void look_for_gone(struct hz_http_server *server)
     while (conn) {
         nfds_t count = 0;
         for (; conn && count < HZ_COUNT_OF(fds); conn = conn->next)
-            if (conn->request && conn->request->suspended && conn->request->state == HZ_HTTP_PENDING) {
+            if (conn->request && conn->request->suspended && (conn->request->state == HZ_HTTP_PENDING || conn->request->stream)) {
                 fds[count] = (struct pollfd){.fd = conn->fd, .events = POLLRDHUP};
                 conns[count++] = conn;
             }
