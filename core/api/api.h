@@ -78,6 +78,7 @@ struct hz_api_execute {
     uint32_t priority, deadline_ms; /* 1..9; ms from its acceptance, or from when it is due; 0: the workflow's */
     int64_t due_ms;                 /* wall clock, not before; 0: at once */
     const char *key;                /* dedupKey; NULL none: one that was accepted with it answers instead */
+    bool key_if_possible;           /* a flow with a trigger takes none: then it is left out */
 };
 void hz_api_executions_start(const struct hz_api_execute *execute, hz_api_done_fn *done, void *arg);
 void hz_api_executions_get(const char *id, hz_api_done_fn *done, void *arg);
@@ -86,6 +87,10 @@ void hz_api_executions_nodes(const char *id, hz_api_done_fn *done, void *arg);
 /* workflow_id, state: NULL all. Open states are those of now, of the others what is kept. */
 void hz_api_executions_list(
         const char *workflow_id, const char *state, uint64_t limit, int64_t before_ms, hz_api_done_fn *done, void *arg);
+void hz_api_activations_list(const char *workflow_id, uint64_t limit, int64_t before_ms, hz_api_done_fn *done, void *arg);
+/* Its input once more, by the version it had, as a new execution. from: id or name of a node, NULL its start; nothing is kept of what the
+ * nodes behind it were given, so only the start can be said. */
+void hz_api_executions_rerun(const char *id, const char *from, hz_api_done_fn *done, void *arg);
 /* ---- dead letters: executions that failed for good, of flows with `retry` ---- workflow_id NULL: of all */
 void hz_api_dead_list(const char *workflow_id, uint64_t limit, int64_t before_ms, hz_api_done_fn *done, void *arg);
 void hz_api_dead_redrive(const char *id, hz_api_done_fn *done, void *arg);

@@ -3,6 +3,7 @@
  * committed; one who waits hears the record in its final state, or, for a flow with a trigger, when its worker is
  * ready.
  */
+#include "events.h"
 #include "internal.h"
 
 #include "core/scheduler.h"
@@ -229,7 +230,9 @@ void hz_api_executions_start(const struct hz_api_execute *execute, hz_api_done_f
     }
     if (!hz_api_find_workflow(execute->workflow_id, execute->version, done, arg, &workflow))
         return;
-    if (workflow->plan->trigger_count > 0 && (execute->priority || execute->deadline_ms || execute->due_ms || execute->key)) {
+    bool triggered = workflow->plan->trigger_count > 0;
+    const char *key = triggered && execute->key_if_possible ? NULL : execute->key;
+    if (triggered && (execute->priority || execute->deadline_ms || execute->due_ms || key)) {
         hz_workflow_unref(&workflow);
         hz_api_fail(done, arg, 422,
                 "priority, delayMs, startAt, deadlineMs and dedupKey are for flows without a trigger: this one is started, and then runs "
@@ -254,7 +257,7 @@ void hz_api_executions_start(const struct hz_api_execute *execute, hz_api_done_f
                                 .timeout_ms = execute->deadline_ms,
                                 .priority = execute->priority,
                                 .due_wall_ms = execute->due_ms,
-                                .key = execute->key,
+                                .key = key,
                                 .duplicate = on_duplicate,
                                 .wants_port = workflow->plan->trigger_count > 0},
             on_accepted, on_finished, running);
@@ -270,8 +273,16 @@ void hz_api_executions_get(const char *id, hz_api_done_fn *done, void *arg)
         return;
     }
     struct hz_json json = {0};
+    char *progress = hz_events_latest_progress(id);
     add_record(&json, &row, true);
     hz_store_execution_fini(&row);
+    if (!json.failed) { /* one member more: what its flow reported last, or null */
+        json.len--;
+        json.comma = true;
+        add_json(&json, "progress", progress);
+        hz_json_close(&json, '}');
+    }
+    free(progress);
     hz_api_answer(done, arg, 200, &json);
 }
 
@@ -366,6 +377,63 @@ void hz_api_executions_list(
         return;
     }
     answer_rows(rows, count, limit, done, arg);
+}
+
+void hz_api_activations_list(const char *workflow_id, uint64_t limit, int64_t before_ms, hz_api_done_fn *done, void *arg)
+{
+    struct hz_store_execution *rows;
+    size_t count;
+    if (hz_store_list(workflow_id, 1, before_ms, (size_t)limit, &rows, &count))
+        hz_api_fail(done, arg, 500, hz_err_last());
+    else
+        answer_rows(rows, count, limit, done, arg);
+}
+
+/* ---- run again ---- */
+/* NULL: it is the start, or none was said. */
+static const char *why_not_from(const char *workflow_id, const char *version, const char *from)
+{
+    char *text = NULL, found[32];
+    size_t len;
+    uint64_t hash;
+    int64_t updated;
+    const char *why = "from: its flow has no such node", *key;
+    if (!from || !*from)
+        return NULL;
+    if (hz_store_workflow_get(workflow_id, version, &text, &len, found, &hash, &updated))
+        return "the version it had is not kept any more";
+    json_t *flow = json_loadb(text, len, JSON_ALLOW_NUL, NULL), *node;
+    json_object_foreach(json_object_get(flow, "nodes"), key, node) {
+        const char *name = json_string_value(json_object_get(node, "name")), *type = json_string_value(json_object_get(node, "type"));
+        if (strcmp(key, from) != 0 && (!name || strcmp(name, from) != 0))
+            continue;
+        why = type && strcmp(type, "workflow_init") == 0 ? NULL
+                                                         : "from: nothing is kept of what this node was given; an execution runs again from its start";
+        break;
+    }
+    json_decref(flow);
+    free(text);
+    return why;
+}
+
+void hz_api_executions_rerun(const char *id, const char *from, hz_api_done_fn *done, void *arg)
+{
+    struct hz_uuid uuid;
+    struct hz_store_execution row;
+    if (!id || !hz_uuid_parse(id, strlen(id), &uuid) || hz_scheduler_get(&uuid, &row)) {
+        hz_api_fail(done, arg, 404, "Ejecución no encontrada");
+        return;
+    }
+    const char *why = why_not_from(row.workflow_id, row.version, from);
+    if (why)
+        hz_api_fail(done, arg, 422, why);
+    else if (row.state < HZ_EXEC_SUCCESS)
+        hz_api_fail(done, arg, 409, "it is not over yet");
+    else
+        hz_api_executions_start(&(struct hz_api_execute){.workflow_id = row.workflow_id, .version = row.version, .data = row.input ? row.input : "",
+                                        .len = row.input ? strlen(row.input) : 0, .trigger = "rerun"},
+                done, arg);
+    hz_store_execution_fini(&row);
 }
 
 void hz_api_dead_list(const char *workflow_id, uint64_t limit, int64_t before_ms, hz_api_done_fn *done, void *arg)

@@ -28,6 +28,8 @@ HZ_MUST_CHECK int hz_asks_init(void);
 void hz_webhook_init(void);
 HZ_MUST_CHECK int hz_api_history_init(void); /* its routes */
 HZ_MUST_CHECK int hz_api_secrets_init(void);
+HZ_MUST_CHECK int hz_openapi_init(void);
+HZ_MUST_CHECK int hz_metrics_init(void);
 HZ_MUST_CHECK int hz_api_alerts_init(void);
 
 void hz_gate_open(void);                     /* gate.c: from now on routes ask who calls */

@@ -4,12 +4,15 @@
  */
 #include "rest.h"
 
+#include "idempotency.h"
 #include "internal.h"
 #include "json.h"
 #include "options.h"
+#include "resources.h"
 
 #include "core/access.h"
 #include "core/flow/json_text.h"
+#include "core/scheduler.h"
 #include "shm/err.h"
 
 #include <stdio.h>
@@ -117,10 +120,24 @@ bool hz_rest_number(
 }
 
 /* ---- routes ---- */
+/* With a query: a page of it. */
+static void workers_paged(void *arg, const struct hz_api_result *result)
+{
+    struct hz_http_request *request = arg;
+    json_t *all = result->data ? json_loadb(result->data, result->len, JSON_ALLOW_NUL, NULL) : NULL, *list = json_object_get(all, "workers");
+    json_t *page = list ? hz_resources_page(request, "workers", json_incref(list), NULL) : NULL;
+    if (!list)
+        hz_rest_done(arg, result);
+    else if (page)
+        hz_api_answer_value(hz_rest_done, request, 200, json_incref(page));
+    json_decref(page);
+    json_decref(all);
+}
+
 static void workers_list(struct hz_http_request *request, void *arg)
 {
     (void)arg;
-    hz_api_workers_list(hz_rest_done, request);
+    hz_api_workers_list(*hz_http_raw_query(request) ? workers_paged : hz_rest_done, request);
 }
 
 static void workers_get(struct hz_http_request *request, void *arg)
@@ -192,18 +209,6 @@ static void dashboard(struct hz_http_request *request, void *arg)
     hz_api_dashboard(hz_rest_done, request);
 }
 
-static void workflows_list(struct hz_http_request *request, void *arg)
-{
-    (void)arg;
-    hz_api_workflows_list(hz_rest_done, request);
-}
-
-static void workflows_get(struct hz_http_request *request, void *arg)
-{
-    (void)arg;
-    hz_api_workflows_get(hz_http_param(request, "id"), hz_rest_done, request);
-}
-
 static void workflows_put(struct hz_http_request *request, void *arg)
 {
     (void)arg;
@@ -215,26 +220,52 @@ static void workflows_put(struct hz_http_request *request, void *arg)
 static void executions_start(struct hz_http_request *request, void *arg)
 {
     (void)arg;
+    struct hz_pending *pending;
     json_t *body = hz_rest_body(request);
     if (!body)
         return;
+    if (!hz_idempotency_begin(request, &pending)) {
+        json_decref(body);
+        return;
+    }
     const json_t *data = json_object_get(body, "data");
     size_t len = 0;
     char *text = data ? hz_json_text_print(data, 0, &len) : NULL, wrong[1024];
     struct hz_api_execute execute = {.workflow_id = hz_http_param(request, "id"),
             .data = text ? text : "",
             .len = len,
-            .trigger = "api"};
-    const char *header = hz_http_header(request, "Idempotency-Key");
-    if (header && !json_object_get(body, "dedupKey"))
+            .trigger = "api",
+            .key_if_possible = pending && !json_object_get(body, "dedupKey")};
+    /* So that it is run once also if the server ends before the answer is kept. */
+    const char *header = pending ? hz_http_header(request, "Idempotency-Key") : NULL;
+    if (execute.key_if_possible && strlen(header) < HZ_SUBMIT_KEY)
         (void)json_object_set_new(body, "dedupKey", json_string(header));
     if (!hz_api_execute_options(body, &execute, wrong, sizeof wrong))
         hz_http_problem(request, 400, wrong);
     else if (data && !text)
         hz_http_problem(request, 500, "out of memory");
-    else
-        hz_api_executions_start(&execute, hz_rest_done, request);
+    else {
+        hz_api_executions_start(&execute, pending ? hz_idempotency_done : hz_rest_done, pending ? (void *)pending : (void *)request);
+        pending = NULL;
+    }
+    hz_idempotency_drop(pending);
     free(text);
+    json_decref(body);
+}
+
+static void executions_rerun(struct hz_http_request *request, void *arg)
+{
+    (void)arg;
+    struct hz_pending *pending;
+    json_t *body = hz_rest_body(request);
+    if (!body)
+        return;
+    const json_t *from = json_object_get(body, "from");
+    if (from && !json_is_string(from))
+        hz_http_problem(request, 400, "from: expected the id or the name of a node");
+    else if (hz_idempotency_begin(request, &pending))
+        hz_api_executions_rerun(hz_http_param(request, "id"), json_string_value(from), pending ? hz_idempotency_done : hz_rest_done,
+                pending ? (void *)pending : (void *)request);
     json_decref(body);
 }
 
@@ -242,9 +273,15 @@ static void list_of(struct hz_http_request *request, const char *workflow_id)
 {
     uint64_t limit = LIMIT_DEFAULT, before = 0;
     if (hz_rest_number(request, "limit", 1, LIMIT_MAX, &limit) &&
-            hz_rest_number(request, "before", 0, INT64_MAX, &before))
+            hz_rest_number(request, "before", 0, INT64_MAX, &before)) {
+        const char *kind = hz_http_query(request, "kind");
+        if (kind && strcmp(kind, "activation") == 0) {
+            hz_api_activations_list(workflow_id, limit, (int64_t)before, hz_rest_done, request);
+            return;
+        }
         hz_api_executions_list(
                 workflow_id, hz_http_query(request, "state"), limit, (int64_t)before, hz_rest_done, request);
+    }
 }
 
 static void executions_list(struct hz_http_request *request, void *arg)
@@ -397,14 +434,13 @@ int hz_rest_init(void)
             {"POST", "/api/v1/workers/:id/restart", "workers:restart", workers_restart},
             {"POST", "/api/v1/workers/:id/messages", "workers:send-message", workers_message},
             {"GET", "/api/v1/dashboard", "workers:dashboard", dashboard},
-            {"GET", "/api/v1/workflows", "workflows:list", workflows_list},
-            {"GET", "/api/v1/workflows/:id", "workflows:get", workflows_get},
             {"PUT", "/api/v1/workflows/:id", "workflows:update", workflows_put},
             {"POST", "/api/v1/workflows/:id/executions", "workflows:execute", executions_start},
             {"GET", "/api/v1/workflows/:id/executions", "executions:list", executions_list},
             {"GET", "/api/v1/executions", "executions:list", executions_all},
             {"GET", "/api/v1/executions/:id", "executions:get", executions_get},
             {"GET", "/api/v1/executions/:id/nodes", "executions:get", executions_nodes},
+            {"POST", "/api/v1/executions/:id/rerun", "executions:rerun", executions_rerun},
             {"POST", "/api/v1/executions/:id/cancel", "executions:cancel", executions_cancel},
             {"GET", "/api/v1/dead", "executions:list", dead_list},
             {"POST", "/api/v1/dead/:id/redrive", "executions:rerun", dead_redrive},
@@ -424,6 +460,12 @@ int hz_rest_init(void)
         err = hz_http_route_open("GET", "/readyz", ready, NULL);
     for (size_t i = 0; !err && i < HZ_COUNT_OF(routes); i++)
         err = hz_http_route_for(routes[i].method, routes[i].pattern, routes[i].permission, routes[i].fn, NULL);
+    if (!err)
+        err = hz_resources_init();
+    if (!err)
+        err = hz_openapi_init();
+    if (!err)
+        err = hz_metrics_init();
     if (!err)
         err = hz_api_secrets_init();
     if (!err)

@@ -155,7 +155,8 @@ static void end_job(uv_work_t *work, int status)
         job->call->done(job->call->arg, &(struct hz_route_answer){.status = job->at.status ? job->at.status
                                                                             : success      ? 200
                                                                                            : 500,
-                                                .object = job->object});
+                                                .object = job->object,
+                                                .revision = job->at.revision});
     if (success && job->at.news)
         hz_news_all(job->at.news, job->at.payload, job->call->origin);
     json_decref(job->at.payload);
@@ -164,7 +165,7 @@ static void end_job(uv_work_t *work, int status)
     free(job);
 }
 
-void hz_route_start(const struct hz_route *route, const struct hz_route_call *call, uint64_t if_revision)
+void hz_route_start(const struct hz_route *route, const struct hz_route_call *call, const struct hz_route_work *how)
 {
     if (!call->data) { /* a field of nothing is read: a thrown error */
         hz_route_fail(call, 400, route->failure);
@@ -179,7 +180,9 @@ void hz_route_start(const struct hz_route *route, const struct hz_route_call *ca
         return;
     struct job *job = calloc(1, sizeof *job);
     if (job) {
-        *job = (struct job){.call = kept, .route = route, .at = {.caller = kept->caller, .data = kept->data, .if_revision = if_revision}};
+        *job = (struct job){.call = kept, .route = route, .at = {.caller = kept->caller, .data = kept->data}};
+        job->at.if_revision = how ? how->if_revision : 0;
+        job->at.anywhere = how && how->anywhere;
         job->work.data = job;
     }
     if (!job || uv_queue_work(hz_shard_loop(hz_shard_self()), &job->work, run_job, end_job)) {
@@ -222,7 +225,7 @@ void hz_route_run(const char *name, const struct hz_route_call *call)
     else if (!route)
         refuse(call, 404, "No se encontró el método", name);
     else
-        hz_route_start(route, call, 0);
+        hz_route_start(route, call, NULL);
     if (route ? route->changes : false)
         hz_audit_note(call->caller, name, target_of(call->data), allowed ? 202 : 403);
 }

@@ -15,7 +15,7 @@ struct hz_route_answer {
     json_t *object;   /* borrowed; or NULL and */
     const char *text; /* the same as JSON text: large answers are printed, not built */
     size_t len;
-    uint32_t retry_after_s; /* with 503 */
+    uint64_t revision; /* of the record in it; 0: it has none */
 };
 typedef void hz_route_done_fn(void *arg, const struct hz_route_answer *answer);
 
@@ -39,6 +39,8 @@ struct hz_route_work {
     const char *news;      /* told to all others on success: "workflows:created", a literal; NULL: nothing */
     json_t *payload;       /* of news; reference is taken */
     uint64_t if_revision;  /* of an update: the revision the record must have; 0: any */
+    uint64_t revision;     /* of the record in the answer; 0: it has none */
+    bool anywhere;         /* the workspace a record is in need not be said (REST) */
 };
 
 struct hz_route {
@@ -64,8 +66,9 @@ const struct hz_route *hz_route_find(const char *name); /* NULL: unknown. One pa
  * Calls call->done exactly once, on this shard.
  */
 void hz_route_run(const char *name, const struct hz_route_call *call);
-/* The operation itself, when the checks have been made (REST: its gate asks before the body is read). if_revision: see hz_route_work. */
-void hz_route_start(const struct hz_route *route, const struct hz_route_call *call, uint64_t if_revision);
+/* The operation itself, when the checks have been made (REST: its gate asks before the body is read). how: if_revision and anywhere of it;
+ * NULL: neither. */
+void hz_route_start(const struct hz_route *route, const struct hz_route_call *call, const struct hz_route_work *how);
 
 /* ---- for operations ---- */
 /* {"success": false, "message": text} */

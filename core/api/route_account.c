@@ -80,6 +80,7 @@ static json_t *settings_get(struct hz_route_work *w)
     if (settings_doc(&user, &doc))
         return NULL;
     json_t *settings = settings_json(w->caller, &user, &doc);
+    w->revision = doc.revision;
     hz_doc_fini(&doc);
     return hz_route_yes("settings", settings);
 }
@@ -112,6 +113,7 @@ static json_t *settings_update(struct hz_route_work *w)
         return NULL;
     }
     json_t *settings = settings_json(w->caller, &user, &doc);
+    w->revision = doc.revision;
     hz_doc_fini(&doc);
     return hz_route_yes("settings", settings);
 }

@@ -112,6 +112,7 @@ static void clear_defaults(const struct hz_doc *kept)
 static json_t *tell_workspace(struct hz_route_work *w, struct hz_doc *doc, const char *news)
 {
     json_t *record = shown_workspace(w->caller, doc, wants_default(doc));
+    w->revision = doc->revision;
     if (wants_default(doc))
         clear_defaults(doc);
     hz_doc_fini(doc);
@@ -209,6 +210,20 @@ static json_t *delete_doc(struct hz_route_work *w, enum hz_doc_kind kind, const 
     return json_pack("{s:b}", "success", 1);
 }
 
+/* For REST: the list has it, too. */
+static json_t *workspaces_get(struct hz_route_work *w)
+{
+    const char *id = hz_route_text(w->data, "id");
+    struct hz_doc doc;
+    int err = id ? hz_store_record_get(HZ_DOC_WORKSPACE, id, &doc) : HZ_ENOTFOUND;
+    bool seen = !err && strcmp(doc.status, "active") == 0 && (!doc.parent[0] || may_change(w->caller, &doc));
+    json_t *record = seen ? shown_workspace(w->caller, &doc, wants_default(&doc)) : NULL;
+    w->revision = err ? 0 : doc.revision;
+    if (!err)
+        hz_doc_fini(&doc);
+    return seen ? hz_route_yes("workspace", record) : err && err != HZ_ENOTFOUND ? NULL : hz_route_no(w, 404, "Workspace no encontrado");
+}
+
 static json_t *workspaces_delete(struct hz_route_work *w)
 {
     return delete_doc(w, HZ_DOC_WORKSPACE, "workspaces:deleted");
@@ -220,7 +235,7 @@ static json_t *projects_list(struct hz_route_work *w)
     const char *workspace = hz_route_text(w->data, "workspaceId");
     struct hz_doc *docs = NULL;
     size_t count = 0;
-    if (workspace && hz_store_records(HZ_DOC_PROJECT, workspace, &docs, &count))
+    if ((workspace || w->anywhere) && hz_store_records(HZ_DOC_PROJECT, workspace, &docs, &count))
         return NULL;
     json_t *list = json_array();
     for (size_t i = count; i-- > 0;)
@@ -234,10 +249,11 @@ static json_t *projects_get(struct hz_route_work *w)
 {
     const char *workspace = hz_route_text(w->data, "workspaceId"), *id = hz_route_text(w->data, "projectId");
     struct hz_doc doc;
-    int err = id && workspace ? hz_store_record_get(HZ_DOC_PROJECT, id, &doc) : HZ_ENOTFOUND;
+    int err = id && (workspace || w->anywhere) ? hz_store_record_get(HZ_DOC_PROJECT, id, &doc) : HZ_ENOTFOUND;
     if (err)
         return err == HZ_ENOTFOUND ? hz_route_no(w, 404, "Project not found") : NULL;
-    json_t *record = strcmp(doc.parent, workspace) == 0 && strcmp(doc.status, "archived") != 0 ? hz_pages_project_json(&doc) : NULL;
+    w->revision = doc.revision;
+    json_t *record = (!workspace || strcmp(doc.parent, workspace) == 0) && strcmp(doc.status, "archived") != 0 ? hz_pages_project_json(&doc) : NULL;
     hz_doc_fini(&doc);
     return record ? hz_route_yes("project", record) : hz_route_no(w, 404, "Project not found");
 }
@@ -264,6 +280,7 @@ static bool take_project(const json_t *from, struct hz_doc *doc)
 static json_t *tell_project(struct hz_route_work *w, struct hz_doc *doc, const char *news)
 {
     json_t *record = hz_pages_project_json(doc);
+    w->revision = doc->revision;
     hz_doc_fini(doc);
     w->news = news;
     w->payload = json_incref(record);
@@ -309,6 +326,7 @@ static json_t *projects_delete(struct hz_route_work *w)
 
 const struct hz_route hz_route_pages[] = {
         {"workspaces:list", "workspaces:list", NULL, "Error al cargar workspaces", NULL, workspaces_list, false},
+        {"workspaces:get", "workspaces:list", NULL, "Error al cargar workspaces", NULL, workspaces_get, false},
         {"workspaces:create", "workspaces:create", NULL, "Error al crear workspace", NULL, workspaces_create, true},
         {"workspaces:update", "workspaces:update", NULL, "Error al actualizar workspace", NULL, workspaces_update, true},
         {"workspaces:delete", "workspaces:delete", NULL, "Error al eliminar workspace", NULL, workspaces_delete, true},

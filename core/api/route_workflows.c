@@ -58,10 +58,11 @@ static json_t *workflows_get(struct hz_route_work *w)
 {
     struct hz_doc doc, project;
     const char *workspace = hz_route_text(w->data, "workspaceId");
-    int err = workspace ? hz_pages_workflow(hz_route_text(w->data, "id"), workspace, &doc, &project) : HZ_ENOTFOUND;
+    int err = workspace || w->anywhere ? hz_pages_workflow(hz_route_text(w->data, "id"), workspace, &doc, &project) : HZ_ENOTFOUND;
     if (err)
         return not_found(w, err);
     json_t *record = hz_pages_workflow_json(&doc), *shown = hz_pages_project_json(&project);
+    w->revision = doc.revision;
     hz_pages_merge(record);
     (void)json_object_set_new(record, "project",
             json_pack("{s:s, s:O, s:O, s:O}", "id", project.id, "name", json_object_get(shown, "name"), "description",
@@ -95,6 +96,7 @@ static bool take_optional(const json_t *from, json_t *data)
 static json_t *tell(struct hz_route_work *w, struct hz_doc *doc, const char *news)
 {
     json_t *record = hz_pages_workflow_json(doc);
+    w->revision = doc->revision;
     hz_doc_fini(doc);
     w->news = news;
     w->payload = json_incref(record);
@@ -208,6 +210,28 @@ static json_t *workflows_delete(struct hz_route_work *w)
     return json_pack("{s:b}", "success", 1);
 }
 
+/* For REST: all that are there, without what is drawn. */
+static json_t *workflows_all(struct hz_route_work *w)
+{
+    const char *project = hz_route_text(w->data, "projectId");
+    struct hz_doc *docs;
+    size_t count;
+    if (hz_store_records(HZ_DOC_WORKFLOW, project, &docs, &count))
+        return NULL;
+    json_t *list = json_array();
+    for (size_t i = 0; i < count; i++) {
+        if (strcmp(docs[i].status, "archived") == 0)
+            continue;
+        hz_pages_settle(&docs[i]);
+        json_t *record = hz_pages_workflow_json(&docs[i]);
+        (void)json_object_del(record, "workflowData");
+        (void)json_object_set_new(record, "enabled", json_true());
+        (void)json_array_append_new(list, record);
+    }
+    hz_store_records_free(&docs, count);
+    return hz_route_yes("workflows", list);
+}
+
 /* ---- versions ---- */
 static json_t *iso(int64_t wall_ms)
 {
@@ -315,6 +339,7 @@ static json_t *workflows_save_to_json(struct hz_route_work *w)
 
 const struct hz_route hz_route_workflows[] = {
         {"workflows:list", "workflows:list", NULL, "Error al cargar workflows", NULL, workflows_list, false},
+        {"workflows:all", "workflows:list", NULL, "Error al cargar workflows", NULL, workflows_all, false},
         {"workflows:get", "workflows:get", NULL, "Error al obtener workflow", NULL, workflows_get, false},
         {"workflows:create", "workflows:create", NULL, "Error al crear workflow", NULL, workflows_create, true},
         {"workflows:update", "workflows:update", NULL, "Error al actualizar workflow", NULL, workflows_update, true},

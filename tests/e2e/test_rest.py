@@ -1,0 +1,201 @@
+"""REST: pages, filters and order of lists, ETags, kept answers, events as a list and as they happen, the description of it all."""
+import http.client
+import importlib.util
+import json
+import re
+import socket
+import threading
+import time
+
+import hz
+
+
+class Rest(hz.Case):
+    def start(self, **options):
+        self.server = hz.Server(self.place, flows={"hook": hz.webhook_flow("hook"), "once": hz.simple_flow("once")}, **options)
+        return self.server
+
+    def problem(self, answer, status):
+        self.assertEqual(answer.status, status, answer)
+        self.assertEqual(answer.headers["content-type"], "application/problem+json")
+        self.assertEqual(answer.json["status"], status)
+
+    def test_lists_have_pages_filters_and_an_order(self):
+        server = self.start()
+        space = server.call("GET", "/workspaces", expect=200)["workspaces"][0]["id"]
+        for name in "c", "a", "b":
+            server.call("POST", "/projects", {"name": name, "workspaceId": space, "transportType": "tcp" if name == "a" else None}, expect=201)
+        names = lambda query: [p["name"] for p in server.call("GET", "/projects?" + query, expect=200)["projects"]]
+        self.assertEqual(names("sort=name"), ["General", "a", "b", "c"])
+        self.assertEqual(names("sort=-name"), ["c", "b", "a", "General"])
+        self.assertEqual(names("transportType=tcp"), ["a"])
+        self.assertEqual(names("name=b&workspaceId=" + space), ["b"])
+        first = server.call("GET", "/projects?sort=name&limit=3", expect=200)
+        rest = server.call("GET", f"/projects?sort=name&limit=3&cursor={first['next']}", expect=200)
+        self.assertEqual([p["name"] for p in first["projects"] + rest["projects"]], ["General", "a", "b", "c"])
+        self.assertIsNone(rest["next"])
+        self.problem(server.call("GET", "/projects?cursor=x"), 400)
+        self.problem(server.call("GET", "/projects?limit=x"), 400)
+        self.assertEqual([w["id"] for w in server.call("GET", "/workflows?sort=-id&limit=1", expect=200)["workflows"]], ["once"])
+        server.start_worker("hook")
+        self.assertEqual(len(server.call("GET", "/workers?workflowId=hook", expect=200)["workers"]), 1)
+        self.assertEqual(server.call("GET", "/workers?workflowId=none", expect=200), {"workers": [], "next": None})
+
+    def test_a_record_is_changed_by_who_has_seen_it(self):
+        server = self.start()
+        space = server.call("GET", "/workspaces", expect=200)["workspaces"][0]["id"]
+        made = server.call("POST", "/projects", {"name": "P", "workspaceId": space})
+        self.assertEqual(made.status, 201)
+        path = "/projects/" + made.json["id"]
+        self.assertEqual(made.headers["location"], "/api/v1" + path)
+        seen = server.call("GET", path)
+        self.assertEqual(seen.json, made.json)
+        old = seen.headers["etag"]
+        signed = server.signed
+        new = server.call("PATCH", path, {"name": "Q"}, headers={**signed, "If-Match": old})
+        self.assertEqual((new.status, new.json["name"]), (200, "Q"))
+        self.assertNotEqual(new.headers["etag"], old)
+        self.problem(server.call("PATCH", path, {"name": "R"}, headers={**signed, "If-Match": old}), 412)
+        self.problem(server.call("DELETE", path, headers={**signed, "If-Match": "W/x"}), 412)
+        self.assertEqual(server.call("DELETE", path).status, 204)
+        self.problem(server.call("GET", path), 404)
+        self.problem(server.call("POST", "/projects", {"name": "P"}), 400)
+        flow = hz.simple_flow("x")
+        workflow = server.call("POST", "/workflows", {"name": "W", "description": "", "projectId": "00000000-0000-4000-8000-000000000002"}, expect=201)
+        path = "/workflows/" + workflow["id"]
+        changed = server.call("PATCH", path, {"nodes": flow["nodes"], "connections": flow["connections"]}, expect=200)
+        self.assertEqual(changed["version"], "0.0.2")
+        self.assertEqual(server.execute(workflow["id"])["state"], "success")
+        versions = server.call("GET", path + "/versions", expect=200)["versions"]
+        self.assertEqual([v["version"] for v in versions], ["0.0.2", "0.0.1"])
+        self.assertEqual(server.call("POST", path + "/execute", {}).status, 202)
+        self.assertEqual(server.call("DELETE", path).status, 204)
+        self.problem(server.call("GET", path), 404)
+
+    def test_the_same_key_gets_the_same_answer(self):
+        server = self.start()
+        ask = lambda body, key, flow="once": server.call("POST", f"/workflows/{flow}/executions", body, headers={**server.signed, "Idempotency-Key": key})
+        first = ask({"data": 1, "wait": True}, "k-1")
+        again = ask({"data": 1, "wait": True}, "k-1")
+        self.assertEqual((first.status, first.json), (again.status, again.json))
+        self.assertEqual((first.headers.get("idempotency-replayed"), again.headers.get("idempotency-replayed")), (None, "true"))
+        self.problem(ask({"data": 2, "wait": True}, "k-1"), 422)
+        self.problem(ask({}, "x" * 256), 400)
+        hook = ask({}, "k-2", "hook")
+        self.assertEqual((hook.status, ask({}, "k-2", "hook").json), (202, hook.json))
+        self.assertEqual(len(server.call("GET", "/executions?kind=activation", expect=200)["executions"]), 1)
+        self.assertEqual(len(server.call("GET", "/executions?workflowId=once", expect=200)["executions"]), 1)
+        self.assertFalse(any(e["activation"] for e in server.call("GET", "/executions", expect=200)["executions"]))
+        server.stop()
+        self.server = server = hz.Server(self.place, data=server.data)
+        self.assertEqual(ask({"data": 1, "wait": True}, "k-1").json, first.json)
+
+    def test_an_execution_runs_again_from_its_start(self):
+        server = self.start()
+        first = server.execute("once", {"n": 1})
+        self.assertIsNone(server.execution(first["id"])["progress"])
+        again = server.call("POST", f"/executions/{first['id']}/rerun", {"from": "Inicio"}, expect=202)
+        row = hz.wait_for(lambda: (e := server.execution(again["executionId"]))["endedAt"] and e, what="its end")
+        self.assertEqual((row["input"], row["version"], row["trigger"]), (first["input"], first["version"], "rerun"))
+        self.problem(server.call("POST", f"/executions/{first['id']}/rerun", {"from": "Paso"}), 422)
+        self.problem(server.call("POST", f"/executions/{first['id']}/rerun", {"from": "none"}), 422)
+        self.problem(server.call("POST", "/executions/none/rerun", {}), 404)
+
+    def follow(self, query="", last=None):
+        """Reads the stream on a thread; (events, close)."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.server.port, timeout=30 * hz.SLOW)
+        headers = {**self.server.signed, "Accept": "text/event-stream"}
+        if last:
+            headers["Last-Event-ID"] = str(last)
+        connection.request("GET", "/api/v1/events" + query, headers=headers)
+        sock = connection.sock
+        answer = connection.getresponse()
+        self.assertEqual((answer.status, answer.headers["content-type"]), (200, "text/event-stream"))
+        events = []
+
+        def read():
+            event = {}
+            try:
+                for line in answer:
+                    key, _, value = line.decode().rstrip("\n").partition(": ")
+                    if key:
+                        event[key] = value
+                    else:
+                        if "data" in event:
+                            events.append((event.get("event"), int(event.get("id", 0)), json.loads(event["data"])))
+                        event = {}
+            except (OSError, ValueError, AttributeError, http.client.HTTPException):
+                pass
+        thread = threading.Thread(target=read, daemon=True)
+        thread.start()
+
+        def close():  # the thread reads: only a shutdown wakes it
+            try:
+                sock.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+            thread.join(10)
+            answer.close()
+            connection.close()
+        self.addCleanup(close)
+        return events, close
+
+    def test_events_as_they_happen_and_none_is_missed(self):
+        server = self.start()
+        events, close = self.follow()
+        only, _ = self.follow("?kind=stopped")
+        worker = server.start_worker("hook")["id"]
+        kinds = lambda: [e[0] for e in events]
+        hz.wait_for(lambda: "ready" in kinds(), what="ready is told")
+        self.assertEqual([e[1] for e in events], sorted(e[1] for e in events))
+        created = next(e for e in events if e[0] == "created")
+        self.assertEqual((created[2]["workerId"], created[2]["sequence"]), (worker, created[1]))
+        last = events[-1][1]
+        close()
+        server.call("POST", f"/workers/{worker}/stop", expect=200)
+        time.sleep(0.4)
+        more, _ = self.follow(last=last)
+        hz.wait_for(lambda: "stopped" in [e[0] for e in more], what="what was missed")
+        self.assertTrue(all(e[1] > last for e in more), more)
+        hz.wait_for(lambda: only, what="the chosen kind")
+        self.assertEqual({e[0] for e in only}, {"stopped"})
+        lost, _ = self.follow(last=7)
+        hz.wait_for(lambda: lost, what="reset")
+        self.assertEqual(lost[0][0], "reset")
+        hz.wait_for(lambda: {"created", "ready", "stopped"} <= {e["kind"] for e in server.call("GET", "/events", expect=200)["events"]}, what="the list")
+        page = server.call("GET", "/events?kind=ready,stopped&limit=1", expect=200)
+        self.assertEqual((len(page["events"]), page["next"]), (1, page["events"][0]["sequence"]))
+        self.assertEqual(server.stop(), 0)
+
+    def test_the_description_is_what_is_served(self):
+        server = self.start()
+        doc = server.call("GET", "/openapi.json", expect=200)
+        self.assertEqual(doc["openapi"], "3.1.0")
+        seen = set()
+        for path, item in doc["paths"].items():
+            for method, operation in item.items():
+                self.assertNotIn(operation["operationId"], seen)
+                seen.add(operation["operationId"])
+                self.assertEqual(set(re.findall(r"{(\w+)}", path)), {p["name"] for p in operation["parameters"] if p["in"] == "path"}, path)
+            # A method that is not described is not served, and the answer names those that are.
+            answer = hz.request(server.port, "TRACE", re.sub(r"{\w+}", "x", path), headers=server.signed)
+            allowed = set(answer.headers.get("allow", "").lower().replace(",", " ").split()) - {"head", "options"}
+            self.assertEqual((answer.status, allowed), (405, set(item)), path)
+        self.assertIn("/api/v1/executions/{id}/rerun", doc["paths"])
+        if importlib.util.find_spec("openapi_spec_validator"):
+            from openapi_spec_validator import OpenAPIV31SpecValidator
+            OpenAPIV31SpecValidator(doc).validate()
+
+    def test_metrics_are_what_prometheus_reads(self):
+        server = self.start()
+        server.start_worker("hook")
+        answer = hz.request(server.port, "GET", "/metrics", headers=server.signed)
+        self.assertEqual(answer.status, 200)
+        self.assertIn('horizon_workers{status="running"} 1\n', answer.text)
+        for line in answer.text.splitlines():
+            self.assertRegex(line, r'^(# (HELP|TYPE) horizon_\w+ .+|horizon_\w+(\{\w+="[^"]*"\})? [-0-9.e+]+)$')
+        self.assertEqual(hz.request(server.port, "GET", "/metrics", headers={"Authorization": None}).status, 401)
+
+
+if __name__ == "__main__":
+    hz.main()
