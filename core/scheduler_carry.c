@@ -68,6 +68,28 @@ int hz_desk_leave(struct hz_desk *desk)
     return err;
 }
 
+/* It goes on here after all: what was left as not begun is sent without a further claim. */
+static void stay_list(struct cds_list_head *list)
+{
+    struct hz_store_execution row;
+    struct hz_execution *e;
+    cds_list_for_each_entry(e, list, node) {
+        if (!e->stored || !e->claimed || e->is_activation || !hz_execution_row_bare(e, &row))
+            continue;
+        row.state = HZ_EXEC_RUNNING;
+        hz_execution_store(e->desk, &row);
+    }
+}
+
+void hz_desk_stay(struct hz_desk *desk)
+{
+    struct hz_service *service;
+    stay_list(&desk->singles);
+    stay_list(&desk->idle);
+    cds_list_for_each_entry(service, &desk->yard->services, node)
+        stay_list(&service->queue);
+}
+
 /* ---- what runs is carried ---- */
 
 static void put_id(struct hz_carry_out *out, const struct hz_uuid *id)

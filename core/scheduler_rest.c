@@ -61,7 +61,7 @@ void hz_desk_hurry(struct hz_desk *desk)
             continue;
         hz_worker_fail_requests(w, "the server restarts");
         hz_worker_tell_waiters(w, "the server restarts; the worker goes on", false, HZ_STOP_FLAG);
-        if (w->stopping || w->early_count > 0)
+        if (w->stopping)
             hz_worker_kill(w, HZ_INTENT_STOP, 0);
     }
 }
@@ -73,6 +73,7 @@ void hz_desk_wake(struct hz_desk *desk)
     desk->resting = desk->yard->resting = desk->yard->closed = false;
     cds_list_for_each_entry(w, &desk->yard->workers, all_node)
         hz_worker_port_rest(w, false);
+    hz_desk_stay(desk);
     cds_list_for_each_entry_safe(service, next, &desk->yard->services, node)
         if (service->kind == HZ_SERVICE_POOL)
             hz_dispatch_pool(service);
