@@ -14,7 +14,7 @@ import hz
 NODES = os.path.join(hz.BUILD, "tests", "e2e", "nodes")
 # attack -> what stops it. None of these may report that anything worked.
 REFUSED = {
-    "signals": "seccomp: kill, tkill, queued signals, pidfd of others",
+    "signals": "seccomp: kill, tkill, queued signals, pidfd of others", "owner": "seccomp: owner and signal of a descriptor",
     "limits": "seccomp: prlimit, affinity, priority, death signal", "becoming": "seccomp: change of user, chmod",
     "fork_bomb": "seccomp: fork, vfork, execve", "thread_bomb": "limit of tasks of the worker's user",
     "shared_memory": "seccomp and Landlock: /dev/shm", "files": "seccomp and Landlock: files, /proc of others",
