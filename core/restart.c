@@ -413,16 +413,17 @@ static void one_round(struct part *part)
             hz_http_quiet(part->shard) && desk->resting && hz_desk_quiet(desk) && reopen_segments(desk->yard));
 }
 
-static int check_flow(const struct hz_workflow *of, const char *whose, const char *id)
+static int check_flow(const struct hz_workflow *of, const char *whose, const char *id, const char *what_first)
 {
     struct hz_workflow *workflow = NULL;
     char *text = NULL;
     int err = hz_workflows_get(of->id, of->version, &workflow, &text);
+    if (err)
+        err = hz_err_set(HZ_EREFUSED, "version %s of workflow %s, %s%s, cannot be loaded any more: %s that first (%.200s)",
+                of->version, of->id, whose, id, what_first, text ? text : hz_err_last());
     free(text);
     hz_workflow_unref(&workflow);
-    return !err ? 0
-                : hz_err_set(HZ_EREFUSED, "version %s of workflow %s, %s %s, cannot be loaded any more: stop that first",
-                          of->version, of->id, whose, id);
+    return err;
 }
 
 /* The version a worker runs, or that is kept alive, must be one that the next image can make of the store. */
@@ -433,11 +434,11 @@ static int check_flows(const struct hz_yard *yard)
     int err = 0;
     cds_list_for_each_entry(w, &yard->workers, all_node)
         if (!err && w->workflow)
-            err = check_flow(w->workflow, "which is run by worker", w->info.id_text);
+            err = check_flow(w->workflow, "which is run by worker ", w->info.id_text, "stop");
     cds_list_for_each_entry(service, &yard->services, node)
-        if (!err)
-            err = check_flow(service->workflow, service->parked ? "which is parked with" : "which is kept alive with",
-                    service->id_text ? service->id_text : "no worker");
+        if (!err && !service->worker && hz_service_goes_along(service, hz_base_now_ns()))
+            err = check_flow(service->workflow, service->parked ? "which is parked" : "whose worker ended lately", "",
+                    service->parked ? "release" : "stop");
     return err;
 }
 

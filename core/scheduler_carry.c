@@ -171,12 +171,6 @@ static void take_rates(struct hz_desk *desk, struct hz_carry_in *in)
     }
 }
 
-static bool goes_along(const struct hz_service *service)
-{
-    return service->worker || service->activation || hz_timer_armed(&service->timer) || service->parked ||
-           service->end_count > 0;
-}
-
 static void put_service(const struct hz_service *service, struct hz_carry_out *out, struct hz_carry_out *ids)
 {
     hz_restart_put_workflow(out, service->workflow);
@@ -203,12 +197,12 @@ void hz_desk_carry(struct hz_desk *desk, struct hz_carry_out *out, struct hz_car
     struct hz_service *service;
     struct hz_worker *w;
     struct hz_execution *e;
-    uint64_t services = 0, workers = 0;
+    uint64_t services = 0, workers = 0, now_ns = hz_base_now_ns();
     hz_carry_put(out, desk->next_number);
     hz_carry_put(out, desk->next_ticket);
     put_rates(desk, out);
     cds_list_for_each_entry(service, &yard->services, node) {
-        service->carried = goes_along(service) ? services++ : NO_SERVICE;
+        service->carried = hz_service_goes_along(service, now_ns) ? services++ : NO_SERVICE;
     }
     cds_list_for_each_entry(w, &yard->workers, all_node)
         workers += w->workflow != NULL;

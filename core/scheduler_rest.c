@@ -3,6 +3,8 @@
  * asked for is answered, and in the end everything that lives can be carried. On the desk's shard.
  */
 #include "executions.h"
+#include "parked.h"
+#include "services.h"
 #include "webhooks.h"
 
 #include "core/flow/plan.h"
@@ -20,7 +22,12 @@ void hz_desk_close(struct hz_desk *desk)
 
 void hz_desk_rest(struct hz_desk *desk)
 {
+    struct hz_service *service;
+    char text[512];
     desk->resting = desk->yard->resting = true;
+    cds_list_for_each_entry(service, &desk->yard->services, node) /* what a person let go is not taken along as parked */
+        if (service->parked && !hz_parked_get(service->workflow->id, text, sizeof text))
+            hz_service_release(service);
 }
 
 bool hz_desk_calm(struct hz_desk *desk)
