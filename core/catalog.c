@@ -196,7 +196,12 @@ uint64_t hz_catalog_version(void)
 {
     urcu_memb_read_lock();
     struct catalog *now = rcu_dereference(catalog.current);
-    uint64_t version = now ? now->version : 0;
+    uint64_t version = 0;
+    if (now) {
+        HZ_EDGE_IN(now);
+        version = now->version;
+        HZ_EDGE_OUT(now);
+    }
     urcu_memb_read_unlock();
     return version;
 }

@@ -242,6 +242,7 @@ int hz_manager_run(struct hz_config *config, const struct hz_manager_options *op
         options->started(options->arg);
     hz_shard_run_main();
     close_signals();
+    hz_restart_end();
     hz_alerts_fini();
     hz_shard_stop(end_shard, NULL);
     if (options->http)

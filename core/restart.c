@@ -91,6 +91,8 @@ static struct {
     atomic_bool busy, forbidden;
     pthread_mutex_t lock;
     char *failure;
+    pthread_t checker; /* under the lock; joined before the next one begins, and before anything it uses goes */
+    bool has_checker;
     /* of the attempt under way */
     struct part *parts;
     char *next;
@@ -127,6 +129,19 @@ int hz_restart_init(const struct hz_config *config)
     ssize_t n = readlink("/proc/self/exe", restart.binary, sizeof restart.binary - 1);
     restart.binary[HZ_MAX(n, (ssize_t)0)] = 0;
     return 0;
+}
+
+void hz_restart_end(void)
+{
+    HZ_ASSERT(atomic_load(&restart.forbidden));
+    pthread_mutex_lock(&restart.lock);
+    pthread_t checker = restart.checker; /* nobody makes another any more */
+    bool has_checker = restart.has_checker;
+    restart.has_checker = false;
+    pthread_mutex_unlock(&restart.lock);
+    if (has_checker)
+        pthread_join(checker, NULL);
+    hz_shard_run_mail(hz_shard_main()); /* what it wanted to begin is answered while there is somebody to hear it */
 }
 
 void hz_restart_fini(void)
@@ -194,7 +209,7 @@ static int check_files(void)
 /* An alert that is being delivered would be forgotten. */
 static void await_alerts(uint32_t most_ms)
 {
-    for (uint32_t waited = 0; waited < most_ms && !(hz_hook_idle() && hz_notify_idle()); waited += ALERTS_MS)
+    for (uint32_t waited = 0; waited < most_ms && !atomic_load(&restart.forbidden) && !(hz_hook_idle() && hz_notify_idle()); waited += ALERTS_MS)
         nanosleep(&(struct timespec){.tv_nsec = ALERTS_MS * 1000000L}, NULL);
 }
 
@@ -220,7 +235,7 @@ static void *check_main(void *arg)
     urcu_memb_register_thread();
     a->err = check_binary(a->binary);
     if (!a->err)
-        a->err = check_files();
+        a->err = atomic_load(&restart.forbidden) ? hz_err_set(HZ_EREFUSED, "the server ends") : check_files();
     if (!a->err)
         await_alerts(a->drain_ms);
     if (a->err) {
@@ -248,15 +263,17 @@ void hz_restart_ask(const struct hz_restart_options *options, hz_restart_fn *fn,
             : atomic_exchange(&restart.busy, true) ? "a restart is under way"
                                                    : NULL;
     if (a && !why) {
-        pthread_t thread;
         *a = (struct asked){
                 .from = hz_shard_self(), .binary = binary, .drain_ms = options->drain_ms, .fn = fn, .arg = arg};
         /* The binary may take its time to answer, and no shard has any. */
-        int code = pthread_create(&thread, NULL, check_main, a);
-        if (code == 0) {
-            pthread_detach(thread);
+        pthread_mutex_lock(&restart.lock);
+        if (restart.has_checker) /* it has said its last word: we are the busy one now */
+            pthread_join(restart.checker, NULL);
+        int code = atomic_load(&restart.forbidden) ? ECANCELED : pthread_create(&restart.checker, NULL, check_main, a);
+        restart.has_checker = code == 0;
+        pthread_mutex_unlock(&restart.lock);
+        if (code == 0)
             return;
-        }
         atomic_store(&restart.busy, false);
         why = strerror(code);
     }

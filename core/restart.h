@@ -35,6 +35,8 @@ const char *hz_restart_binary(void);  /* the file this process was started from 
 
 /* Main thread, after hz_shard_init(). */
 HZ_MUST_CHECK int hz_restart_init(const struct hz_config *config);
+/* Main thread, after its loop, while the shards still run: waits for who judges whether to restart (seconds at most). */
+void hz_restart_end(void);
 void hz_restart_fini(void);
 void hz_restart_set_arguments(char **argv); /* as given to main(), first of all there */
 void hz_restart_set_lock(int lock_fd);      /* of the data directory */

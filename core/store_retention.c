@@ -24,6 +24,7 @@
 #define SWEEPS 8u                         /* rows that stay may stand in front of those that go */
 #define CRASH_BYTES 256u                  /* of a crash besides its report */
 #define CRASHES_LEAST 100u
+#define CRASHES_MOST 500.0                /* forgotten in one look */
 #define DEAD_ROWS 2000u                   /* deleted in one look at most: keeps a batch short */
 
 bool hz_store_retention_due(const struct hz_store_retention *retention)
@@ -187,7 +188,8 @@ static int share_crashes(struct hz_store_connection *c, double share)
     if (err || reports <= CRASHES_LEAST)
         return err;
     err = number(c, HZ_SQL_CRASH_WIDTH, &width);
-    return !err && reports * (width + CRASH_BYTES) > share ? bounded(c, HZ_SQL_CRASH_PRUNE, INT64_MAX) : err;
+    double room = HZ_MAX(share / (width + CRASH_BYTES), (double)CRASHES_LEAST);
+    return !err && reports > room ? bounded(c, HZ_SQL_CRASH_OLDEST, (int64_t)HZ_MIN(reports - room, CRASHES_MOST)) : err;
 }
 
 /* Lines and samples within their shares. Lines go from the oldest on, so that their numbers have no holes worth counting; the newest

@@ -54,6 +54,7 @@
     X(METRIC_NEWEST, "SELECT MAX(at_s) FROM metrics WHERE step_s = ?1")                                                                     \
     X(METRIC_COUNT, "SELECT COUNT(*) FROM metrics")                                                                                         \
     X(METRIC_KNOWN, "SELECT 1 FROM metrics WHERE step_s IN (1, 60, 900) AND subject = ?1 LIMIT 1")                                          \
+    X(CRASH_OLDEST, "DELETE FROM crashes WHERE sequence IN (SELECT sequence FROM crashes ORDER BY sequence LIMIT ?1)")                      \
     X(CRASH_SPAN, "SELECT IFNULL((SELECT MAX(sequence) FROM crashes) - (SELECT MIN(sequence) FROM crashes) + 1, 0)")                        \
     X(CRASH_WIDTH, "SELECT IFNULL(AVG(length(CAST(report AS BLOB))), 0) FROM (SELECT report FROM crashes ORDER BY sequence DESC LIMIT 20)") \
     X(LOG_SPAN, "SELECT IFNULL((SELECT MAX(sequence) FROM logs) - (SELECT MIN(sequence) FROM logs) + 1, 0)")                              \

@@ -193,7 +193,7 @@ class Restart(hz.Case):
         time.sleep(0.2)
         result = self.restart(server, "--to", self.script(f'#!/bin/sh\necho "{layout}"\nrm "$0"\n'))
         self.assertEqual(result.code, 1, result)
-        self.assertIn("goes on as it was", result.err)
+        self.assertIn("goes on as it was", result.err, server.process.text("err")[-3000:])
         time.sleep(0.2)
         load.join()
         self.assertEqual(load.wrong, [], server.process.text("err")[-2000:])

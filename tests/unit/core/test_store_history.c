@@ -501,6 +501,37 @@ HZ_TEST(store_history, crash_reports_keep_to_their_share_and_push_nothing_else_o
     HZ_ASSERT_LE(size_of("db/horizon.db"), BOUND);
 }
 
+static size_t crashes_kept(void)
+{
+    struct hz_store_crash *list;
+    size_t count;
+    HZ_ASSERT_OK(hz_store_crash_list("w", 0, 1000, &list, &count));
+    for (size_t i = 0; i < count; i++)
+        hz_store_crash_fini(&list[i]);
+    free(list);
+    return count;
+}
+
+static bool fewer_crashes(void *arg)
+{
+    return crashes_kept() < *(size_t *)arg;
+}
+
+HZ_TEST(store_history, the_newest_crash_reports_stay_however_large_they_are)
+{
+    size_t put = 130;
+    hz_store_close();
+    const struct hz_store_options options = {.history = 100000000, .max_bytes = 16 << 20};
+    HZ_ASSERT_OK(hz_store_open_with("db", &options));
+    for (size_t i = 0; i < put; i++) {
+        struct hz_store_crash crash = {.id = hz_uuid_new(), .at_wall_ms = hz_base_wall_ms(), .workflow_id = "w", .kind = "crash",
+                .signature = strdup("n main"), .report = text_of(30000)};
+        HZ_ASSERT_OK(hz_store_crash_put(&crash));
+    }
+    HZ_ASSERT_TRUE(hz_test_wait(fewer_crashes, &put, 10000)); /* 100 are more than their share */
+    HZ_ASSERT_GE(crashes_kept(), 100);
+}
+
 HZ_TEST(store_history, space_is_given_back_when_history_ages)
 {
     for (int i = 0; i < 5000; i++) {
