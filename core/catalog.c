@@ -34,13 +34,21 @@ static struct {
     uint64_t versions;
 } catalog = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
+/* jansson's decrement releases and does not acquire: what others read before they gave theirs back comes before we free. */
+static void give_back(json_t *json)
+{
+    if (json)
+        (void)__atomic_load_n(&json->refcount, __ATOMIC_ACQUIRE);
+    json_decref(json);
+}
+
 static void free_catalog(struct catalog *old)
 {
     if (!old)
         return;
-    json_decref(old->types);
-    json_decref(old->public);
-    json_decref(old->refused);
+    give_back(old->types);
+    give_back(old->public);
+    give_back(old->refused);
     free(old);
 }
 
