@@ -321,7 +321,7 @@ class Process:
 
     def kill_all(self):
         family = self.family()
-        for pid in family:
+        for pid in sorted(family, key=lambda pid: pid != self.pid):  # the server first: it must not hear of the others' end
             try:
                 if start_of(pid) == self.known.get(pid):
                     os.kill(pid, signal.SIGKILL)
