@@ -266,8 +266,8 @@ static void print_json(const struct hz_bench_row *row, const struct outcome *o)
         printf("%.6g,\"ratio\":%.4g", o->reference, o->ratio);
     else
         printf("null,\"ratio\":null");
-    printf(",\"unit\":\"%s\",\"better\":\"%s\",\"reach\":%g,\"runs\":%zu", row->unit,
-            row->higher_is_better ? "higher" : "lower", row->reach, o->runs);
+    printf(",\"unit\":\"%s\",\"better\":\"%s\",\"reach\":%g,\"reached\":%s,\"runs\":%zu", row->unit,
+            row->higher_is_better ? "higher" : "lower", row->reach, reached(row, o) ? "true" : "false", o->runs);
     printf("}\n");
 }
 

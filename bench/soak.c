@@ -9,9 +9,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #define PORTIONS 200u
+#define LOOKS 100u
+#define LOOKS_SAME 4u
+#define LOOK_NS 10000000L
 
 struct soak {
     bool resident;
@@ -84,11 +88,28 @@ static double file_kib(const char *directory, const char *name)
     return stat(path, &st) ? 0 : (double)st.st_size / 1024;
 }
 
+/* At rest: between two portions workers still end and spares are still made, so the same must be seen several times in a row. */
+static void look(struct held *manager, struct held *children)
+{
+    struct held before = {0};
+    unsigned same = 0;
+    for (unsigned i = 0; i < LOOKS && same < LOOKS_SAME; i++) {
+        nanosleep(&(struct timespec){.tv_nsec = LOOK_NS}, NULL);
+        memset(manager, 0, sizeof *manager);
+        memset(children, 0, sizeof *children);
+        add_process("self", manager);
+        add_children(children);
+        bool is_same = manager->descriptors == before.descriptors && children->processes == before.processes;
+        same = is_same ? same + 1 : 0;
+        before = *manager;
+        before.processes = children->processes;
+    }
+}
+
 static void sample(const struct hz_config *config, uint32_t executions, double seconds)
 {
-    struct held manager = {0}, children = {0};
-    add_process("self", &manager);
-    add_children(&children);
+    struct held manager, children;
+    look(&manager, &children);
     printf("%u,%.2f,%.0f,%u,%.0f,%u,%u,%.0f\n", executions, seconds, manager.rss_kib, manager.descriptors, children.rss_kib, children.descriptors,
             children.processes, file_kib(config->data_dir, "horizon.db") + file_kib(config->data_dir, "horizon.db-wal"));
     fflush(stdout);

@@ -13,6 +13,7 @@
 #include "alerts_send.h"
 #include "alerts_watch.h"
 #include "config.h"
+#include "restart.h"
 #include "scheduler.h"
 #include "shard.h"
 #include "store.h"
@@ -310,12 +311,22 @@ int hz_alerts_init(const struct hz_config *config)
     return err;
 }
 
+int hz_alerts_check(void)
+{
+    struct hz_alerts_config config;
+    struct hz_alerts_stamp stamp;
+    int err = alerts.path ? hz_alerts_config_load(alerts.path, &config, &stamp) : 0;
+    if (!err && alerts.path)
+        hz_alerts_config_fini(&config);
+    return err;
+}
+
 /* What was found open when the shards began. */
 static void see_recovery(const struct hz_alert_now *now)
 {
     const struct hz_recovery *r = hz_scheduler_recovery();
     char text[HZ_ALERT_TEXT];
-    if (!r->failed && r->found == 0)
+    if (!r->failed && (r->found == 0 || hz_restart_generation() > 1)) /* what waited over a restart was not lost */
         return;
     if (r->failed)
         snprintf(text, sizeof text, "the manager before left executions open, and the store could not tell which");

@@ -14,6 +14,8 @@ struct hz_config;
 /* Main thread, before the shards run, with the store open: reads DIR/alerts.json and what was open. HZ_EFORMAT,
  * HZ_EREFUSED. */
 HZ_MUST_CHECK int hz_alerts_init(const struct hz_config *config);
+/* Would alerts.json do at a start? As above; changes nothing. Any thread. */
+HZ_MUST_CHECK int hz_alerts_check(void);
 void hz_alerts_begin(void); /* main thread, when the shards run */
 void hz_alerts_fini(void);  /* main thread, after its loop, before the store closes; never begun: nothing */
 

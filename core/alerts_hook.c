@@ -55,6 +55,7 @@ static struct {
     uint32_t timeout_ms;
     struct text *first, **last;
     unsigned waiting;
+    bool delivering;
     struct hz_alerts_sent sent;
 } hook = {.lock = PTHREAD_MUTEX_INITIALIZER, .wake = PTHREAD_COND_INITIALIZER};
 
@@ -194,7 +195,9 @@ static void *hook_main(void *arg)
         if (!hook.first)
             hook.last = &hook.first;
         hook.waiting--;
+        hook.delivering = true;
         deliver(text);
+        hook.delivering = false;
         free(text);
     }
     pthread_mutex_unlock(&hook.lock);
@@ -253,6 +256,14 @@ void hz_hook_send(const char *text)
         pthread_cond_signal(&hook.wake);
     }
     pthread_mutex_unlock(&hook.lock);
+}
+
+bool hz_hook_idle(void)
+{
+    pthread_mutex_lock(&hook.lock);
+    bool idle = !hook.first && !hook.delivering;
+    pthread_mutex_unlock(&hook.lock);
+    return idle;
 }
 
 void hz_hook_sent(struct hz_alerts_sent *ret)

@@ -4,8 +4,8 @@
  * thread and its loop.
  *
  * Its pid is in the table of children before anybody could take it for a stranger (children.h), and stays there until
- * it is reaped here. Synchronisation: `lock` guards the counts, which any thread may read; everything else belongs to
- * the main thread.
+ * it is reaped here. Synchronisation: `lock` guards the counts, which any thread may read; `open` is written by the main
+ * thread and only looked at by others; everything else belongs to the main thread.
  */
 #include "alerts_send.h"
 
@@ -20,6 +20,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <spawn.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -46,6 +47,7 @@ static struct {
     uint32_t timeout_ms;
     struct text *first, **last;
     unsigned waiting;
+    _Atomic unsigned open; /* that wait, and the one that runs */
     pid_t pid; /* 0: none runs */
     bool late;
     struct watch *watch;
@@ -96,6 +98,7 @@ static void reap(void)
         snprintf(error, sizeof error, "%.150s ended with %s %d", notify.command ? notify.command[0] : "it",
                 info.si_code == CLD_EXITED ? "code" : "signal", info.si_status);
     count(ok, error);
+    atomic_fetch_sub(&notify.open, 1);
     notify.pid = 0;
     notify.late = false;
     hz_timer_cancel(hz_shard_timers(hz_shard_main()), &notify.timer);
@@ -229,7 +232,10 @@ static void start_next(void)
         if (!notify.first)
             notify.last = &notify.first;
         notify.waiting--;
-        if (notify.command && start(text->data))
+        int err = notify.command ? start(text->data) : HZ_ECLOSED;
+        if (err)
+            atomic_fetch_sub(&notify.open, 1);
+        if (err && notify.command)
             count(false, hz_err_last());
         free(text);
     }
@@ -281,6 +287,7 @@ void hz_notify_send(const char *text)
     *notify.last = copy;
     notify.last = &copy->next;
     notify.waiting++;
+    atomic_fetch_add(&notify.open, 1);
     start_next();
 }
 
@@ -291,10 +298,16 @@ void hz_notify_sent(struct hz_alerts_sent *ret)
     pthread_mutex_unlock(&notify.lock);
 }
 
+bool hz_notify_idle(void)
+{
+    return atomic_load(&notify.open) == 0;
+}
+
 void hz_notify_stop(void)
 {
     for (struct text *text = notify.first, *next; text; text = next) {
         next = text->next;
+        atomic_fetch_sub(&notify.open, 1);
         free(text);
     }
     notify.first = NULL;

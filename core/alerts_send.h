@@ -16,12 +16,14 @@ struct hz_alerts_sent {
 HZ_MUST_CHECK int hz_hook_set(const char *url, uint32_t timeout_ms);
 void hz_hook_send(const char *text);           /* copies */
 void hz_hook_sent(struct hz_alerts_sent *ret); /* any thread */
+bool hz_hook_idle(void);                       /* nothing waits or is under way; any thread */
 void hz_hook_stop(void);                       /* what waits is dropped; within a second */
 
 /* Main thread, with its loop. command: copied; NULL: none any more. HZ_ENOMEM. */
 HZ_MUST_CHECK int hz_notify_set(char *const *command, uint32_t timeout_ms);
 void hz_notify_send(const char *text);           /* copies */
 void hz_notify_sent(struct hz_alerts_sent *ret); /* any thread */
+bool hz_notify_idle(void);                       /* no command waits or runs; any thread */
 void hz_notify_stop(void);                       /* kills and reaps the one that runs */
 
 #endif

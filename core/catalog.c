@@ -34,13 +34,21 @@ static struct {
     uint64_t versions;
 } catalog = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
+/* jansson's decrement releases and does not acquire: what others read before they gave theirs back comes before we free. */
+static void give_back(json_t *json)
+{
+    if (json)
+        (void)__atomic_load_n(&json->refcount, __ATOMIC_ACQUIRE);
+    json_decref(json);
+}
+
 static void free_catalog(struct catalog *old)
 {
     if (!old)
         return;
-    json_decref(old->types);
-    json_decref(old->public);
-    json_decref(old->refused);
+    give_back(old->types);
+    give_back(old->public);
+    give_back(old->refused);
     free(old);
 }
 
@@ -196,7 +204,12 @@ uint64_t hz_catalog_version(void)
 {
     urcu_memb_read_lock();
     struct catalog *now = rcu_dereference(catalog.current);
-    uint64_t version = now ? now->version : 0;
+    uint64_t version = 0;
+    if (now) {
+        HZ_EDGE_IN(now);
+        version = now->version;
+        HZ_EDGE_OUT(now);
+    }
     urcu_memb_read_unlock();
     return version;
 }

@@ -195,7 +195,7 @@ static void sweep(void)
         closedir(dir);
 }
 
-int hz_cgroup_init(const char *setting)
+int hz_cgroup_init(const char *setting, bool alone)
 {
     struct hz_cgroup_place *place = &cgroup.place;
     char leaf[PATH];
@@ -218,7 +218,8 @@ int hz_cgroup_init(const char *setting)
         HZ_LOG(WARN, "control groups: %s cannot be used (%s); limits are kept by sampling", place->base, hz_err_text(err));
         return 0;
     }
-    sweep();
+    if (alone) /* else a worker that has died meanwhile is still to be asked what of */
+        sweep();
     HZ_LOG(INFO, "control groups: %s", place->text);
     return 0;
 }

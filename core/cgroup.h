@@ -20,8 +20,9 @@ struct hz_cgroup_place {
  * Returns 0; HZ_EREFUSED: a path was given that cannot be used, hz_err_last() says why.
  */
 HZ_MUST_CHECK int hz_cgroup_find(const char *setting, struct hz_cgroup_place *ret);
-/* Moves the manager to a leaf, passes the controllers on, takes empty groups of a former manager away. 0 or as above. Main thread. */
-HZ_MUST_CHECK int hz_cgroup_init(const char *setting);
+/* Moves the manager to a leaf, passes the controllers on; alone: takes empty groups of a former manager away. 0 or as above. Main
+ * thread. */
+HZ_MUST_CHECK int hz_cgroup_init(const char *setting, bool alone);
 void hz_cgroup_fini(void);
 
 struct hz_cgroup_end {

@@ -29,6 +29,7 @@ HZ_KEEPS_WHAT_IS_ALLOCATED /* a row is taken by the store */
 #define STRIPES 64u
 #define BUCKETS 65536u /* of the index; a multiple of STRIPES */
 #define LATE_MS 100u
+#define REFUSED_MS 1000u
 
 static struct {
     pthread_mutex_t *stripes;
@@ -521,26 +522,86 @@ void hz_execution_store(struct hz_desk *desk, struct hz_store_execution *row)
         hz_timer_after(hz_shard_timers(desk->shard), &desk->late_timer, LATE_MS, on_late);
 }
 
+bool hz_execution_store_full(struct hz_desk *desk)
+{
+    return !cds_list_empty(&desk->late_rows);
+}
+
 /* The end of an execution somebody waits for, on its way through the store. */
 struct ending {
     struct hz_mail mail;
+    struct cds_list_head node; /* desk->refused */
     struct hz_desk *desk;
     struct hz_shard *shard;
     struct hz_submitter caller;
     struct hz_store_execution row;
     int result;
+    bool durable;
 };
 
-static void run_told(struct hz_mail *mail)
+static void on_ended(int result, void *arg);
+static bool copy_row(const struct hz_store_execution *row, struct hz_store_execution *ret_copy);
+
+/* On disk; or the manager ends, when no connection is left on which somebody could hear of it, and the row goes last. */
+static void settle_end(struct ending *ending)
 {
-    struct ending *ending = HZ_CONTAINER_OF(mail, struct ending, mail);
     ending->desk->commits--;
     hz_submitter_finished(&ending->caller, &ending->row);
-    if (ending->result) /* refused, not forgotten: it is written when there is room again */
+    if (ending->result)
         hz_execution_store(ending->desk, &ending->row);
     else
         hz_store_execution_fini(&ending->row);
     free(ending);
+}
+
+static void on_refused(struct hz_timer *timer)
+{
+    struct hz_desk *desk = HZ_CONTAINER_OF(timer, struct hz_desk, refused_timer);
+    struct ending *ending, *next;
+    cds_list_for_each_entry_safe(ending, next, &desk->refused, node) {
+        struct hz_store_execution row;
+        if (!copy_row(&ending->row, &row))
+            break;
+        cds_list_del(&ending->node);
+        if (hz_store_put(&row, ending->durable, on_ended, ending) == 0)
+            continue;
+        hz_store_execution_fini(&row);
+        cds_list_add(&ending->node, &desk->refused);
+        break;
+    }
+    if (!cds_list_empty(&desk->refused))
+        hz_timer_after(hz_shard_timers(desk->shard), timer, REFUSED_MS, on_refused);
+}
+
+/* Nobody hears of an end that the disk did not take: tried again until it does. */
+static void refuse_end(struct ending *ending)
+{
+    bool first = cds_list_empty(&ending->desk->refused);
+    cds_list_add_tail(&ending->node, &ending->desk->refused);
+    if (first)
+        hz_timer_after(hz_shard_timers(ending->desk->shard), &ending->desk->refused_timer, REFUSED_MS, on_refused);
+}
+
+static void run_told(struct hz_mail *mail)
+{
+    struct ending *ending = HZ_CONTAINER_OF(mail, struct ending, mail);
+    struct hz_desk *desk = ending->desk;
+    if (ending->result && !desk->ending) {
+        refuse_end(ending);
+        return;
+    }
+    settle_end(ending);
+}
+
+void hz_execution_end_refused(struct hz_desk *desk)
+{
+    struct ending *ending, *next;
+    hz_timer_cancel(hz_shard_timers(desk->shard), &desk->refused_timer);
+    cds_list_for_each_entry_safe(ending, next, &desk->refused, node) {
+        cds_list_del(&ending->node);
+        ending->result = HZ_ECLOSED;
+        settle_end(ending);
+    }
 }
 
 /* On the store's thread. */
@@ -588,14 +649,12 @@ static void store_end(struct hz_execution *e, struct hz_store_execution *row)
     ending->caller = e->caller;
     free(row->input); /* the store has it */
     row->input = NULL;
-    if (cds_list_empty(&e->desk->late_rows) && hz_store_put(row, durable, on_ended, ending) == 0) {
-        e->desk->commits++;
-        return;
+    ending->durable = durable;
+    e->desk->commits++;
+    if (hz_execution_store_full(e->desk) || hz_store_put(row, durable, on_ended, ending)) {
+        hz_store_execution_fini(row);
+        refuse_end(ending);
     }
-    hz_submitter_finished(&ending->caller, &ending->row);
-    hz_store_execution_fini(&ending->row);
-    free(ending);
-    hz_execution_store(e->desk, row);
 }
 
 void hz_execution_finish(struct hz_execution *e, const struct hz_outcome *outcome)

@@ -38,6 +38,8 @@ struct hz_desk { /* the scheduler's share of one shard */
     size_t ticket_count;
     struct cds_list_head late_rows; /* rows the store had no room for */
     struct hz_timer late_timer;
+    struct cds_list_head refused; /* ends that somebody waits for and the disk did not take */
+    struct hz_timer refused_timer;
     struct hz_tally *tallies; /* how executions ended, by workflow; NULL until the first does */
     bool tallied;             /* there is something in it */
     bool ending, resting; /* resting: before a restart of the manager nothing begins */
@@ -157,6 +159,8 @@ bool hz_execution_row_bare(const struct hz_execution *e, struct hz_store_executi
 /* Hands a row over; one the store has no room for is tried again until it has. Takes the strings. */
 void hz_execution_store(struct hz_desk *desk, struct hz_store_execution *row);
 void hz_execution_store_late(struct hz_desk *desk, bool last);
+bool hz_execution_store_full(struct hz_desk *desk); /* rows wait for room: nothing new may begin that adds one */
+void hz_execution_end_refused(struct hz_desk *desk);      /* the manager ends: no further attempt */
 /* Callbacks, across shards if need be. */
 void hz_submitter_accepted(const struct hz_submitter *caller, const struct hz_uuid *id, const struct hz_worker_info *worker, const char *error,
         uint32_t retry_after_s);
@@ -174,6 +178,7 @@ void hz_execution_put_back(struct hz_execution *e, const struct hz_execution_pla
 /* Before a restart of the manager. leave: what waits is in the store, as not begun; nothing else changes. carry:
  * workers, services, and the executions that workers have; ids: of those. adopt: an error ends the process. */
 HZ_MUST_CHECK int hz_desk_leave(struct hz_desk *desk);
+void hz_desk_stay(struct hz_desk *desk); /* it was called off: undoes what leave wrote */
 void hz_desk_carry(struct hz_desk *desk, struct hz_carry_out *out, struct hz_carry_out *ids);
 HZ_MUST_CHECK int hz_desk_adopt(struct hz_desk *desk, struct hz_carry_in *in);
 /* ---- scheduler_rest.c ---- */

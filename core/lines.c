@@ -40,9 +40,21 @@ static size_t colour_len(const char *text, size_t len)
     return 0;
 }
 
+/* Of the next eight bytes: is one a control character? A yes may be wrong, a no is not. */
+static bool may_be_odd(const char *text)
+{
+    const uint64_t ones = UINT64_MAX / 255, high = ones << 7;
+    uint64_t eight, deleted;
+    memcpy(&eight, text, sizeof eight);
+    deleted = eight ^ (ones * 0x7f);
+    return (((eight - ones * 0x20) & ~eight) | ((deleted - ones) & ~deleted)) & high;
+}
+
 void hz_lines_clean(char *text, size_t len)
 {
     for (size_t i = 0; i < len; i++) {
+        while (len - i > sizeof(uint64_t) && !may_be_odd(text + i))
+            i += sizeof(uint64_t);
         size_t colour = text[i] == 0x1b ? colour_len(text + i, len - i) : 0;
         if (colour)
             i += colour - 1;

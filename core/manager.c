@@ -261,6 +261,7 @@ static int start(const struct hz_config *config)
         err = watch_signals();
     if (!err)
         err = hz_shard_start(begin_shard, NULL);
+    hz_restart_hold_signals(false);
     if (!err && manager.options->http)
         hz_alerts_begin();
     if (!err && manager.options->http)
@@ -274,6 +275,7 @@ int hz_manager_run(struct hz_config *config, const struct hz_manager_options *op
     manager.config = config;
     manager.options = options;
     (void)signal(SIGPIPE, SIG_IGN);
+    hz_restart_hold_signals(true); /* no other thread takes them */
     urcu_memb_register_thread();
     hz_lines_quiet(options->quiet);
     bool follows = hz_restart_follows();
@@ -303,6 +305,7 @@ int hz_manager_run(struct hz_config *config, const struct hz_manager_options *op
         show_access(config);
     hz_shard_run_main();
     close_signals();
+    hz_restart_end();
     hz_alerts_fini();
     hz_events_end();
     hz_shard_stop(end_shard, NULL);

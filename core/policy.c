@@ -234,6 +234,14 @@ int hz_policy_open(const struct hz_config *config, const char *data_dir)
     return err;
 }
 
+int hz_policy_check(void)
+{
+    pthread_mutex_lock(&policy.lock);
+    int err = policy.path ? load() : 0;
+    pthread_mutex_unlock(&policy.lock);
+    return err;
+}
+
 void hz_policy_close(void)
 {
     pthread_mutex_lock(&policy.lock);

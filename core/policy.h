@@ -21,6 +21,8 @@ struct hz_config;
 /* Reads the policy; a file that is not there is the default one: `net` for built-in nodes, nothing else. HZ_EFORMAT or -errno with a
  * sentence in hz_err_last(): not to be run with. data_dir may not exist. Without this call the default holds. */
 HZ_MUST_CHECK int hz_policy_open(const struct hz_config *config, const char *data_dir);
+/* Reads the file again as at a start: what is wrong with it, or 0. A file that is wrong changes nothing. Any thread. */
+HZ_MUST_CHECK int hz_policy_check(void);
 void hz_policy_close(void);
 /* Grows when the file's content changed; looks at the file once a second at most. A file that went wrong is logged, and what held before
  * goes on. Cost: one clock read. */

@@ -20,9 +20,14 @@
 #include "restart.h"
 
 #include "access.h"
+#include "alerts.h"
+#include "alerts_send.h"
+#include "catalog.h"
 #include "executions.h"
 #include "http/http.h"
+#include "policy.h"
 #include "probe.h"
+#include "services.h"
 #include "shard.h"
 #include "webhooks.h"
 
@@ -35,10 +40,12 @@
 #include <inttypes.h>
 #include <limits.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 #include <urcu/urcu-memb.h>
 
@@ -49,7 +56,9 @@ HZ_KEEPS_WHAT_IS_ALLOCATED /* mail is owned by the shard it is posted to */
 #define SLOW_MS  1000u /* who does not read an answer that is made */
 #define LATE_MS  8000u /* behind the drain: what was ended for it must be gone, and the disk must have answered */
 #define CHECK_MS 5000u /* for the binary to say its layout */
+#define ALERTS_MS 10u
 #define ROUNDS   1000u
+#define ROWS     2000u /* of the store, about one commit: they are written while nobody is served */
 
 enum verdict { AGAIN, CARRY, LATER };
 
@@ -83,13 +92,15 @@ static struct {
     atomic_bool busy, forbidden;
     pthread_mutex_t lock;
     char *failure;
+    pthread_t checker; /* under the lock; joined before the next one begins, and before anything it uses goes */
+    bool has_checker;
     /* of the attempt under way */
     struct part *parts;
     char *next;
     uint64_t begun_ns, rest_ns, deadline_ns;
     struct hz_timer timer;
     enum verdict verdict;
-    bool resting; /* the desks were told */
+    bool resting, held; /* the desks were told; the signals that end the server wait */
     /* of all attempts: a thread that is late in leaving one meeting finds the barrier of the next */
     pthread_barrier_t meeting;
     bool has_meeting;
@@ -119,6 +130,19 @@ int hz_restart_init(const struct hz_config *config)
     ssize_t n = readlink("/proc/self/exe", restart.binary, sizeof restart.binary - 1);
     restart.binary[HZ_MAX(n, (ssize_t)0)] = 0;
     return 0;
+}
+
+void hz_restart_end(void)
+{
+    HZ_ASSERT(atomic_load(&restart.forbidden));
+    pthread_mutex_lock(&restart.lock);
+    pthread_t checker = restart.checker; /* nobody makes another any more */
+    bool has_checker = restart.has_checker;
+    restart.has_checker = false;
+    pthread_mutex_unlock(&restart.lock);
+    if (has_checker)
+        pthread_join(checker, NULL);
+    hz_shard_run_mail(hz_shard_main()); /* what it wanted to begin is answered while there is somebody to hear it */
 }
 
 void hz_restart_fini(void)
@@ -163,13 +187,31 @@ static int check_binary(const char *path)
         return hz_err_set(HZ_EREFUSED, "%s does not say its layout (%s); nothing was touched", path, hz_err_last());
     said[strcspn(said, "\n")] = 0;
     hz_restart_layout(own, sizeof own);
-    if (strcmp(said, own) != 0)
+    if (!hz_restart_fits(said))
         err = hz_err_set(HZ_EREFUSED,
                 "%s has %.64s, this server has %s: it could not go on with what runs here, so nothing was touched; "
                 "stop the server and start that one",
                 path, said, own);
     free(said);
     return err;
+}
+
+/* What the next image reads at its start, and this one would live without. */
+static int check_files(void)
+{
+    int err = hz_policy_check();
+    if (!err)
+        err = hz_alerts_check();
+    if (!err)
+        err = hz_catalog_refresh(restart.config); /* check_flows() judges by it */
+    return err ? hz_err_prefix(HZ_EREFUSED, "nothing was touched") : 0;
+}
+
+/* An alert that is being delivered would be forgotten. */
+static void await_alerts(uint32_t most_ms)
+{
+    for (uint32_t waited = 0; waited < most_ms && !atomic_load(&restart.forbidden) && !(hz_hook_idle() && hz_notify_idle()); waited += ALERTS_MS)
+        nanosleep(&(struct timespec){.tv_nsec = ALERTS_MS * 1000000L}, NULL);
 }
 
 static void run_answer(struct hz_mail *mail)
@@ -193,6 +235,10 @@ static void *check_main(void *arg)
     struct asked *a = arg;
     urcu_memb_register_thread();
     a->err = check_binary(a->binary);
+    if (!a->err)
+        a->err = atomic_load(&restart.forbidden) ? hz_err_set(HZ_EREFUSED, "the server ends") : check_files();
+    if (!a->err)
+        await_alerts(a->drain_ms);
     if (a->err) {
         snprintf(a->error, sizeof a->error, "%s", hz_err_last());
         HZ_LOG(WARN, "restart refused: %s", a->error);
@@ -218,15 +264,17 @@ void hz_restart_ask(const struct hz_restart_options *options, hz_restart_fn *fn,
             : atomic_exchange(&restart.busy, true) ? "a restart is under way"
                                                    : NULL;
     if (a && !why) {
-        pthread_t thread;
         *a = (struct asked){
                 .from = hz_shard_self(), .binary = binary, .drain_ms = options->drain_ms, .fn = fn, .arg = arg};
         /* The binary may take its time to answer, and no shard has any. */
-        int code = pthread_create(&thread, NULL, check_main, a);
-        if (code == 0) {
-            pthread_detach(thread);
+        pthread_mutex_lock(&restart.lock);
+        if (restart.has_checker) /* it has said its last word: we are the busy one now */
+            pthread_join(restart.checker, NULL);
+        int code = atomic_load(&restart.forbidden) ? ECANCELED : pthread_create(&restart.checker, NULL, check_main, a);
+        restart.has_checker = code == 0;
+        pthread_mutex_unlock(&restart.lock);
+        if (code == 0)
             return;
-        }
         atomic_store(&restart.busy, false);
         why = strerror(code);
     }
@@ -327,11 +375,22 @@ static void run_round(struct hz_mail *mail)
     hz_shard_post(last ? hz_shard_main() : hz_shard_at(next), mail);
 }
 
+/* The two that end the server are pending over the exec, instead of being delivered to an image that is replaced, or
+ * that does not listen yet. */
+static void hold_signals(bool hold)
+{
+    if (restart.held == hold)
+        return;
+    restart.held = hold;
+    hz_restart_hold_signals(hold);
+}
+
 /* Main thread. awake: the shards have woken by themselves. */
 static void call_off(const char *why, bool awake)
 {
     HZ_LOG(WARN, "restart called off, everything goes on as it was: %s", why);
     set_failure(why);
+    hold_signals(false);
     hz_timer_cancel(hz_shard_timers(hz_shard_main()), &restart.timer);
     free(restart.next);
     restart.next = NULL;
@@ -372,23 +431,33 @@ static void one_round(struct part *part)
             hz_http_quiet(part->shard) && desk->resting && hz_desk_quiet(desk) && reopen_segments(desk->yard));
 }
 
-/* The version a worker runs must be one that the next image can make of the store. */
+static int check_flow(const struct hz_workflow *of, const char *whose, const char *id, const char *what_first)
+{
+    struct hz_workflow *workflow = NULL;
+    char *text = NULL;
+    int err = hz_workflows_get(of->id, of->version, &workflow, &text);
+    if (err)
+        err = hz_err_set(HZ_EREFUSED, "version %s of workflow %s, %s%s, cannot be loaded any more: %s that first (%.200s)",
+                of->version, of->id, whose, id, what_first, text ? text : hz_err_last());
+    free(text);
+    hz_workflow_unref(&workflow);
+    return err;
+}
+
+/* The version a worker runs, or that is kept alive, must be one that the next image can make of the store. */
 static int check_flows(const struct hz_yard *yard)
 {
     const struct hz_worker *w;
-    cds_list_for_each_entry(w, &yard->workers, all_node) {
-        struct hz_workflow *workflow = NULL;
-        char *text = NULL;
-        int err = w->workflow ? hz_workflows_get(w->workflow->id, w->workflow->version, &workflow, &text) : 0;
-        free(text);
-        hz_workflow_unref(&workflow);
-        if (err)
-            return hz_err_set(HZ_EREFUSED,
-                    "version %s of workflow %s, which worker %s runs, cannot be loaded any more: stop that worker "
-                    "first",
-                    w->workflow->version, w->workflow->id, w->info.id_text);
-    }
-    return 0;
+    const struct hz_service *service;
+    int err = 0;
+    cds_list_for_each_entry(w, &yard->workers, all_node)
+        if (!err && w->workflow)
+            err = check_flow(w->workflow, "which is run by worker ", w->info.id_text, "stop");
+    cds_list_for_each_entry(service, &yard->services, node)
+        if (!err && !service->worker && hz_service_goes_along(service, hz_base_now_ns()))
+            err = check_flow(service->workflow, service->parked ? "which is parked" : "whose worker ended lately", "",
+                    service->parked ? "release" : "stop");
+    return err;
 }
 
 static void carry(struct part *part)
@@ -545,9 +614,12 @@ static void on_look(struct hz_timer *timer)
             restart.parts[i].resting.run = run_rest_desk;
             hz_shard_post(restart.parts[i].shard, &restart.parts[i].resting);
         }
-    } else if (quiet)
-        hold_meeting();
-    else if (now > restart.deadline_ns + LATE_MS * UINT64_C(1000000))
+    } else if (quiet && hz_store_pending() < ROWS) {
+        if (restart.held)
+            hold_meeting();
+        else /* the loop hands out what has come before we meet */
+            hold_signals(true);
+    } else if (now > restart.deadline_ns + LATE_MS * UINT64_C(1000000))
         call_off("what was ended for it did not end, or the disk does not answer", false);
     if (restart.next)
         hz_timer_after(hz_shard_timers(hz_shard_main()), timer, LOOK_MS, on_look);

@@ -35,11 +35,17 @@ const char *hz_restart_binary(void);  /* the file this process was started from 
 
 /* Main thread, after hz_shard_init(). */
 HZ_MUST_CHECK int hz_restart_init(const struct hz_config *config);
+/* Main thread, after its loop, while the shards still run: waits for who judges whether to restart (seconds at most). */
+void hz_restart_end(void);
 void hz_restart_fini(void);
 void hz_restart_set_arguments(char **argv); /* as given to main(), first of all there */
 void hz_restart_set_lock(int lock_fd);      /* of the data directory */
-/* "layout N state M": what another image must say to be let in. */
+/* "layout N state M schema K": what an image says of itself. */
 void hz_restart_layout(char *ret_text, size_t size);
+/* Can an image that says this go on with what this one has? The same layout and state, the same schema or a newer one. */
+bool hz_restart_fits(const char *said);
+/* SIGTERM and SIGINT of the calling thread, and of those it makes, wait. They are the main thread's, once it serves. */
+void hz_restart_hold_signals(bool hold);
 
 /* ---- the new image ---- */
 /* Is this one that follows another? Reads the state then; 0 (none, or read) or the error, after which the process must

@@ -15,12 +15,16 @@
 #include "shm/err.h"
 #include "shm/log.h"
 
+#include <errno.h>
 #include <fcntl.h>
+#include <linux/close_range.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <time.h>
+#include <unistd.h>
 
 HZ_KEEPS_WHAT_IS_ALLOCATED /* parts are given back by hz_restart_done() */
 
@@ -29,7 +33,7 @@ HZ_KEEPS_WHAT_IS_ALLOCATED /* parts are given back by hz_restart_done() */
 #define WAITS          100000u /* ten seconds */
 #define LISTENERS_MOST (SHARDS_MOST * 3u)
 
-        static struct {
+static struct {
     atomic_bool active;
     uint8_t *data;
     size_t len;
@@ -104,6 +108,9 @@ int hz_restart_open(void)
     bool number = *text && !*end && fd > 2 && fd < INT32_MAX;
     unsetenv(HZ_RESTART_STATE);
     (void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0); /* workers live already */
+    /* What is started from here on, nodes of strangers that are looked at among it, has none of them. */
+    if (syscall(SYS_close_range, 3, ~0u, CLOSE_RANGE_CLOEXEC))
+        return hz_err_set(-errno, "the descriptors handed over cannot be kept from others");
     if (!number)
         return hz_err_set(
                 HZ_EFORMAT, "%s names no descriptor; it is the server's own and not to be set", HZ_RESTART_STATE);

@@ -51,6 +51,7 @@ int hz_scheduler_begin(struct hz_shard *shard)
     CDS_INIT_LIST_HEAD(&desk->singles);
     CDS_INIT_LIST_HEAD(&desk->idle);
     CDS_INIT_LIST_HEAD(&desk->late_rows);
+    CDS_INIT_LIST_HEAD(&desk->refused);
     if (hz_admit_begin(desk)) {
         free(desk->keys);
         free(desk);
@@ -92,6 +93,7 @@ void hz_scheduler_end(struct hz_shard *shard)
     if (!desk)
         return;
     desk->ending = true;
+    hz_execution_end_refused(desk);
     while (desk->commits > 0 || desk->round_posted) { /* the store's thread answers each */
         hz_shard_run_mail(shard);
         nanosleep(&(struct timespec){.tv_nsec = 200000}, NULL);
@@ -331,6 +333,8 @@ static void run_submit(struct hz_mail *mail)
     int err = !desk || desk->ending || desk->yard->ending ? hz_err_set(HZ_ECLOSED, "the manager ends") : 0;
     if (!err && durable && hz_store_degraded())
         err = hz_err_set(HZ_EBUSY, "the store cannot write (disk full?): executions that need it are refused for now");
+    if (!err && hz_execution_store_full(desk))
+        err = hz_err_set(HZ_EBUSY, "the store cannot write (disk full?) and has no room for further rows");
     if (!err && s->key && is_duplicate(desk, s)) {
         free_submit(s);
         return;
@@ -499,22 +503,25 @@ void hz_scheduler_adopt(struct hz_workflow *workflow, struct hz_store_execution 
         hz_shard_post(home, &a->mail);
 }
 
-int hz_scheduler_redrive(const struct hz_uuid *id, hz_accepted_fn *accepted_fn, void *arg)
+int hz_scheduler_redrive(const struct hz_uuid *id, hz_accepted_fn *accepted_fn, hz_finished_fn *duplicate, void *arg)
 {
+    char key[16 + HZ_UUID_TEXT] = "redrive:";
     struct hz_store_execution row;
     struct hz_workflow *workflow;
     char *text = NULL;
     int err = hz_store_get(id, &row);
-    if (err || !row.dead) {
-        if (!err)
-            hz_store_execution_fini(&row);
+    if (err)
+        return err;
+    if (!row.dead) {
+        hz_store_execution_fini(&row);
         return HZ_ENOTFOUND;
     }
+    hz_uuid_format(id, key + strlen(key)); /* one letter, one further execution */
     err = hz_workflows_get(row.workflow_id, NULL, &workflow, &text);
     free(text);
     if (!err) {
         struct hz_submit submit = {.workflow = workflow, .data = row.input ? row.input : "", .data_len = row.input ? strlen(row.input) : 0,
-                .trigger = "redrive"};
+                .trigger = "redrive", .key = key, .duplicate = duplicate};
         hz_scheduler_submit(&submit, accepted_fn, NULL, arg);
     }
     hz_store_execution_fini(&row);

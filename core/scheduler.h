@@ -53,8 +53,9 @@ struct hz_recovery {
 };
 const struct hz_recovery *hz_scheduler_recovery(void);
 /* Drives a dead letter again as a new execution of the newest version with the same input. The letter is marked when the new one is
- * accepted: a crash in between leaves it where it is, to be driven once more. HZ_ENOTFOUND: no dead letter; HZ_EFORMAT: flow. */
-HZ_MUST_CHECK int hz_scheduler_redrive(const struct hz_uuid *id, hz_accepted_fn *accepted, void *arg);
+ * accepted: a crash in between leaves it where it is, to be driven once more, which finds the same execution: `duplicate` then.
+ * HZ_ENOTFOUND: no dead letter; HZ_EFORMAT: flow; or an error of the store. */
+HZ_MUST_CHECK int hz_scheduler_redrive(const struct hz_uuid *id, hz_accepted_fn *accepted, hz_finished_fn *duplicate, void *arg);
 uint32_t hz_scheduler_admitted(void); /* executions admitted and not finished, all workflows */
 /* What the calling shard's desk knows since the last call, a workflow each; at most 256 workflows' ends. Caller frees. HZ_ENOMEM. */
 struct hz_figure {

@@ -68,6 +68,28 @@ int hz_desk_leave(struct hz_desk *desk)
     return err;
 }
 
+/* It goes on here after all: what was left as not begun is sent without a further claim. */
+static void stay_list(struct cds_list_head *list)
+{
+    struct hz_store_execution row;
+    struct hz_execution *e;
+    cds_list_for_each_entry(e, list, node) {
+        if (!e->stored || !e->claimed || e->is_activation || !hz_execution_row_bare(e, &row))
+            continue;
+        row.state = HZ_EXEC_RUNNING;
+        hz_execution_store(e->desk, &row);
+    }
+}
+
+void hz_desk_stay(struct hz_desk *desk)
+{
+    struct hz_service *service;
+    stay_list(&desk->singles);
+    stay_list(&desk->idle);
+    cds_list_for_each_entry(service, &desk->yard->services, node)
+        stay_list(&service->queue);
+}
+
 /* ---- what runs is carried ---- */
 
 static void put_id(struct hz_carry_out *out, const struct hz_uuid *id)
@@ -149,12 +171,6 @@ static void take_rates(struct hz_desk *desk, struct hz_carry_in *in)
     }
 }
 
-static bool goes_along(const struct hz_service *service)
-{
-    return service->worker || service->activation || hz_timer_armed(&service->timer) || service->parked ||
-           service->end_count > 0;
-}
-
 static void put_service(const struct hz_service *service, struct hz_carry_out *out, struct hz_carry_out *ids)
 {
     hz_restart_put_workflow(out, service->workflow);
@@ -181,12 +197,12 @@ void hz_desk_carry(struct hz_desk *desk, struct hz_carry_out *out, struct hz_car
     struct hz_service *service;
     struct hz_worker *w;
     struct hz_execution *e;
-    uint64_t services = 0, workers = 0;
+    uint64_t services = 0, workers = 0, now_ns = hz_base_now_ns();
     hz_carry_put(out, desk->next_number);
     hz_carry_put(out, desk->next_ticket);
     put_rates(desk, out);
     cds_list_for_each_entry(service, &yard->services, node) {
-        service->carried = goes_along(service) ? services++ : NO_SERVICE;
+        service->carried = hz_service_goes_along(service, now_ns) ? services++ : NO_SERVICE;
     }
     cds_list_for_each_entry(w, &yard->workers, all_node)
         workers += w->workflow != NULL;

@@ -140,7 +140,8 @@ static void take_request(const struct request *r)
     struct hz_worker *w = desk ? hz_worker_find(desk->yard, &r->worker) : NULL;
     struct hz_execution *e;
     char *copy;
-    if (!w || !w->workflow || !w->ready || w->stopping || w->draining || w->info.in_flight >= WORKER_OPEN || desk->yard->ending) {
+    if (!w || !w->workflow || !w->ready || w->stopping || w->draining || w->info.in_flight >= WORKER_OPEN || desk->yard->ending ||
+            hz_execution_store_full(desk)) {
         send_text(r->from, r->number, 503, "Service Unavailable", 1, true);
         return;
     }

@@ -3,6 +3,8 @@
  * asked for is answered, and in the end everything that lives can be carried. On the desk's shard.
  */
 #include "executions.h"
+#include "parked.h"
+#include "services.h"
 #include "webhooks.h"
 
 #include "core/flow/plan.h"
@@ -20,7 +22,12 @@ void hz_desk_close(struct hz_desk *desk)
 
 void hz_desk_rest(struct hz_desk *desk)
 {
+    struct hz_service *service;
+    char text[512];
     desk->resting = desk->yard->resting = true;
+    cds_list_for_each_entry(service, &desk->yard->services, node) /* what a person let go is not taken along as parked */
+        if (service->parked && !hz_parked_get(service->workflow->id, text, sizeof text))
+            hz_service_release(service);
 }
 
 bool hz_desk_calm(struct hz_desk *desk)
@@ -61,7 +68,7 @@ void hz_desk_hurry(struct hz_desk *desk)
             continue;
         hz_worker_fail_requests(w, "the server restarts");
         hz_worker_tell_waiters(w, "the server restarts; the worker goes on", false, HZ_STOP_FLAG);
-        if (w->stopping || w->early_count > 0)
+        if (w->stopping)
             hz_worker_kill(w, HZ_INTENT_STOP, 0);
     }
 }
@@ -73,6 +80,7 @@ void hz_desk_wake(struct hz_desk *desk)
     desk->resting = desk->yard->resting = desk->yard->closed = false;
     cds_list_for_each_entry(w, &desk->yard->workers, all_node)
         hz_worker_port_rest(w, false);
+    hz_desk_stay(desk);
     cds_list_for_each_entry_safe(service, next, &desk->yard->services, node)
         if (service->kind == HZ_SERVICE_POOL)
             hz_dispatch_pool(service);

@@ -41,6 +41,12 @@ bool hz_retry_take(struct hz_execution *e, enum hz_exec_state state)
     if (!e->started_ms)
         e->started_ms = hz_base_wall_ms(); /* it never began; it is another attempt all the same */
     hz_execution_set_state(e, HZ_EXEC_QUEUED);
+    if (e->item.place == HZ_ITEM_TAKEN) { /* others have its place meanwhile; its turn comes again */
+        struct hz_queue_lane *lane = e->item.lane;
+        hz_queues_leave(&e->desk->queues, &e->item, hz_base_now_ns());
+        hz_queues_hold(&e->desk->queues, lane, &e->item);
+        hz_admit_again_soon(e->desk);
+    }
     if (e->stored && hz_execution_row_bare(e, &row)) {
         row.due_wall_ms = hz_base_wall_ms() + wait_ms;
         if (e->claimed)

@@ -226,7 +226,9 @@ int hz_secrets_put(const char *name, const char *value, size_t len)
 
 int hz_secrets_remove(const char *name)
 {
+    pthread_mutex_lock(&secrets.lock); /* a rotation would bring it back */
     int err = hz_secrets_valid_name(name) ? hz_store_secret_delete(name) : HZ_ENOTFOUND;
+    pthread_mutex_unlock(&secrets.lock);
     return err == HZ_ENOTFOUND ? hz_err_set(err, "there is no secret %.64s", name) : err;
 }
 
@@ -310,12 +312,10 @@ static int reseal(const struct keys *keys, const json_t *list, size_t *ret_count
 
 int hz_secrets_rotate(size_t *ret_count)
 {
-    struct keys keys;
+    struct keys keys = {0};
+    pthread_mutex_lock(&secrets.lock); /* what is set from here on is sealed under the new key */
     json_t *list = hz_store_secret_list();
-    if (!list)
-        return HZ_EFORMAT;
-    pthread_mutex_lock(&secrets.lock);
-    int err = load_keys(&keys, true);
+    int err = list ? load_keys(&keys, true) : HZ_EFORMAT;
     if (!err && !keys.given) { /* the newest first; a rotation that was cut off left two, and all may still be under the second */
         if (keys.count == KEYS) {
             err = reseal(&keys, list, ret_count);

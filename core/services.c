@@ -107,6 +107,13 @@ uint32_t hz_service_note_end(struct hz_service *service, uint64_t now_ns)
     return service->backoff_ms;
 }
 
+bool hz_service_goes_along(const struct hz_service *service, uint64_t now_ns)
+{
+    uint64_t last = service->end_count ? service->ends_ns[(service->end_count - 1) % HZ_SERVICE_ENDS] : 0;
+    return service->worker || service->activation || hz_timer_armed(&service->timer) || service->parked ||
+           (service->end_count > 0 && now_ns - last <= WINDOW_NS + (uint64_t)service->backoff_ms * 1000000u);
+}
+
 static void on_restart(struct hz_timer *timer)
 {
     struct hz_service *service = HZ_CONTAINER_OF(timer, struct hz_service, timer);

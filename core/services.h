@@ -58,6 +58,8 @@ enum hz_service_next { HZ_SERVICE_NOW, HZ_SERVICE_LATER, HZ_SERVICE_PARKED, HZ_S
 enum hz_service_next hz_service_lost(struct hz_service *service, const struct hz_death *death);
 /* Pure policy, for the test: notes an end at now_ns; returns ms to wait, or UINT32_MAX: parked. */
 uint32_t hz_service_note_end(struct hz_service *service, uint64_t now_ns);
+/* Has it anything that a restart of the manager must not lose? Ends that are a minute old say nothing any more. */
+bool hz_service_goes_along(const struct hz_service *service, uint64_t now_ns);
 /* The next worker comes then (monotonic). */
 void hz_service_wait(struct hz_service *service, uint64_t due_ns);
 /* Between two workers: somebody stopped it for good. */

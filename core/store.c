@@ -141,6 +141,12 @@ static bool cut(struct hz_store_entry *first, struct hz_store_entry **ret_rest)
     return full;
 }
 
+/* Behind every statement that failed. */
+static void note_failed_sync(void)
+{
+    store.anew |= sqlite3_extended_errcode(store.connection.db) == SQLITE_IOERR_FSYNC;
+}
+
 static int write_batch(struct hz_store_entry *first, bool full)
 {
     int err = hz_store_begin(&store.connection, full);
@@ -154,6 +160,7 @@ static int write_batch(struct hz_store_entry *first, bool full)
     if (!err)
         err = hz_store_commit(&store.connection);
     if (err) {
+        note_failed_sync();
         hz_store_rollback(&store.connection);
         store.retention.counted = false;
     }
@@ -199,7 +206,10 @@ static void sleep_until_work(bool retry)
  * file, and the log begins anew, before anything is promised on top of it. */
 static int begin_log_anew(void)
 {
-    int err = store.anew ? hz_store_exec(store.connection.db, "PRAGMA wal_checkpoint(TRUNCATE)", "beginning the log anew") : 0;
+    int64_t busy = 0; /* a reader, a backup say, that is still in the log */
+    int err = store.anew ? hz_store_number(store.connection.db, "PRAGMA wal_checkpoint(TRUNCATE)", &busy) : 0;
+    if (!err && busy)
+        err = hz_err_set(HZ_EBUSY, "store: the log cannot begin anew, a reader is in it");
     store.anew = store.anew && err;
     return err;
 }
@@ -223,9 +233,10 @@ static void probe(void)
         err = hz_store_exec(store.connection.db, same_version, "writing to the disk");
     if (!err)
         err = hz_store_commit(&store.connection);
-    if (err)
+    if (err) {
+        note_failed_sync();
         hz_store_rollback(&store.connection);
-    else
+    } else
         recovered();
 }
 
@@ -240,8 +251,10 @@ static void idle(void)
     bool due = hz_store_retention_due(&store.retention) || hz_store_counters_waiting();
     if (due && write_batch(NULL, false))
         sleep_until_work(true); /* no row suffers: said by the first row that does */
-    else if (!due && !hz_store_vacuum(&store.connection))
+    else if (!due && !hz_store_vacuum(&store.connection)) {
+        note_failed_sync();
         sleep_until_work(false);
+    }
 }
 
 static void *writer_main(void *arg)
@@ -254,8 +267,11 @@ static void *writer_main(void *arg)
             (void)take(&chain, BATCH_ENTRIES);
         atomic_store_explicit(&store.oldest_ns, chain ? chain->at_ns : 0, memory_order_relaxed);
         if (!chain) {
-            if (atomic_load(&store.stopping) && cds_wfcq_empty(&store.head, &store.tail))
+            if (atomic_load(&store.stopping) && cds_wfcq_empty(&store.head, &store.tail)) {
+                if (hz_store_counters_waiting() && write_batch(NULL, false))
+                    HZ_LOG(WARN, "store: the last counts were lost: %s", hz_err_last());
                 break;
+            }
             idle();
             continue;
         }
@@ -269,7 +285,6 @@ static void *writer_main(void *arg)
             settle(batch, 0);
             continue;
         }
-        store.anew |= sqlite3_extended_errcode(store.connection.db) == SQLITE_IOERR_FSYNC;
         if (!atomic_exchange(&store.degraded, true))
             HZ_LOG(ERROR, "%s; executions that need the disk are refused until it is written again", hz_err_last());
         /* The whole chain with what waits in the queue: nobody waits for an answer longer than for this attempt. */

@@ -81,7 +81,7 @@ static int one(struct hz_store_connection *c, sqlite3_stmt *s, struct hz_store_e
         err = code == SQLITE_DONE ? HZ_ENOTFOUND : hz_store_db_error(c->db, "reading an execution");
     if (!err && ret_row->damaged) {
         hz_store_execution_fini(ret_row);
-        err = HZ_EFORMAT;
+        err = hz_err_set(HZ_EFORMAT, "store: what is kept of this execution is damaged (`horizon db check` says where)");
     }
     sqlite3_reset(s);
     return err;

@@ -20,6 +20,11 @@
 #define SHARE 4u                          /* of the bound, for log lines and for samples */
 #define LINE_BYTES 64u                    /* of a line besides its text and workflow, with its place in the index */
 #define SAMPLE_BYTES 320u                 /* of a sample with its place in the index, at most */
+#define SWEEP_ROWS 2000u                  /* looked at at once: the limit of its statement */
+#define SWEEPS 8u                         /* rows that stay may stand in front of those that go */
+#define CRASH_BYTES 256u                  /* of a crash besides its report */
+#define CRASHES_LEAST 100u
+#define CRASHES_MOST 500.0                /* forgotten in one look */
 #define DEAD_ROWS 2000u                   /* deleted in one look at most: keeps a batch short */
 
 bool hz_store_retention_due(const struct hz_store_retention *retention)
@@ -83,7 +88,7 @@ static int newest(struct hz_store_connection *c, int64_t *ret)
 
 /* From the oldest on, at most 2,000 rows looked at; open rows are passed over, the cursor remembers them until it is at the end of
  * what is to go. */
-static int sweep(struct hz_store_retention *r, struct hz_store_connection *c, bool too_large)
+static int sweep(struct hz_store_retention *r, struct hz_store_connection *c, bool too_large, bool *ret_again)
 {
     const struct hz_store_options *bounds = hz_store_bounds();
     int64_t last, oldest_ms = bounds->history_days ? hz_base_wall_ms() - bounds->history_days * DAY_MS : INT64_MIN;
@@ -110,8 +115,10 @@ static int sweep(struct hz_store_retention *r, struct hz_store_connection *c, bo
     sqlite3_reset(s);
     if (code != SQLITE_ROW && code != SQLITE_DONE)
         return hz_store_db_error(c->db, "forgetting old executions");
-    if (done || looked == 0 || code == SQLITE_DONE)
-        r->cursor = count == 0 || looked == 0 ? 0 : r->cursor;
+    bool end = done || (code == SQLITE_DONE && looked < SWEEP_ROWS); /* of what is to go, or of the table */
+    *ret_again = !end && count == 0;
+    if (end && count == 0)
+        r->cursor = 0;
     for (size_t i = 0; i < count && !err; i++)
         err = delete_execution(c, gone[i]);
     return err;
@@ -164,6 +171,27 @@ static int number(struct hz_store_connection *c, enum hz_store_sql which, double
     return err;
 }
 
+static int bounded(struct hz_store_connection *c, enum hz_store_sql which, int64_t bound)
+{
+    sqlite3_stmt *s = hz_store_statement(c, which);
+    if (!s)
+        return HZ_EFORMAT;
+    sqlite3_bind_int64(s, 1, bound);
+    return hz_store_step(c, s, "forgetting what is old");
+}
+
+/* A flow that dies all the time leaves reports faster than they grow old. */
+static int share_crashes(struct hz_store_connection *c, double share)
+{
+    double reports, width = 0;
+    int err = number(c, HZ_SQL_CRASH_SPAN, &reports);
+    if (err || reports <= CRASHES_LEAST)
+        return err;
+    err = number(c, HZ_SQL_CRASH_WIDTH, &width);
+    double room = HZ_MAX(share / (width + CRASH_BYTES), (double)CRASHES_LEAST);
+    return !err && reports > room ? bounded(c, HZ_SQL_CRASH_OLDEST, (int64_t)HZ_MIN(reports - room, CRASHES_MOST)) : err;
+}
+
 /* Lines and samples within their shares. Lines go from the oldest on, so that their numbers have no holes worth counting; the newest
  * 200 tell how long one is. */
 static int share_out(struct hz_store_retention *r, struct hz_store_connection *c)
@@ -188,16 +216,7 @@ static int share_out(struct hz_store_retention *r, struct hz_store_connection *c
         width = 0;
     if (!err && lines * (width + LINE_BYTES) > share)
         err = prune_logs(c, INT64_MAX, 4000);
-    return err;
-}
-
-static int bounded(struct hz_store_connection *c, enum hz_store_sql which, int64_t bound)
-{
-    sqlite3_stmt *s = hz_store_statement(c, which);
-    if (!s)
-        return HZ_EFORMAT;
-    sqlite3_bind_int64(s, 1, bound);
-    return hz_store_step(c, s, "forgetting what is old");
+    return err ? err : share_crashes(c, share / 2);
 }
 
 /* Once a second, whatever is written. */
@@ -228,8 +247,9 @@ int hz_store_retain(struct hz_store_retention *r, struct hz_store_connection *c,
     int err = share_out(r, c);
     if (!err)
         err = excess(c, &over);
-    if (!err)
-        err = sweep(r, c, over > 0);
+    bool again = !err;
+    for (unsigned i = 0; i < SWEEPS && again && !err; i++)
+        err = sweep(r, c, over > 0, &again);
     /* Half of the room may be log lines and samples: they go with the executions. */
     if (!err && over > 0)
         err = prune_logs(c, INT64_MAX, 4000);
@@ -242,12 +262,12 @@ int hz_store_retain(struct hz_store_retention *r, struct hz_store_connection *c,
 
 bool hz_store_vacuum(struct hz_store_connection *c)
 {
-    uint64_t used, unused, size;
+    uint64_t used, unused, size, left;
     if (pages(c, &used, &unused, &size) || unused <= FREE_PAGES)
         return false;
     if (hz_store_exec(c->db, VACUUM_STEP, "giving space back")) {
         HZ_LOG(WARN, "%s", hz_err_last());
         return false;
     }
-    return true;
+    return pages(c, &used, &left, &size) == 0 && left < unused; /* a file that cannot shrink would keep us busy */
 }

@@ -113,6 +113,8 @@ int hz_store_schema(const char *path, struct hz_store_connection *connection)
     if (version == 0)
         return apply(db, 0, HZ_STORE_SCHEMA);
     err = hz_store_bounds()->checked ? 0 : quick_check(db);
+    if (!err && version == HZ_STORE_SCHEMA)
+        make_shrinkable(db); /* a start before had no room for it */
     if (err || version == HZ_STORE_SCHEMA)
         return err;
     for (int i = (int)version; i < HZ_STORE_SCHEMA && !err; i++) {

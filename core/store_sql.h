@@ -57,6 +57,9 @@
     X(METRIC_NEWEST, "SELECT MAX(at_s) FROM metrics WHERE step_s = ?1")                                                                     \
     X(METRIC_COUNT, "SELECT COUNT(*) FROM metrics")                                                                                         \
     X(METRIC_KNOWN, "SELECT 1 FROM metrics WHERE step_s IN (1, 60, 900) AND subject = ?1 LIMIT 1")                                          \
+    X(CRASH_OLDEST, "DELETE FROM crashes WHERE sequence IN (SELECT sequence FROM crashes ORDER BY sequence LIMIT ?1)")                      \
+    X(CRASH_SPAN, "SELECT IFNULL((SELECT MAX(sequence) FROM crashes) - (SELECT MIN(sequence) FROM crashes) + 1, 0)")                        \
+    X(CRASH_WIDTH, "SELECT IFNULL(AVG(length(CAST(report AS BLOB))), 0) FROM (SELECT report FROM crashes ORDER BY sequence DESC LIMIT 20)") \
     X(LOG_SPAN, "SELECT IFNULL((SELECT MAX(sequence) FROM logs) - (SELECT MIN(sequence) FROM logs) + 1, 0)")                              \
     X(LOG_WIDTH, "SELECT AVG(length(CAST(text AS BLOB)) + length(workflow_id)) FROM (SELECT * FROM logs ORDER BY sequence DESC LIMIT 200)") \
     X(METRIC_OLDEST, "SELECT MIN(at_s) FROM metrics WHERE step_s = ?1")                                                                     \
@@ -89,10 +92,10 @@
     X(BY_DEDUP, HZ_STORE_WHOLE " WHERE e.workflow_id = ?1 AND e.dedup_key = ?2 AND e.state < 4 ORDER BY e.sequence LIMIT 1")                \
     X(LIST_STATE,                                                                                                                          \
             "SELECT " HZ_STORE_COLUMNS " FROM executions e WHERE e.is_activation = 0 AND (?1 IS NULL OR e.workflow_id = ?1)"               \
-            " AND (?2 = 0 OR e.state = ?2) AND (?3 = 0 OR e.created_ms < ?3) ORDER BY e.created_ms DESC, e.sequence DESC LIMIT ?4")        \
+            " AND (?2 = 0 OR e.state = ?2) AND (?3 = 0 OR e.created_ms < ?3) ORDER BY e.sequence DESC LIMIT ?4")        \
     X(LIST_ALL,                                                                                                                             \
             "SELECT " HZ_STORE_COLUMNS " FROM executions e WHERE e.is_activation = ?2 AND (?3 = 0 OR e.created_ms < ?3)"                    \
-            " ORDER BY e.created_ms DESC, e.sequence DESC LIMIT ?4")                                                                        \
+            " ORDER BY e.sequence DESC LIMIT ?4")                                                                        \
     X(LIST_WORKFLOW,                                                                                                                        \
             "SELECT " HZ_STORE_COLUMNS " FROM executions e WHERE e.workflow_id = ?1 AND e.is_activation = ?2"                               \
             " AND (?3 = 0 OR e.created_ms < ?3) ORDER BY e.created_ms DESC, e.sequence DESC LIMIT ?4")                                      \

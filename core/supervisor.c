@@ -113,7 +113,7 @@ int hz_supervisor_init(const struct hz_config *config)
         HZ_LOG(WARN, "%u processes that a former manager left behind were ended", strays);
     err = hz_children_init(hz_shard_main(), config->strays_every_ms, hz_sampler_stopped);
     if (!err)
-        err = hz_cgroup_init(config->cgroup); /* before there is a zygote that has to follow */
+        err = hz_cgroup_init(config->cgroup, !hz_restart_follows()); /* before there is a zygote that has to follow */
     if (!err)
         err = hz_spawner_init(config);
     if (!err)

@@ -114,7 +114,7 @@ struct hz_worker {
     enum hz_intent intent;
     uint64_t intent_execution; /* number of the one whose deadline or cancellation it is */
     char user[64], fatal[512], replaces[HZ_UUID_TEXT];
-    uint64_t created_ns, stop_ns;
+    uint64_t created_ns, stop_ns, said_ns;
     struct hz_timer start_timer, stop_timer, linger_timer;
     struct hz_worker_waiter *waiters;
     struct hz_worker_request *requests;
@@ -221,6 +221,9 @@ void hz_worker_poll_expect(struct hz_worker *w);  /* its first work is on its wa
 /* It ended something that it had begun by itself: is the store so far behind that it has to wait? Then its rings stay as they are until
  * the store has caught up; they fill, and it waits as for any full ring. */
 void hz_worker_poll_behind(struct hz_worker *w);
+/* It said a line of so many bytes: more than its share, while there are others on the shard, and it waits in the same way. No line is
+ * lost. */
+void hz_worker_poll_said(struct hz_worker *w, size_t bytes);
 void hz_worker_poll_flush(struct hz_yard *yard); /* what was sent is in the rings, or waits for room */
 void hz_worker_poll_detach(struct hz_worker *w);
 void hz_worker_poll_drain(struct hz_worker *w);   /* everything a dead worker left */

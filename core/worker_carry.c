@@ -5,6 +5,7 @@
 #include "restart.h"
 #include "worker.h"
 
+#include "cgroup.h"
 #include "children.h"
 #include "history.h"
 #include "limits.h"
@@ -22,7 +23,7 @@ HZ_KEEPS_WHAT_IS_ALLOCATED /* what is read belongs to the worker */
 #define TEXT_MOST    ((size_t)1 << 20)
 #define SECRETS_MOST 4096u
 
-enum flag { READY = 1, DRAINING = 2, MAY_EXIT = 4, STARTING = 8, STOPPED = 16, RESIDENT = 32, PORT = 64 };
+enum flag { READY = 1, DRAINING = 2, MAY_EXIT = 4, STARTING = 8, STOPPED = 16, RESIDENT = 32, GROUPED = 64, PORT = 128 };
 
 bool hz_worker_can_carry(const struct hz_worker *w)
 {
@@ -66,7 +67,8 @@ void hz_worker_carry(const struct hz_worker *w, uint64_t service, struct hz_carr
     HZ_ASSERT(hz_worker_can_carry(w) && w->carry_fd >= 0);
     unsigned flags = (w->ready ? READY : 0u) | (w->draining ? DRAINING : 0u) | (w->may_exit ? MAY_EXIT : 0u) |
                      (w->counted_starting ? STARTING : 0u) | (w->stopped ? STOPPED : 0u) |
-                     (w->port_fd >= 0 ? PORT : 0u) | (w->info.resident ? RESIDENT : 0u);
+                     (w->port_fd >= 0 ? PORT : 0u) | (w->info.resident ? RESIDENT : 0u) |
+                     (w->grouped ? GROUPED : 0u);
     hz_restart_put_workflow(out, w->workflow);
     put_info(&w->info, out);
     hz_carry_put(out, service);
@@ -167,6 +169,7 @@ static unsigned take_state(struct hz_carry_in *in, struct hz_worker *w)
     w->counted_starting = flags & STARTING;
     w->stopped = flags & STOPPED;
     w->info.resident = flags & RESIDENT;
+    w->grouped = (flags & GROUPED) && hz_cgroup_base();
     return flags;
 }
 
@@ -216,6 +219,10 @@ int hz_worker_adopt(struct hz_yard *yard, struct hz_carry_in *in, uint64_t *ret_
     err = attach(w, port_fd);
     if (err)
         return err;
+    if (hz_link_blocked(&w->link)) { /* it does not ring when it has made room: the first turn tries */
+        w->dirty = true;
+        cds_list_add_tail(&w->dirty_node, &yard->dirty);
+    }
     hz_worker_publish(w);
     if (!w->ready)
         hz_worker_await_ready(w);

@@ -72,6 +72,7 @@ void hz_worker_say(struct hz_worker *w, int64_t wall_ms, int level, bool console
     struct hz_uuid execution;
     bool known = number && hz_worker_sink.name && hz_worker_sink.name(w, number, id) && hz_uuid_parse(id, strlen(id), &execution);
     hz_logs_say(&w->info, wall_ms, level, console, known ? &execution : NULL, text, len);
+    hz_worker_poll_said(w, len);
 }
 
 /* One hop of an execution, as people know the line. Names are the plan's, by checked index. */

@@ -20,6 +20,11 @@
 #define BLOCKED_MOST_MS 16u
 #define HELD_ROWS 100000u /* waiting to be written: about 50 MB without payloads */
 #define HELD_MS 5u
+/* Of what one worker says, while there are others: 25,000 lines or 10 MB a second, after a tenth of a second of as much as it likes.
+ * A line costs its shard 4 to 6 us, so a flood takes a tenth of the thread that the others need, too. */
+#define LINE_NS 40000u
+#define BYTE_NS 100u
+#define SAID_NS UINT64_C(100000000)
 
 static void make_hot(struct hz_worker *w)
 {
@@ -160,33 +165,49 @@ void hz_worker_poll_flush(struct hz_yard *yard)
     watch_blocked(yard);
 }
 
-/* ---- workers that wait for the store ---- */
+/* ---- workers that wait for the store, or say too much ---- */
 
 static void on_held(struct hz_timer *timer)
 {
     struct hz_yard *yard = HZ_CONTAINER_OF(timer, struct hz_yard, held_timer);
     struct hz_worker *w, *next;
-    if (hz_store_pending() > HELD_ROWS / 2) {
-        hz_timer_after(hz_shard_timers(yard->shard), &yard->held_timer, HELD_MS, on_held);
-        return;
-    }
+    bool behind = hz_store_pending() > HELD_ROWS / 2;
+    uint64_t now = hz_base_now_ns();
     cds_list_for_each_entry_safe(w, next, &yard->held, hot_node) {
+        if (behind || w->said_ns > now + SAID_NS / 2)
+            continue;
         w->held = false;
         cds_list_del(&w->hot_node);
         make_hot(w);
     }
+    if (!cds_list_empty(&yard->held))
+        hz_timer_after(hz_shard_timers(yard->shard), timer, HELD_MS, on_held);
 }
 
-void hz_worker_poll_behind(struct hz_worker *w)
+static void hold(struct hz_worker *w)
 {
     struct hz_yard *yard = w->yard;
-    if (w->held || w->buried || w->reaped || !w->bell_poll || hz_store_pending() <= HELD_ROWS)
+    if (w->held || w->buried || w->reaped || !w->bell_poll)
         return;
     make_cold(w); /* its doorbell stays awake: it need not ring */
     w->held = true;
     cds_list_add_tail(&w->hot_node, &yard->held);
     if (!hz_timer_armed(&yard->held_timer))
         hz_timer_after(hz_shard_timers(yard->shard), &yard->held_timer, HELD_MS, on_held);
+}
+
+void hz_worker_poll_behind(struct hz_worker *w)
+{
+    if (hz_store_pending() > HELD_ROWS)
+        hold(w);
+}
+
+void hz_worker_poll_said(struct hz_worker *w, size_t bytes)
+{
+    uint64_t now = hz_base_now_ns();
+    w->said_ns = HZ_MAX(w->said_ns, now) + LINE_NS + bytes * BYTE_NS; /* when it has all been paid for */
+    if (w->said_ns > now + SAID_NS && w->yard->workers.next != w->yard->workers.prev)
+        hold(w);
 }
 
 /* ---- the turn ---- */

@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #define BACKLOG_BYTES ((size_t)256 << 10)
+#define FORWARDED_MOST ((size_t)256 << 10)
 #define LINE_MAX_BYTES ((size_t)1 << 20)
 
 void hz_report_attach(struct hz_thread *thread)
@@ -42,12 +43,28 @@ struct forwarded {
 static void run_forwarded(struct hz_thread *thread, struct hz_mail *mail)
 {
     struct forwarded *record = HZ_CONTAINER_OF(mail, struct forwarded, mail);
+    atomic_fetch_sub_explicit(&thread->forwarded, sizeof(*record) + record->len, memory_order_relaxed);
     struct hz_part part = {record->data, record->len};
     if (record->drops >= 0)
         (void)hz_report_try(thread, record->type, &part, 1, (enum hz_stat)record->drops);
     else
         (void)hz_report_send(thread, record->type, &part, 1, 0);
     free(record);
+}
+
+/* A thread of a blocking node waits while the lane has enough of its kind, as the lane itself would for the ring. A lane never waits
+ * for another: each might wait for the other. Only a count is shared, so it needs no order. */
+static void await_forwarded(struct hz_thread *to)
+{
+    const struct hz_thread *self = hz_thread_self;
+    long sleep_ns = 10000;
+    if (self && self->lane)
+        return;
+    while (atomic_load_explicit(&to->forwarded, memory_order_relaxed) > FORWARDED_MOST &&
+            !atomic_load_explicit(&to->worker->ending, memory_order_relaxed)) {
+        nanosleep(&(struct timespec){.tv_nsec = sleep_ns}, NULL);
+        sleep_ns = HZ_MIN(sleep_ns * 2, 1000000L);
+    }
 }
 
 static int forward(struct hz_thread *to, uint32_t type, const struct hz_part *parts, size_t count, int drops)
@@ -57,6 +74,7 @@ static int forward(struct hz_thread *to, uint32_t type, const struct hz_part *pa
         len += parts[i].len;
     if (len > HZ_MSG_MAX)
         return HZ_ETOOBIG;
+    await_forwarded(to);
     struct forwarded *record = malloc(sizeof(*record) + len);
     if (!record)
         return HZ_ENOMEM;
@@ -70,6 +88,7 @@ static int forward(struct hz_thread *to, uint32_t type, const struct hz_part *pa
             memcpy(record->data + at, parts[i].data, parts[i].len);
         at += parts[i].len;
     }
+    atomic_fetch_add_explicit(&to->forwarded, sizeof(*record) + len, memory_order_relaxed);
     hz_thread_post(to, &record->mail);
     return 0;
 }

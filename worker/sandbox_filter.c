@@ -31,7 +31,7 @@ static const int computing[] = {SCMP_SYS(read), SCMP_SYS(write), SCMP_SYS(readv)
         SCMP_SYS(getpid), SCMP_SYS(getppid), SCMP_SYS(gettid), SCMP_SYS(getuid), SCMP_SYS(geteuid), SCMP_SYS(getgid), SCMP_SYS(getegid),
         SCMP_SYS(epoll_create1), SCMP_SYS(epoll_ctl), SCMP_SYS(epoll_wait), SCMP_SYS(epoll_pwait), SCMP_SYS(epoll_pwait2), SCMP_SYS(eventfd2),
         SCMP_SYS(poll), SCMP_SYS(ppoll), SCMP_SYS(select), SCMP_SYS(pselect6), SCMP_SYS(pipe2), SCMP_SYS(timerfd_create),
-        SCMP_SYS(timerfd_settime), SCMP_SYS(timerfd_gettime), SCMP_SYS(dup), SCMP_SYS(fcntl), SCMP_SYS(getrandom), SCMP_SYS(exit),
+        SCMP_SYS(timerfd_settime), SCMP_SYS(timerfd_gettime), SCMP_SYS(dup), SCMP_SYS(getrandom), SCMP_SYS(exit),
         SCMP_SYS(exit_group), SCMP_SYS(set_robust_list), SCMP_SYS(set_tid_address), SCMP_SYS(rseq), SCMP_SYS(membarrier),
         SCMP_SYS(sched_yield), SCMP_SYS(sched_getaffinity), SCMP_SYS(sched_getparam), SCMP_SYS(sched_getscheduler),
         SCMP_SYS(sched_get_priority_max), SCMP_SYS(sched_get_priority_min), SCMP_SYS(sysinfo), SCMP_SYS(getrusage), SCMP_SYS(times),
@@ -51,7 +51,7 @@ static const int writing[] = {SCMP_SYS(openat), SCMP_SYS(pwrite64), SCMP_SYS(pwr
         SCMP_SYS(mkdir), SCMP_SYS(mkdirat), SCMP_SYS(rmdir), SCMP_SYS(flock)};
 
 /* What a shell and the program it starts need beyond computing and reading. */
-static const int processes[] = {SCMP_SYS(clone), SCMP_SYS(fork), SCMP_SYS(vfork), SCMP_SYS(execve), SCMP_SYS(wait4), SCMP_SYS(waitid),
+static const int processes[] = {SCMP_SYS(fork), SCMP_SYS(vfork), SCMP_SYS(execve), SCMP_SYS(wait4), SCMP_SYS(waitid),
         SCMP_SYS(kill), SCMP_SYS(tgkill), SCMP_SYS(arch_prctl), SCMP_SYS(dup2), SCMP_SYS(dup3), SCMP_SYS(pipe), SCMP_SYS(setpgid),
         SCMP_SYS(getpgid), SCMP_SYS(getpgrp), SCMP_SYS(getsid), SCMP_SYS(setsid), SCMP_SYS(umask), SCMP_SYS(chdir), SCMP_SYS(fchdir),
         SCMP_SYS(getresuid), SCMP_SYS(getresgid), SCMP_SYS(getgroups), SCMP_SYS(alarm), SCMP_SYS(setitimer), SCMP_SYS(rt_sigsuspend),
@@ -90,13 +90,30 @@ static int add_mappings(scmp_filter_ctx filter, unsigned set)
     return err;
 }
 
+/* No F_SETOWN and F_SETSIG: with them the kernel sends a signal of the worker's choice to a process of its choice. */
+static int add_fcntl(scmp_filter_ctx filter)
+{
+    static const unsigned commands[] = {F_DUPFD, F_DUPFD_CLOEXEC, F_GETFD, F_SETFD, F_GETFL, F_SETFL, F_GETLK, F_SETLK, F_SETLKW,
+            F_OFD_GETLK, F_OFD_SETLK, F_OFD_SETLKW};
+    int err = 0;
+    for (size_t i = 0; i < HZ_COUNT_OF(commands) && !err; i++)
+        err = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(fcntl), 1, SCMP_A1(SCMP_CMP_MASKED_EQ, UINT32_MAX, commands[i]));
+    return err;
+}
+
+/* A child in no namespace of its own, where it would have every capability, and not the manager's child instead of ours. */
+#define CLONE_FOREIGN (CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP | \
+                       CLONE_PARENT | CLONE_PTRACE)
+
 /* Threads yes, processes no; clone3 hides its flags behind a pointer, so libc is sent back to clone. */
 static int add_process(scmp_filter_ctx filter, unsigned set)
 {
     bool alone = (set & HZ_FILTER_PROCESS) == 0;
     int err = alone ? seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(clone), 1,
                               SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_THREAD | CLONE_VM, CLONE_THREAD | CLONE_VM))
-                    : add_all(filter, SCMP_ACT_ALLOW, processes, HZ_COUNT_OF(processes));
+                    : seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(clone), 1, SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_FOREIGN, 0));
+    if (!err && !alone)
+        err = add_all(filter, SCMP_ACT_ALLOW, processes, HZ_COUNT_OF(processes));
     if (!err)
         err = seccomp_rule_add(filter, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0);
     if (!err && alone)
@@ -190,6 +207,8 @@ int hz_filter_build(unsigned set, struct hz_filter *ret_filter)
         err = add_all(filter, SCMP_ACT_ALLOW, computing, HZ_COUNT_OF(computing));
     if (!err)
         err = add_all(filter, SCMP_ACT_TRAP, never, HZ_COUNT_OF(never));
+    if (!err)
+        err = add_fcntl(filter);
     if (!err)
         err = add_mappings(filter, set);
     if (!err)

@@ -69,6 +69,7 @@ struct hz_thread {
 
     _Alignas(HZ_CACHE_LINE) _Atomic(struct hz_mail *) inbox;
     _Atomic uint32_t asleep;
+    _Atomic size_t forwarded; /* bytes of records that wait for us to send them (report.c): others add, we take away */
     _Alignas(HZ_CACHE_LINE) pthread_mutex_t queue_lock;
     struct hz_execution *queue_first, *queue_last; /* not begun; may be taken by others */
     _Atomic uint32_t queued;

@@ -264,14 +264,24 @@ void hz_api_executions_start(const struct hz_api_execute *execute, hz_api_done_f
 }
 
 /* ---- look ---- */
+/* False: answered. */
+static bool find_execution(
+        const char *id, struct hz_uuid *ret_id, struct hz_store_execution *ret_row, hz_api_done_fn *done, void *arg)
+{
+    int err = id && hz_uuid_parse(id, strlen(id), ret_id) ? hz_scheduler_get(ret_id, ret_row) : HZ_ENOTFOUND;
+    if (err == HZ_ENOTFOUND)
+        hz_api_fail(done, arg, 404, "Ejecución no encontrada");
+    else if (err)
+        hz_api_fail(done, arg, 500, hz_err_last());
+    return err == 0;
+}
+
 void hz_api_executions_get(const char *id, hz_api_done_fn *done, void *arg)
 {
     struct hz_uuid uuid;
     struct hz_store_execution row;
-    if (!id || !hz_uuid_parse(id, strlen(id), &uuid) || hz_scheduler_get(&uuid, &row)) {
-        hz_api_fail(done, arg, 404, "Ejecución no encontrada");
+    if (!find_execution(id, &uuid, &row, done, arg))
         return;
-    }
     struct hz_json json = {0};
     char *progress = hz_events_latest_progress(id);
     add_record(&json, &row, true);
@@ -292,10 +302,8 @@ void hz_api_executions_nodes(const char *id, hz_api_done_fn *done, void *arg)
     struct hz_store_execution row;
     void *data;
     size_t len;
-    if (!id || !hz_uuid_parse(id, strlen(id), &uuid) || hz_scheduler_get(&uuid, &row)) {
-        hz_api_fail(done, arg, 404, "Ejecución no encontrada");
+    if (!find_execution(id, &uuid, &row, done, arg))
         return;
-    }
     hz_store_execution_fini(&row);
     int err = hz_store_node_runs(&uuid, &data, &len);
     if (err) {
@@ -453,6 +461,24 @@ struct driving {
     struct hz_uuid dead;
 };
 
+static void answer_driven(struct driving *driving, const struct hz_uuid *execution)
+{
+    char id[HZ_UUID_TEXT], dead[HZ_UUID_TEXT];
+    int err = hz_store_dead_clear(&driving->dead);
+    if (err && err != HZ_ENOTFOUND) /* it is shown still; to drive it once more finds this execution */
+        HZ_LOG(WARN, "a dead letter was driven again and could not be marked: %s", hz_err_last());
+    hz_uuid_format(execution, id);
+    hz_uuid_format(&driving->dead, dead);
+    hz_api_answer_value(driving->done, driving->arg, 202, json_pack("{s:s, s:s}", "executionId", id, "deadId", dead));
+    free(driving);
+}
+
+/* Somebody else drove it at the same time, or a crash came between: the same execution. */
+static void on_driven_before(void *arg, const struct hz_store_execution *row)
+{
+    answer_driven(arg, &row->id);
+}
+
 static void on_driven(void *arg, const struct hz_uuid *execution, const struct hz_worker_info *worker, const char *error,
         uint32_t retry_after_s)
 {
@@ -461,15 +487,10 @@ static void on_driven(void *arg, const struct hz_uuid *execution, const struct h
     if (error) {
         driving->done(driving->arg, &(struct hz_api_result){.status = retry_after_s ? 503 : hz_api_start_status(error), .error = error,
                                             .retry_after_s = retry_after_s});
+        free(driving);
     } else {
-        char id[HZ_UUID_TEXT], dead[HZ_UUID_TEXT];
-        if (hz_store_dead_clear(&driving->dead)) /* somebody else drove it, too, or the disk is full */
-            HZ_LOG(WARN, "a dead letter was driven again and could not be marked: %s", hz_err_last());
-        hz_uuid_format(execution, id);
-        hz_uuid_format(&driving->dead, dead);
-        hz_api_answer_value(driving->done, driving->arg, 202, json_pack("{s:s, s:s}", "executionId", id, "deadId", dead));
+        answer_driven(driving, execution);
     }
-    free(driving);
 }
 
 void hz_api_dead_redrive(const char *id, hz_api_done_fn *done, void *arg)
@@ -484,7 +505,7 @@ void hz_api_dead_redrive(const char *id, hz_api_done_fn *done, void *arg)
     int err = id && hz_uuid_parse(id, strlen(id), &uuid) ? 0 : HZ_ENOTFOUND;
     if (!err) {
         driving->dead = uuid;
-        err = hz_scheduler_redrive(&uuid, on_driven, driving);
+        err = hz_scheduler_redrive(&uuid, on_driven, on_driven_before, driving);
     }
     if (!err)
         return;

@@ -112,6 +112,8 @@ static int import_alone(const struct hz_args *args)
     int lock = -1, code = hz_cli_config(&config);
     if (code)
         return code;
+    config.history = UINT32_MAX; /* how much is kept is the server's setting, not the shell's */
+    config.history_days = config.store_mb = 0;
     urcu_memb_register_thread();
     if (hz_config_open_data(&config, hz_args_data(args), &lock) || hz_policy_open(&config, config.data_dir) || hz_catalog_refresh(&config) ||
             hz_workflows_open_store(&config))

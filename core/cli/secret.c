@@ -114,14 +114,15 @@ static int here(const struct wish *wish)
     return err ? hz_cli_error(err == HZ_EFORMAT ? HZ_EXIT_USAGE : HZ_EXIT_FAILED, "%s", hz_err_last()) : HZ_EXIT_OK;
 }
 
-/* Opens the data directory as the server would; its lock keeps a server from starting meanwhile. */
+/* Opens the data directory as the server would, but forgets nothing: how much is kept is the server's setting, not the
+ * shell's. Its lock keeps a server from starting meanwhile. */
 static int alone(const struct wish *wish, const char *data_dir)
 {
     struct hz_config config;
     int lock = -1, code = hz_cli_config(&config);
     if (code)
         return code;
-    if (hz_config_open_data(&config, data_dir, &lock) || hz_store_open(config.data_dir, config.history) || hz_secrets_init(config.data_dir))
+    if (hz_config_open_data(&config, data_dir, &lock) || hz_store_open(config.data_dir, UINT32_MAX) || hz_secrets_init(config.data_dir))
         code = hz_cli_error(HZ_EXIT_FAILED, "%s", hz_err_last());
     else
         code = here(wish);

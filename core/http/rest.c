@@ -111,6 +111,8 @@ void hz_http_wake(struct hz_shard *shard)
         if (!conn->resting)
             continue;
         conn->resting = false;
+        conn->deadline_ns =
+                hz_base_now_ns() + (uint64_t)(hz_http_shared.idle_ms + hz_http_shared.header_ms) * 1000000u;
         MHD_resume_connection(conn->mhd);
     }
     hz_eio_wake(shard);

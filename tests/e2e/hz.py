@@ -67,6 +67,16 @@ def descendants(pid):
     return found
 
 
+def start_of(pid):
+    """When it began, in ticks since boot: with the pid it names one process for ever. None: there is none."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
+            text = file.read()
+    except OSError:
+        return None
+    return int(text[text.rindex(")") + 2:].split()[19])
+
+
 def alive(pid):
     entry = proc_table().get(pid)
     return entry is not None and entry[2] != "Z"
@@ -279,7 +289,7 @@ class Process:
                                       stdin=subprocess.PIPE if stdin is not None else subprocess.DEVNULL,
                                       stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
                                       preexec_fn=preexec)
-        self.known = set()
+        self.known = {}  # pid: when it began; a number may be somebody else's by and by
         self.threads = [threading.Thread(target=self._read, args=(self.popen.stdout, "out"), daemon=True),
                         threading.Thread(target=self._read, args=(self.popen.stderr, "err"), daemon=True)]
         for thread in self.threads:
@@ -311,8 +321,11 @@ class Process:
 
     def family(self):
         """Itself and what it started, remembered: after its death the survivors are still known."""
-        self.known |= set(descendants(self.pid))
-        return {pid for pid in self.known | {self.pid} if alive(pid)}
+        found = [self.pid] if self.running() else []
+        for pid in found + (descendants(self.pid) if found else []):
+            self.known[pid] = start_of(pid)
+        self.known = {pid: start for pid, start in self.known.items() if start is not None and start_of(pid) == start}
+        return {pid for pid in self.known if alive(pid)}
 
     def wait(self, timeout):
         self.popen.wait(timeout * SLOW)
@@ -322,9 +335,10 @@ class Process:
 
     def kill_all(self):
         family = self.family()
-        for pid in family:
+        for pid in sorted(family, key=lambda pid: pid != self.pid):  # the server first: it must not hear of the others' end
             try:
-                os.kill(pid, signal.SIGKILL)
+                if start_of(pid) == self.known.get(pid):
+                    os.kill(pid, signal.SIGKILL)
             except OSError:
                 pass
         self.popen.wait(10)

@@ -87,6 +87,18 @@ class Policy(hz.Case):
         self.assertRegex(result.out, r"ok +policy .*policy.json; built-in nodes: net; other nodes: nothing; workflow lee: fs:read")
         self.assertRegex(result.out, r"users +each worker runs as a user of its own" if ROOT else r"users +workers run as")
 
+    def test_exec_gives_no_namespaces_and_no_children_of_the_manager(self):
+        if hz.SANITIZE or not ROOT:
+            self.skipTest("as the next")
+        flags = {"fs": 0x200, "user": 0x10000000, "net": 0x40000000, "pid": 0x20000000, "mount": 0x20000, "parent": 0x8000}
+        write_policy(self.place, {"workflows": {name: {"exec": ["/bin/sh"]} for name in flags}})
+        server = hz.Server(self.place, flows={name: flow(name, "runs_program", flags=value) for name, value in flags.items()},
+                           env=ENV)
+        for name in flags:
+            wanted = {"status": 0, "errno": 0} if name == "fs" else {"status": -1, "errno": 1}
+            self.assertEqual(self.answer(server, name), wanted, name)
+        self.assertEqual(server.stop(), 0)
+
     def test_exec_runs_what_is_granted(self):
         if hz.SANITIZE:
             self.skipTest("the sanitizer's child wants to read files of its own")

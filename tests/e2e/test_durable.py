@@ -1,7 +1,9 @@
 """Checkpoints, recovery, retries, dead letters, idempotency keys: what is promised after kill -9 of worker and manager."""
 import collections
+import json
 import os
 import signal
+import socket
 import time
 
 import hz
@@ -154,6 +156,33 @@ class Durable(hz.Case):
         self.assertEqual((done["state"], done["trigger"], done["input"]), ("success", "redrive", {"x": 7}))
         self.assertEqual(server.call("GET", "/dead", expect=200)["executions"], [])
         self.assertEqual(server.call("POST", f"/dead/{row['id']}/redrive").status, 404)
+
+    def test_a_dead_letter_that_two_drive_at_once_gives_one_execution(self):
+        flow = hz.simple_flow("malo", '{"n": {{input.data.data.n.x}}}')
+        flow["properties"]["horizon"] = {"retry": {"times": 0}}
+        server = hz.Server(self.place, flows={"malo": flow})
+        letter, known, both = server.execute("malo")["id"], 1, 0
+        for _ in range(20):  # the second may come when the letter is gone already
+            links = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(2)]
+            for link in links:
+                link.sendall(f"POST /api/v1/dead/{letter}/redrive HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n"
+                             "Connection: close\r\n\r\n".encode())
+            answers = [b"".join(iter(lambda link=link: link.recv(4096), b"")).decode() for link in links]
+            for link in links:
+                link.close()
+            self.assertTrue(all(" 202 " in text or " 404 " in text for text in answers), answers)
+            driven = [json.loads(text[text.index("{"):])["executionId"] for text in answers if " 202 " in text]
+            self.assertEqual(len(set(driven)), 1, answers)
+            known += 1
+            letter = driven[0]
+            self.assertEqual(self.final(server, letter)["state"], "failed")
+            rows = server.call("GET", "/workflows/malo/executions?limit=100", expect=200)["executions"]
+            self.assertEqual(len(rows), known)
+            self.assertEqual([row["id"] for row in server.call("GET", "/dead", expect=200)["executions"]], [letter])
+            both += len(driven) == 2
+            if both == 3:
+                break
+        self.assertGreater(both, 0)
 
     def test_wrong_settings_are_refused_with_a_sentence(self):
         for horizon, words in (({"retry": 3}, "properties.horizon.retry: is 3 (expected an object)"),

@@ -14,7 +14,7 @@ import hz
 NODES = os.path.join(hz.BUILD, "tests", "e2e", "nodes")
 # attack -> what stops it. None of these may report that anything worked.
 REFUSED = {
-    "signals": "seccomp: kill, tkill, queued signals, pidfd of others",
+    "signals": "seccomp: kill, tkill, queued signals, pidfd of others", "owner": "seccomp: owner and signal of a descriptor",
     "limits": "seccomp: prlimit, affinity, priority, death signal", "becoming": "seccomp: change of user, chmod",
     "fork_bomb": "seccomp: fork, vfork, execve", "thread_bomb": "limit of tasks of the worker's user",
     "shared_memory": "seccomp and Landlock: /dev/shm", "files": "seccomp and Landlock: files, /proc of others",
@@ -107,6 +107,25 @@ class Hostile(hz.Case):
         if name == "descriptors" and said:
             self.assertEqual(said["worked"], 0, said)
         return record["state"] if not said else f"{said['tried']} tried, {record['state']}"
+
+    def test_a_flood_of_lines_waits_in_the_worker_and_costs_no_memory(self):
+        self.server.call("PUT", "/workflows/ataca_largo",
+                         {**attack_flow("lines", self.server.port, self.server.data, 1500)}, expect=200)
+        most, ended = 0, []
+        flood = threading.Thread(target=lambda: ended.append(self.server.execute("ataca_largo", timeout=60 * hz.SLOW)))
+        began = time.monotonic()
+        flood.start()
+        while flood.is_alive():
+            for worker in self.server.workers():
+                if worker["workflowId"] == "ataca_largo":
+                    most = max(most, (hz.status_value(worker["processId"], "VmRSS") or 0) << 10)
+            self.assertEqual(hz.request(self.server.port, "POST", "/vecino", {"n": 1}).text, '{"n":1}')
+        flood.join()
+        said = self.result_of(ended[0])
+        self.assertEqual((ended[0]["state"], said["worked"]), ("success", 0))
+        self.assertGreater(most, 0)
+        self.assertLess(most, (64 << 20) if not hz.SANITIZE else (1 << 30))
+        self.assertLess(time.monotonic() - began, 10 * hz.SLOW)  # not as long as an unbounded backlog would take
 
     def test_what_is_tried_what_stops_it_and_what_it_costs(self):
         self.ending, self.wrong, self.answered = False, [], 0

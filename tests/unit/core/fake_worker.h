@@ -175,7 +175,8 @@ static void fake_execute(const struct hz_msg *msg)
         (void)n;
         pause();
     }
-    if (fake_is("fail"))
+    bool bad = msg->str[0].len == 5 && memcmp(msg->str[0].data, "\"bad\"", 5) == 0;
+    if (fake_is("fail") || (fake_is("picky") && bad))
         fake_finished(&fake_results, m->execution, HZ_EXEC_FAILED, "no puedo", "", 0);
     else
         fake_finished(&fake_results, m->execution, HZ_EXEC_SUCCESS, NULL, msg->str[0].data, msg->str[0].len);

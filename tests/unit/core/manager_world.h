@@ -38,6 +38,7 @@ static struct hz_config world_config;
 static uint32_t world_port; /* the first of WORLD_PORTS that are this program's */
 static int world_lock = -1, world_fds;
 static bool world_is_up;
+static uint64_t world_pending_bytes; /* of the store; 0: its own bound */
 static void (*world_before_start)(void); /* listeners are registered here; NULL none */
 static char world_log[65536]; /* everything logged while the world is up */
 static size_t world_log_len;
@@ -202,7 +203,8 @@ static void world_up(void)
     hz_log_set_sink(world_sink, NULL);
     hz_lines_quiet(true);
     HZ_ASSERT_OK(hz_config_open_data(&world_config, "data", &world_lock));
-    HZ_ASSERT_OK(hz_store_open(world_config.data_dir, 100000));
+    HZ_ASSERT_OK(hz_store_open_with(
+            world_config.data_dir, &(struct hz_store_options){.history = 100000, .pending_bytes = world_pending_bytes}));
     HZ_ASSERT_OK(hz_workflows_init(&world_config));
     world_fds = hz_test_open_fds();
     HZ_ASSERT_OK(hz_shard_init(world_config.clusters));

@@ -33,7 +33,7 @@ HZ_TEST(cgroup, a_folder_that_is_no_group_is_refused_by_name)
 
 HZ_TEST(cgroup, without_a_tree_there_is_no_group_for_a_worker)
 {
-    HZ_ASSERT_EQ(hz_cgroup_init("off"), 0);
+    HZ_ASSERT_EQ(hz_cgroup_init("off", true), 0);
     HZ_ASSERT_FALSE(hz_cgroup_make(&(struct hz_uuid){{1}}, 1u << 24, 0));
     hz_cgroup_fini();
 }

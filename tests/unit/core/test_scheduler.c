@@ -3,6 +3,8 @@
 
 #include "manager_world.h"
 
+#include <sys/resource.h>
+
 static struct world_answer one, two;
 
 HZ_SUITE_INIT(scheduler)
@@ -369,6 +371,92 @@ HZ_TEST(scheduler, lies_about_executions_poison_the_worker_alone)
     world_down();
 }
 
+static bool waits_for_a_retry(void *arg)
+{
+    const struct world_answer *a = arg;
+    struct hz_store_execution row;
+    HZ_ASSERT_OK(hz_scheduler_get(&a->id, &row));
+    bool waits = row.state == HZ_EXEC_QUEUED && row.attempt == 2;
+    hz_store_execution_fini(&row);
+    return waits;
+}
+
+HZ_TEST(scheduler, one_that_waits_for_its_next_attempt_leaves_its_place_to_others)
+{
+    static const char *const isolations[] = {"isolated", "resident"};
+    for (size_t i = 0; i < HZ_COUNT_OF(isolations); i++) {
+        char settings[200];
+        snprintf(settings, sizeof settings,
+                "\"isolation\":\"%s\",\"concurrency\":1,\"retry\":{\"times\":1,\"delay\":20000,\"jitter\":0}", isolations[i]);
+        world_up();
+        struct hz_workflow *flow = world_flow("picky", false, settings);
+        world_submit(&one, hz_workflow_ref(flow), "\"bad\"", 0);
+        HZ_ASSERT_TRUE(world_until(world_flag, &one.done, 20000));
+        HZ_ASSERT_TRUE(world_until(waits_for_a_retry, &one, 10000));
+        world_submit(&two, flow, "1", 0);
+        HZ_ASSERT_TRUE(world_until(world_flag, &two.ended, 10000));
+        HZ_ASSERT_EQ(two.row.state, HZ_EXEC_SUCCESS);
+        HZ_ASSERT_FALSE(one.ended);
+        world_forget(&two);
+        hz_scheduler_cancel(&one.id, "ana", NULL, NULL);
+        end_of(&one);
+        HZ_ASSERT_EQ(one.row.state, HZ_EXEC_CANCELLED);
+        world_forget(&one);
+        world_down();
+        world_prepare(NULL);
+    }
+}
+
+/* ---- a disk that takes nothing for a while ---- */
+
+static struct rlimit disk_limit;
+
+/* Each write beyond the first bytes of a file fails; workers run already, their segments are made. */
+static void fill_disk(void)
+{
+    HZ_ASSERT_EQ(getrlimit(RLIMIT_FSIZE, &disk_limit), 0);
+    (void)signal(SIGXFSZ, SIG_IGN);
+    struct rlimit small = disk_limit;
+    small.rlim_cur = 100;
+    HZ_ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &small), 0);
+}
+
+static void clear_disk(void)
+{
+    HZ_ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &disk_limit), 0);
+}
+
+static bool stuck_in_node(void *arg)
+{
+    const struct world_answer *a = arg;
+    struct hz_store_execution row;
+    HZ_ASSERT_OK(hz_scheduler_get(&a->id, &row));
+    bool runs = row.state == HZ_EXEC_RUNNING && row.worker_id[0];
+    hz_store_execution_fini(&row);
+    return runs;
+}
+
+HZ_TEST(scheduler, an_end_that_the_disk_refused_is_told_when_it_took_it)
+{
+    world_up();
+    world_submit(&one, world_flow("stuck-polite", false, RESIDENT), "{}", 0);
+    HZ_ASSERT_TRUE(world_until(world_flag, &one.done, 20000));
+    HZ_ASSERT_TRUE(world_until(stuck_in_node, &one, 20000));
+    (void)world_until(world_nothing, NULL, 100);
+    fill_disk();
+    hz_scheduler_cancel(&one.id, "ana", NULL, NULL);
+    bool told = world_until(world_flag, &one.ended, 1500), degraded = hz_store_degraded();
+    clear_disk();
+    HZ_ASSERT_FALSE(told);
+    HZ_ASSERT_TRUE(degraded);
+    end_of(&one);
+    HZ_ASSERT_EQ(one.row.state, HZ_EXEC_CANCELLED);
+    HZ_ASSERT_EQ(one.calls, 2);
+    stored(&one.id, HZ_EXEC_CANCELLED);
+    world_forget(&one);
+    world_down();
+}
+
 /* ---- activations and webhooks ---- */
 
 /* What came back, brought to the main shard by mail: the callbacks run on the shard that called. */
@@ -524,6 +612,40 @@ HZ_TEST(scheduler, a_webhook_is_answered_from_every_shard_on_every_path)
     }
     HZ_ASSERT_TRUE(world_logged("Solicitud Timed Out"));
     HZ_ASSERT_TRUE(world_logged("[console] gone"));
+    world_forget(&one);
+    world_down();
+}
+
+HZ_TEST(scheduler, webhooks_and_submissions_are_busy_while_rows_wait_for_room_in_the_store)
+{
+    char body[2001];
+    memset(body, 'x', sizeof body - 1);
+    body[sizeof body - 1] = 0;
+    world_pending_bytes = 20000;
+    world_config.clusters = 1; /* each shard has rows of its own */
+    world_up();
+    world_pending_bytes = 0;
+    activate(&one, "hook");
+    end_of(&one);
+    HZ_ASSERT_EQ(post(0, 0, "/v1/saludo/x", body), 201);
+    fill_disk();
+    uint32_t status = 201, accepted = 0;
+    for (; status == 201 && accepted < 2000; accepted++)
+        status = post(0, 0, "/v1/saludo/x", body);
+    world_submit(&two, world_flow("ok", false, RESIDENT ",\"durability\":\"none\""), "1", 0);
+    bool answered = world_until(world_flag, &two.done, 20000);
+    clear_disk();
+    HZ_ASSERT_EQ(status, 503);
+    HZ_ASSERT_STR_EQ(reply.body, "Service Unavailable");
+    HZ_ASSERT_TRUE(answered);
+    HZ_ASSERT_FALSE(two.accepted);
+    HZ_ASSERT_GT(two.retry_after_s, 0);
+    HZ_ASSERT_STR_HAS(two.error, "no room for further rows");
+    for (int i = 0; i < 100 && status != 201; i++) {
+        (void)world_until(world_nothing, NULL, 100);
+        status = post(0, 0, "/v1/saludo/x", body);
+    }
+    HZ_ASSERT_EQ(status, 201);
     world_forget(&one);
     world_down();
 }

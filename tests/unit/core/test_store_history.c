@@ -442,6 +442,96 @@ HZ_TEST(store_history, the_file_stays_below_its_bound_under_endless_load)
     hz_store_execution_fini(&back);
 }
 
+static void put_rows(int count, enum hz_exec_state state, size_t payload)
+{
+    for (int i = 0; i < count; i++) {
+        struct hz_uuid id = hz_uuid_new();
+        struct hz_store_execution row = row_of(&id, state);
+        row.result = payload ? text_of(payload) : NULL;
+        HZ_ASSERT_OK(hz_store_put(&row, false, NULL, NULL));
+        if (i % 500 == 0)
+            HZ_ASSERT_TRUE(hz_test_wait(all_settled, NULL, 30000));
+    }
+    HZ_ASSERT_TRUE(hz_test_wait(all_settled, NULL, 30000));
+}
+
+HZ_TEST(store_history, open_rows_in_front_do_not_stop_the_number_and_the_size_from_being_kept)
+{
+    enum { OPEN = 2500, KEPT = 1000, BOUND = 16 << 20 }; /* more are open than one look sees */
+    static const struct hz_store_options bounds[] = {{.history = KEPT}, {.history = 100000000, .max_bytes = BOUND}};
+    for (size_t i = 0; i < HZ_COUNT_OF(bounds); i++) {
+        hz_store_close();
+        hz_test_remove_tree("db");
+        HZ_ASSERT_EQ(mkdir("db", 0700), 0);
+        HZ_ASSERT_OK(hz_store_open_with("db", &bounds[i]));
+        put_rows(OPEN, HZ_EXEC_RUNNING, 0);
+        put_rows(6000, HZ_EXEC_SUCCESS, i == 0 ? 0 : 4000);
+        hz_store_close();
+        HZ_ASSERT_EQ(number_in("db/horizon.db", "SELECT COUNT(*) FROM executions WHERE state < 4"), OPEN);
+        int64_t over = number_in("db/horizon.db", "SELECT COUNT(*) FROM executions WHERE state >= 4");
+        HZ_ASSERT_GE(over, 500);
+        HZ_ASSERT_LE(over, i == 0 ? KEPT + 2 * 1024 : 6000); /* a look each 1,024 rows */
+        HZ_ASSERT_LE(size_of("db/horizon.db"), BOUND);
+    }
+}
+
+HZ_TEST(store_history, crash_reports_keep_to_their_share_and_push_nothing_else_out)
+{
+    enum { BOUND = 16 << 20, REPORTS = 1500, LENGTH = 8000 };
+    hz_store_close();
+    const struct hz_store_options options = {.history = 100000000, .max_bytes = BOUND};
+    HZ_ASSERT_OK(hz_store_open_with("db", &options));
+    put_rows(10, HZ_EXEC_SUCCESS, 100);
+    struct hz_uuid last = {{0}};
+    for (int i = 0; i < REPORTS; i++) {
+        last = hz_uuid_new();
+        struct hz_store_crash crash = {.id = last, .at_wall_ms = hz_base_wall_ms(), .workflow_id = "w", .kind = "crash",
+                .signature = strdup("n main"), .report = text_of(LENGTH)};
+        HZ_ASSERT_OK(hz_store_crash_put(&crash));
+        if (i % 4 == 0)
+            put_rows(8, HZ_EXEC_CRASHED, 0); /* a look each 1,024 of both */
+    }
+    struct hz_store_crash back;
+    HZ_ASSERT_OK(hz_store_crash_get(&last, &back));
+    hz_store_crash_fini(&back);
+    hz_store_close();
+    HZ_ASSERT_EQ(number_in("db/horizon.db", "SELECT COUNT(*) FROM executions"), 10 + 2 * REPORTS);
+    HZ_ASSERT_GE(number_in("db/horizon.db", "SELECT COUNT(*) FROM crashes"), 100);
+    HZ_ASSERT_LE(number_in("db/horizon.db", "SELECT SUM(length(report)) FROM crashes"), BOUND / 8 + 1024 * LENGTH);
+    HZ_ASSERT_LE(size_of("db/horizon.db"), BOUND);
+}
+
+static size_t crashes_kept(void)
+{
+    struct hz_store_crash *list;
+    size_t count;
+    HZ_ASSERT_OK(hz_store_crash_list("w", 0, 1000, &list, &count));
+    for (size_t i = 0; i < count; i++)
+        hz_store_crash_fini(&list[i]);
+    free(list);
+    return count;
+}
+
+static bool fewer_crashes(void *arg)
+{
+    return crashes_kept() < *(size_t *)arg;
+}
+
+HZ_TEST(store_history, the_newest_crash_reports_stay_however_large_they_are)
+{
+    size_t put = 130;
+    hz_store_close();
+    const struct hz_store_options options = {.history = 100000000, .max_bytes = 16 << 20};
+    HZ_ASSERT_OK(hz_store_open_with("db", &options));
+    for (size_t i = 0; i < put; i++) {
+        struct hz_store_crash crash = {.id = hz_uuid_new(), .at_wall_ms = hz_base_wall_ms(), .workflow_id = "w", .kind = "crash",
+                .signature = strdup("n main"), .report = text_of(30000)};
+        HZ_ASSERT_OK(hz_store_crash_put(&crash));
+    }
+    HZ_ASSERT_TRUE(hz_test_wait(fewer_crashes, &put, 10000)); /* 100 are more than their share */
+    HZ_ASSERT_GE(crashes_kept(), 100);
+}
+
 HZ_TEST(store_history, space_is_given_back_when_history_ages)
 {
     for (int i = 0; i < 5000; i++) {

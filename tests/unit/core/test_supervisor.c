@@ -407,6 +407,22 @@ HZ_TEST(supervisor, the_policy_doubles_up_to_a_minute_forgives_and_parks_after_f
     HZ_ASSERT_EQ(longest, 60000);
 }
 
+HZ_TEST(supervisor, ends_of_long_ago_do_not_make_a_service_go_along_over_a_restart_of_the_manager)
+{
+    struct hz_config config = {.restart_after_ms = 1000};
+    struct hz_yard yard = {.config = &config};
+    struct hz_service service;
+    const uint64_t s = UINT64_C(1000000000);
+    memset(&service, 0, sizeof service);
+    service.yard = &yard;
+    HZ_ASSERT_FALSE(hz_service_goes_along(&service, 100 * s));
+    HZ_ASSERT_EQ(hz_service_note_end(&service, 100 * s), 1000);
+    HZ_ASSERT_TRUE(hz_service_goes_along(&service, 160 * s));
+    HZ_ASSERT_FALSE(hz_service_goes_along(&service, 162 * s));
+    service.parked = true;
+    HZ_ASSERT_TRUE(hz_service_goes_along(&service, 1000 * s));
+}
+
 /* ---- orphans, figures, many ---- */
 
 static bool no_children_but_one(void *arg)
