@@ -163,8 +163,9 @@ class Durable(hz.Case):
         server = hz.Server(self.place, flows={"malo": flow})
         letter, known, both = server.execute("malo")["id"], 1, 0
         for _ in range(20):  # the second may come when the letter is gone already
-            links = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(2)]
+            links = [socket.socket(socket.AF_UNIX) for _ in range(2)]
             for link in links:
+                link.connect(server.socket)
                 link.sendall(f"POST /api/v1/dead/{letter}/redrive HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n"
                              "Connection: close\r\n\r\n".encode())
             answers = [b"".join(iter(lambda link=link: link.recv(4096), b"")).decode() for link in links]
