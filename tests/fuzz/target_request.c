@@ -1,17 +1,24 @@
 /*
  * target_request.c - an HTTP request from its parsed line and headers to its answer, without sockets: gate, router, query, body, REST routes,
  * options of a start, forms, multipart, and what a webhook's request becomes for a flow. The library below (libmicrohttpd) and the
- * operations above (core/api's workers.c, executions.c ...) are played here; webhook routes are real.
+ * operations above (core/api's workers.c, executions.c, the table of route.h, accounts) are played here; webhook routes are real.
  *
  * An input: one byte of flags, `METHOD target` and header lines, an empty line, the body. Checked: each request is answered once with a
  * status that exists, an answer of type JSON is JSON, no header carries a control character, and what goes to a flow is JSON.
  */
+#include "core/access.h"
 #include "core/api/api.h"
 #include "core/api/form.h"
+#include "core/api/internal.h"
 #include "core/api/rest.h"
+#include "core/api/route.h"
+#include "core/audit.h"
 #include "core/http/internal.h"
 #include "core/scheduler.h"
 #include "core/secrets.h"
+#include "core/shard.h"
+#include "core/store_access.h"
+#include "core/store_records.h"
 #include "core/webhooks.h"
 #include "fuzz.h"
 #include "shm/err.h"
@@ -57,6 +64,7 @@ static struct {
     hz_api_done_fn *done;
     void *arg;
     hz_http_reply_fn *reply;
+    hz_route_done_fn *routed;
 } later; /* an operation that has not answered yet */
 
 /* ---- the library, played ---- */
@@ -237,6 +245,20 @@ PLAY_TEXT(hz_api_workflows_get)
 PLAY_TEXT(hz_api_executions_get)
 PLAY_TEXT(hz_api_dead_redrive)
 PLAY_TEXT(hz_api_nodes_get)
+PLAY_TEXT(hz_api_executions_nodes)
+PLAY(hz_api_manager_get)
+
+void hz_api_executions_rerun(const char *id, const char *from, hz_api_done_fn *done, void *arg)
+{
+    fuzz_touch(from, from ? strlen(from) : 0);
+    operate(id, done, arg);
+}
+
+void hz_api_manager_restart(const char *binary, uint32_t drain_ms, hz_api_done_fn *done, void *arg)
+{
+    FUZZ_CHECK(drain_ms <= 600000 && (flags & FLAG_SOCKET));
+    operate(binary, done, arg);
+}
 
 void hz_api_workers_logs(const char *id, uint64_t lines, uint64_t after, hz_api_done_fn *done, void *arg)
 {
@@ -282,6 +304,11 @@ void hz_api_crashes_list(const char *id, uint64_t limit, int64_t before, hz_api_
 }
 
 void hz_api_dead_list(const char *id, uint64_t limit, int64_t before, hz_api_done_fn *done, void *arg)
+{
+    listed(id, limit, before, done, arg);
+}
+
+void hz_api_activations_list(const char *id, uint64_t limit, int64_t before, hz_api_done_fn *done, void *arg)
 {
     listed(id, limit, before, done, arg);
 }
@@ -338,6 +365,165 @@ json_t *hz_secrets_list(void)
     return json_array();
 }
 
+static void finish_route(hz_route_done_fn *done, void *arg)
+{
+    json_t *record = json_pack("{s:s, s:i}", "id", "r1", "n", 3);
+    /* Every member a resource may take its record or list from. */
+    json_t *good = json_pack("{s:b, s:[O, O, n], s:O}", "success", 1, "workspaces", record, record, "workspace", record);
+    json_t *bad = json_pack("{s:b, s:s}", "success", 0, "message", "it \"cannot\"\n be");
+    static const char text[] = "{\"success\": true, \"stats\": {\"a\": 1}, \"workflows\": [{\"id\": 7}, 1, null]}";
+    HZ_ASSERT(record != NULL && good != NULL && bad != NULL);
+    if (flags & FLAG_FAIL)
+        done(arg, &(struct hz_route_answer){.status = 409, .object = bad});
+    else if (flags & FLAG_PIECES)
+        done(arg, &(struct hz_route_answer){.status = 200, .text = text, .len = sizeof text - 1});
+    else
+        done(arg, &(struct hz_route_answer){.status = 200, .object = good, .revision = 5});
+    json_decref(record);
+    json_decref(good);
+    json_decref(bad);
+}
+
+void hz_route_start(const struct hz_route *route, const struct hz_route_call *call, const struct hz_route_work *how)
+{
+    FUZZ_CHECK(route->permission != NULL && how != NULL && json_is_object(call->data));
+    FUZZ_CHECK(call->caller != NULL && call->caller->kind != HZ_CALLER_NONE);
+    if (flags & FLAG_LATER) {
+        later.routed = call->done;
+        later.arg = call->arg;
+    } else {
+        finish_route(call->done, call->arg);
+    }
+}
+
+/* ---- accounts, played: who shows nothing is the administrator, who shows "Bearer v..." a viewer, who shows something else nobody ---- */
+
+bool hz_access_resolve_request(const char *authorization, const char *cookie, const char *address, struct hz_caller *ret_caller)
+{
+    fuzz_touch(authorization, authorization ? strlen(authorization) : 0);
+    fuzz_touch(cookie, cookie ? strlen(cookie) : 0);
+    FUZZ_CHECK(address != NULL);
+    bool viewer = authorization && strncmp(authorization, "Bearer v", 8) == 0;
+    *ret_caller = (struct hz_caller){.kind = HZ_CALLER_SESSION, .role = viewer ? HZ_ROLE_VIEWER : HZ_ROLE_SUPERADMIN, .name = "somebody"};
+    return !authorization || viewer;
+}
+
+bool hz_access_allows(const struct hz_caller *caller, const char *permission)
+{
+    return caller->role == HZ_ROLE_SUPERADMIN || strstr(permission, ":list") != NULL;
+}
+
+bool hz_access_refresh(struct hz_caller *caller)
+{
+    return caller->kind != HZ_CALLER_NONE;
+}
+
+void hz_access_unix_caller(struct hz_caller *ret_caller)
+{
+    *ret_caller = (struct hz_caller){.kind = HZ_CALLER_UNIX, .role = HZ_ROLE_SUPERADMIN, .name = "horizon"};
+}
+
+static void log_in(const char *text, hz_login_fn *done, void *arg)
+{
+    fuzz_touch(text, strlen(text) + 1);
+    struct hz_login login = {.result = (flags & FLAG_FAIL) ? HZ_LOGIN_THROTTLED : HZ_LOGIN_OK, .retry_after_s = 2, .secret = "secret"};
+    hz_access_unix_caller(&login.caller);
+    done(arg, &login);
+}
+
+void hz_access_login(enum hz_caller_kind kind, const char *email, const char *password, const char *address, hz_login_fn *done, void *arg)
+{
+    FUZZ_CHECK(kind == HZ_CALLER_SESSION && address != NULL);
+    fuzz_touch(password, strlen(password) + 1);
+    log_in(email, done, arg);
+}
+
+void hz_access_login_code(const char *code, const char *address, hz_login_fn *done, void *arg)
+{
+    FUZZ_CHECK(address != NULL);
+    log_in(code, done, arg);
+}
+
+void hz_access_logout(const struct hz_caller *caller, void (*done)(void *arg, int result), void *arg)
+{
+    FUZZ_CHECK(caller->kind != HZ_CALLER_NONE);
+    done(arg, (flags & FLAG_FAIL) ? -1 : 0);
+}
+
+int hz_access_work(int (*work)(void *arg), void (*done)(void *arg, int result), void *arg)
+{
+    FUZZ_CHECK(work != NULL && done != NULL && arg != NULL);
+    return hz_err_set(HZ_EBUSY, "too much at once");
+}
+
+json_t *hz_access_user_json(const struct hz_caller *caller)
+{
+    return json_pack("{s:s}", "name", caller->name);
+}
+
+json_t *hz_access_users_json(const struct hz_caller *caller)
+{
+    return json_pack("[{s:s}]", "name", caller->name);
+}
+
+json_t *hz_access_tokens_json(const struct hz_caller *by)
+{
+    return hz_access_users_json(by);
+}
+
+void hz_audit_note(const struct hz_caller *caller, const char *action, const char *target, uint32_t status)
+{
+    FUZZ_CHECK(caller->kind != HZ_CALLER_NONE && status >= 200 && status <= 599);
+    fuzz_touch(action, strlen(action) + 1);
+    fuzz_touch(target, target ? strlen(target) + 1 : 0);
+}
+
+/* ---- threads and store, played: nothing can be begun, nothing is kept ---- */
+
+uv_loop_t *hz_shard_loop(struct hz_shard *shard)
+{
+    FUZZ_CHECK(shard == NULL);
+    return NULL;
+}
+
+int uv_queue_work(uv_loop_t *loop, uv_work_t *work, uv_work_cb work_fn, uv_after_work_cb after_fn)
+{
+    FUZZ_CHECK(loop == NULL && work != NULL && work_fn != NULL && after_fn != NULL);
+    return UV_ENOMEM;
+}
+
+int hz_store_answer_get(const char *owner, const char *key, uint64_t *ret_request, uint32_t *ret_status, char **ret_body)
+{
+    fuzz_touch(owner, strlen(owner) + 1);
+    *ret_request = 0;
+    *ret_status = 202;
+    *ret_body = strncmp(key, "known", 5) == 0 ? strdup("{}") : NULL;
+    return *ret_body ? 0 : HZ_ENOTFOUND;
+}
+
+json_t *hz_store_audit_list(const char *user, const char *action, int64_t from_ms, int64_t before_sequence, size_t limit)
+{
+    fuzz_touch(user, user ? strlen(user) + 1 : 0);
+    fuzz_touch(action, action ? strlen(action) + 1 : 0);
+    FUZZ_CHECK(limit >= 1 && limit <= 1000 && from_ms >= 0 && before_sequence >= 0);
+    return json_array();
+}
+
+/* /metrics: reads registry and store, nothing of the request. */
+int hz_metrics_init(void)
+{
+    return 0;
+}
+
+/* The client has gone when the stream is opened; its head is answered. */
+struct hz_http_stream *hz_http_stream_open(
+        struct hz_http_request *request, const struct hz_http_response *head, void (*gone)(void *arg), void *arg)
+{
+    FUZZ_CHECK(head->status == 200 && gone != NULL && arg != NULL);
+    hz_http_respond(request, head);
+    return NULL;
+}
+
 /* ---- the flow, played ---- */
 
 static void reply(hz_http_reply_fn *fn, void *arg)
@@ -377,8 +563,11 @@ static void answer_late(void)
         finish(later.done, later.arg);
     else if (later.reply)
         reply(later.reply, later.arg);
+    else if (later.routed)
+        finish_route(later.routed, later.arg);
     later.done = NULL;
     later.reply = NULL;
+    later.routed = NULL;
 }
 
 /* ---- one request ---- */
@@ -463,6 +652,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     flags = data[0];
     later.done = NULL;
     later.reply = NULL;
+    later.routed = NULL;
     struct hz_http_server server = {.magic = HZ_HTTP_SERVER_MAGIC, .running = true};
     struct MHD_Connection mhd = {.conn = {.server = &server, .port = (flags & FLAG_WORKER_PORT) ? 4000 : 0, .over_socket = flags & FLAG_SOCKET}};
     mhd.info.socket_context = &mhd.conn;
