@@ -200,6 +200,34 @@ json_t *hz_catalog_refused(void)
     return take_part(REFUSED);
 }
 
+static int compare_types(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+json_t *hz_catalog_list(void)
+{
+    json_t *types = take_part(PUBLIC), *refused = take_part(REFUSED), *list = json_array(), *entry;
+    const char **names = calloc(json_object_size(types) + 1, sizeof *names), *name;
+    size_t count = 0;
+    if (names)
+        json_object_foreach(types, name, entry)
+            names[count++] = name;
+    if (count > 0)
+        qsort(names, count, sizeof *names, compare_types);
+    for (size_t i = 0; i < count; i++)
+        (void)json_array_append(list, json_object_get(types, names[i]));
+    bool ok = names && json_array_size(list) == json_object_size(types);
+    free(names);
+    json_decref(types);
+    if (!ok) {
+        json_decref(list);
+        json_decref(refused);
+        return NULL;
+    }
+    return json_pack("{s:o, s:o?, s:n}", "nodes", list, "refused", refused, "next");
+}
+
 uint64_t hz_catalog_version(void)
 {
     urcu_memb_read_lock();

@@ -19,6 +19,8 @@ uint64_t hz_catalog_version(void);
 json_t *hz_catalog_public(void);
 /* Array of {file, reason} of refused files. New reference. */
 json_t *hz_catalog_refused(void);
+/* Both as clients get them: {"nodes": [by type], "refused": [...], "next": null}. New reference; NULL: no memory. */
+json_t *hz_catalog_list(void);
 /* Runs `horizon-worker --check` on script expressions: `texts` JSON array of strings; answers an array of the same length with
  * null or the reason. NULL: hz_err_last(). */
 json_t *hz_catalog_check_scripts(const struct hz_config *config, const json_t *texts);

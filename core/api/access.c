@@ -7,6 +7,7 @@
 #include "core/access.h"
 #include "core/audit.h"
 #include "core/http/http.h"
+#include "resources.h"
 #include "rest.h"
 
 #include "shm/err.h"
@@ -217,7 +218,15 @@ static void users_change(struct hz_http_request *request, void *arg)
 
 static void answer_list(struct hz_http_request *request, const char *name, json_t *list)
 {
-    hz_api_answer_value(hz_rest_done, request, 200, list ? json_pack("{s:o, s:n}", name, list, "next") : NULL);
+    json_t *page = NULL;
+    if (list && *hz_http_raw_query(request)) {
+        page = hz_resources_page(request, name, list, NULL);
+        if (!page)
+            return; /* answered */
+    } else if (list) {
+        page = json_pack("{s:o, s:n}", name, list, "next");
+    }
+    hz_api_answer_value(hz_rest_done, request, 200, page);
 }
 
 static void users_list(struct hz_http_request *request, void *arg)

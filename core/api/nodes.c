@@ -5,7 +5,7 @@
 
 void hz_api_nodes_list(hz_api_done_fn *done, void *arg)
 {
-    hz_api_answer_value(done, arg, 200, json_pack("{s:o}", "nodes", hz_catalog_public()));
+    hz_api_answer_value(done, arg, 200, hz_catalog_list());
 }
 
 void hz_api_nodes_get(const char *type, hz_api_done_fn *done, void *arg)

@@ -120,24 +120,43 @@ bool hz_rest_number(
 }
 
 /* ---- routes ---- */
-/* With a query: a page of it. */
-static void workers_paged(void *arg, const struct hz_api_result *result)
+/* A list that was made whole: with a query a page of it. */
+static void page_of(struct hz_http_request *request, const char *plural, const struct hz_api_result *result)
 {
-    struct hz_http_request *request = arg;
-    json_t *all = result->data ? json_loadb(result->data, result->len, JSON_ALLOW_NUL, NULL) : NULL, *list = json_object_get(all, "workers");
-    json_t *page = list ? hz_resources_page(request, "workers", json_incref(list), NULL) : NULL;
+    json_t *all = NULL, *list = NULL, *page = NULL;
+    if (*hz_http_raw_query(request) && result->data)
+        all = json_loadb(result->data, result->len, JSON_ALLOW_NUL, NULL);
+    list = json_object_get(all, plural);
+    page = list ? hz_resources_page(request, plural, json_incref(list), NULL) : NULL;
     if (!list)
-        hz_rest_done(arg, result);
-    else if (page)
+        hz_rest_done(request, result);
+    else if (page) {
+        (void)json_object_update_missing(page, all); /* what stands beside the list */
         hz_api_answer_value(hz_rest_done, request, 200, json_incref(page));
+    }
     json_decref(page);
     json_decref(all);
+}
+
+static void workers_paged(void *arg, const struct hz_api_result *result)
+{
+    page_of(arg, "workers", result);
+}
+
+static void parked_paged(void *arg, const struct hz_api_result *result)
+{
+    page_of(arg, "parked", result);
+}
+
+static void nodes_paged(void *arg, const struct hz_api_result *result)
+{
+    page_of(arg, "nodes", result);
 }
 
 static void workers_list(struct hz_http_request *request, void *arg)
 {
     (void)arg;
-    hz_api_workers_list(*hz_http_raw_query(request) ? workers_paged : hz_rest_done, request);
+    hz_api_workers_list(workers_paged, request);
 }
 
 static void workers_get(struct hz_http_request *request, void *arg)
@@ -349,7 +368,7 @@ static void crashes_get(struct hz_http_request *request, void *arg)
 static void parked_list(struct hz_http_request *request, void *arg)
 {
     (void)arg;
-    hz_api_parked_list(hz_rest_done, request);
+    hz_api_parked_list(parked_paged, request);
 }
 
 static void workflows_release(struct hz_http_request *request, void *arg)
@@ -385,7 +404,7 @@ static void manager_restart(struct hz_http_request *request, void *arg)
 static void nodes_list(struct hz_http_request *request, void *arg)
 {
     (void)arg;
-    hz_api_nodes_list(hz_rest_done, request);
+    hz_api_nodes_list(nodes_paged, request);
 }
 
 static void nodes_get(struct hz_http_request *request, void *arg)

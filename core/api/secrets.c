@@ -37,7 +37,7 @@ static void list(struct hz_http_request *request, void *arg)
     if (!is_ours(request))
         return;
     json_t *all = hz_secrets_list();
-    answer(request, all ? 0 : HZ_EREFUSED, json_pack("{s:o?}", "secrets", all));
+    answer(request, all ? 0 : HZ_EREFUSED, json_pack("{s:o?, s:n}", "secrets", all, "next"));
 }
 
 static void put(struct hz_http_request *request, void *arg)

@@ -162,13 +162,12 @@ static int run(const struct hz_args *args)
     hz_client_close(&client);
     if (!answer)
         return HZ_EXIT_FAILED;
-    if (args->count > 0)
-        name_frames(answer);
     if (hz_args_has(args, "--json"))
         return hz_cli_print_json(answer);
-    if (args->count > 0)
+    if (args->count > 0) {
+        name_frames(answer);
         print_report(answer);
-    else if (json_array_size(json_object_get(answer, "crashes")) == 0)
+    } else if (json_array_size(json_object_get(answer, "crashes")) == 0)
         puts("no crash reports");
     else
         print_list(json_object_get(answer, "crashes"));

@@ -68,7 +68,7 @@ static int run_exec(const struct hz_args *args)
 }
 
 const struct hz_command hz_command_exec = {.name = "exec",
-        .words = "WORKFLOW [JSON] [--wait] [--priority N] [--delay MS | --at TIME] [--deadline MS] [--key KEY] [--data DIR]",
+        .words = "WORKFLOW [JSON] [--wait] [--priority N] [--delay MS | --at TIME] [--deadline MS] [--key KEY] [--data DIR] [--json]",
         .summary = "Has a running server execute a workflow",
         .text = "JSON is the input (default {}). Prints the execution's id when it is accepted, with --wait its record when it is "
                 "over (exit code\n1 unless it succeeded).",
@@ -89,21 +89,21 @@ static int run_cancel(const struct hz_args *args)
     for (int i = 0; client && i < args->count; i++) {
         char *path = hz_client_path("/api/v1/executions/", args->words[i], "/cancel");
         json_t *answer = path ? hz_client_ask(client, "POST", path, NULL) : NULL;
-        if (!answer)
+        free(path);
+        if (!answer || (hz_args_has(args, "--json") && hz_cli_print_json(json_incref(answer))))
             code = HZ_EXIT_FAILED;
         json_decref(answer);
-        free(path);
     }
     hz_client_close(&client);
     return code;
 }
 
 const struct hz_command hz_command_cancel = {.name = "cancel",
-        .words = "ID... [--data DIR]",
+        .words = "ID... [--data DIR] [--json]",
         .summary = "Cancels executions of a running server",
         .text = "One that waits is over at once; one that runs ends between two node runs, and with its worker if a node does not return\n"
                 "within HORIZON_STOP_GRACE.",
-        .options = {HZ_OPTION_DATA},
+        .options = {HZ_OPTION_DATA, HZ_OPTION_JSON},
         .least = 1,
         .most = -1,
         .run = run_cancel};
@@ -116,9 +116,11 @@ static int run_executions(const struct hz_args *args)
     if (limit < 0)
         return HZ_EXIT_USAGE;
     struct hz_client *client = hz_client_open(hz_args_data(args));
-    char after[128];
+    char after[256];
     const char *state = hz_args_value(args, "--state");
-    snprintf(after, sizeof after, "%slimit=%lld%s%.32s", args->words[0] ? "&" : "", (long long)limit, state ? "&state=" : "", state ? state : "");
+    char *filter = state ? hz_client_path("&state=", state, "") : strdup("");
+    snprintf(after, sizeof after, "%slimit=%lld%s", args->words[0] ? "&" : "", (long long)limit, filter ? filter : "");
+    free(filter);
     char *path = client ? hz_client_path(args->words[0] ? "/api/v1/executions?workflowId=" : "/api/v1/executions?",
                                   args->words[0] ? args->words[0] : "", after)
                         : NULL;

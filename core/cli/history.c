@@ -46,12 +46,8 @@ static void add_query(char *query, size_t size, const char *name, const char *va
     free(word);
 }
 
-static void print_line(const json_t *line, bool json)
+static void print_line(const json_t *line)
 {
-    if (json) {
-        (void)hz_cli_print_json(json_incref((json_t *)(uintptr_t)line));
-        return;
-    }
     const char *time = json_string_value(json_object_get(line, "time")),
                *level = json_string_value(json_object_get(line, "level"));
     const char *workflow = json_string_value(json_object_get(line, "workflowId")),
@@ -64,25 +60,34 @@ static void print_line(const json_t *line, bool json)
     putchar('\n');
 }
 
-/* The newest `wanted` lines into *all, newest first. False: said why not. */
-static bool collect(struct hz_client *client, const char *query, int64_t wanted, json_t *all)
+/* The newest `wanted` lines, newest first, as one answer of the server. NULL: said why not. */
+static json_t *collect(struct hz_client *client, const char *query, int64_t wanted)
 {
+    json_t *all = NULL;
     char path[2048], cursor[64] = "";
     for (;;) {
-        int64_t rest = wanted - (int64_t)json_array_size(all);
+        json_t *lines = json_object_get(all, "logs");
+        int64_t rest = wanted - (int64_t)json_array_size(lines);
         snprintf(path, sizeof path, "/api/v1/logs?limit=%lld%s%s%s", (long long)HZ_MIN(rest, (int64_t)PAGE), query,
                 *cursor ? "&cursor=" : "", cursor);
         json_t *answer = hz_client_ask(client, "GET", path, NULL);
-        if (!answer)
-            return false;
-        bool ok = json_array_extend(all, json_object_get(answer, "logs")) == 0;
+        bool ok = answer != NULL;
         const char *next = json_string_value(json_object_get(answer, "next"));
         snprintf(cursor, sizeof cursor, "%s", next ? next : "");
-        json_decref(answer);
-        if (!ok)
-            hz_cli_error(HZ_EXIT_FAILED, "out of memory");
-        if (!ok || !*cursor || (int64_t)json_array_size(all) >= wanted)
-            return ok;
+        if (ok && all) {
+            ok = json_array_extend(lines, json_object_get(answer, "logs")) == 0 && json_object_set(all, "next", json_object_get(answer, "next")) == 0;
+            if (!ok)
+                hz_cli_error(HZ_EXIT_FAILED, "out of memory");
+            json_decref(answer);
+        } else if (ok) {
+            all = answer;
+        }
+        if (!ok) {
+            json_decref(all);
+            return NULL;
+        }
+        if (!*cursor || (int64_t)json_array_size(json_object_get(all, "logs")) >= wanted)
+            return all;
     }
 }
 
@@ -104,11 +109,15 @@ int hz_cli_logs_history(const struct hz_args *args)
     struct hz_client *client = hz_client_open(hz_args_data(args));
     if (!client)
         return HZ_EXIT_FAILED;
-    json_t *all = json_array();
-    bool ok = all && collect(client, query, lines, all);
-    for (size_t i = ok ? json_array_size(all) : 0; i > 0; i--)
-        print_line(json_array_get(all, i - 1), hz_args_has(args, "--json"));
-    json_decref(all);
+    json_t *all = collect(client, query, lines);
     hz_client_close(&client);
-    return ok ? HZ_EXIT_OK : HZ_EXIT_FAILED;
+    if (!all)
+        return HZ_EXIT_FAILED;
+    if (hz_args_has(args, "--json"))
+        return hz_cli_print_json(all);
+    const json_t *read = json_object_get(all, "logs");
+    for (size_t i = json_array_size(read); i > 0; i--)
+        print_line(json_array_get(read, i - 1));
+    json_decref(all);
+    return HZ_EXIT_OK;
 }

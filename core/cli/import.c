@@ -34,11 +34,12 @@ static void refuse(struct importing *importing, const struct hz_flow_file *file,
     hz_flow_file_print_text(file, sentences);
 }
 
-static void done(struct importing *importing, const struct hz_flow_file *file, const char *version)
+/* answer: the server's, borrowed; NULL: the store is open here. */
+static void done(struct importing *importing, const struct hz_flow_file *file, const char *version, json_t *answer)
 {
     if (importing->results)
-        json_array_append_new(
-                importing->results, json_pack("{s:s,s:s,s:s}", "id", file->id, "version", version, "file", file->path));
+        json_array_append_new(importing->results,
+                answer ? json_incref(answer) : json_pack("{s:s,s:s,s:s}", "id", file->id, "workflowId", file->id, "version", version));
     else
         printf("%s %s\n", file->id, version);
 }
@@ -51,7 +52,7 @@ static void put_by_server(struct importing *importing, const struct hz_flow_file
     const char *version = json_string_value(json_object_get(answer, "version")),
                *detail = json_string_value(json_object_get(answer, "detail"));
     if (status == 200 && version)
-        done(importing, file, version);
+        done(importing, file, version, answer);
     else if (status == 0)
         importing->failed = true;
     else
@@ -69,7 +70,7 @@ static void put_here(struct importing *importing, const struct hz_flow_file *fil
         refuse(importing, file, findings && *findings ? findings : hz_err_last(),
                 err == HZ_EFORMAT || err == HZ_ETOOBIG);
     else
-        done(importing, file, version);
+        done(importing, file, version, NULL);
     free(findings);
 }
 

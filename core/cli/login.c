@@ -17,6 +17,8 @@ static int log_in(const struct hz_args *args)
     if (!body)
         return hz_cli_error(HZ_EXIT_USAGE, "the mail address is not UTF-8 text");
     const char *url = json_string_value(json_object_get(answer, "url"));
+    if (url && hz_args_has(args, "--json"))
+        return hz_cli_print_json(answer);
     if (url)
         printf("%s\n", url);
     json_decref(answer);
@@ -24,10 +26,10 @@ static int log_in(const struct hz_args *args)
 }
 
 const struct hz_command hz_command_login = {.name = "login",
-        .words = "[MAIL] [--data DIR]",
+        .words = "[MAIL] [--data DIR] [--json]",
         .summary = "Prints an address that logs a browser in",
         .text = "The address carries a code that is good once and for ten minutes. MAIL is the account, by default the administrator.",
-        .options = {HZ_OPTION_DATA},
+        .options = {HZ_OPTION_DATA, HZ_OPTION_JSON},
         .least = 0,
         .most = 1,
         .run = log_in};

@@ -27,14 +27,12 @@ static bool print_lines(
         return false;
     }
     size_t i;
-    const json_t *line;
-    json_array_foreach(json_object_get(answer, "logs"), i, line)
-    {
-        if (json)
-            (void)hz_cli_print_json(json_incref(json_array_get(json_object_get(answer, "logs"), i)));
-        else
+    const json_t *line, *lines_read = json_object_get(answer, "logs");
+    if (json && (*after == 0 || json_array_size(lines_read) > 0))
+        (void)hz_cli_print_json(json_incref(answer));
+    json_array_foreach(lines_read, i, line)
+        if (!json)
             puts(json_string_value(line));
-    }
     fflush(stdout);
     *after = HZ_MAX(*after, (uint64_t)json_integer_value(json_object_get(answer, "last")));
     json_decref(answer);

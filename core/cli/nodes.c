@@ -83,7 +83,7 @@ static int list_with(const struct hz_args *args, const struct hz_config *config)
     json_t *types = hz_catalog_public(), *refused = hz_catalog_refused();
     int code;
     if (hz_args_has(args, "--json"))
-        code = hz_cli_print_json(json_pack("{s:O,s:O}", "nodes", types, "refused", refused));
+        code = hz_cli_print_json(hz_catalog_list());
     else {
         code = print_types(types);
         size_t i;

@@ -13,19 +13,20 @@ static int list(struct hz_client *client, bool json)
     if (json)
         return hz_cli_print_json(answer);
     const json_t *parked = json_object_get(answer, "parked"), *entry;
-    const char *id;
+    size_t i;
     static const char *const titles[] = {"WORKFLOW", "PARKED FOR", "CRASH", "REASON"};
-    struct hz_table *table = json_object_size(parked) > 0 ? hz_table_new((int)HZ_COUNT_OF(titles), titles) : NULL;
+    struct hz_table *table = json_array_size(parked) > 0 ? hz_table_new((int)HZ_COUNT_OF(titles), titles) : NULL;
     if (!table) {
         puts("no workflow is parked");
         json_decref(answer);
         return HZ_EXIT_OK;
     }
-    json_object_foreach((json_t *)(uintptr_t)parked, id, entry) {
+    json_array_foreach(parked, i, entry) {
         char span[16];
         const char *crash = json_string_value(json_object_get(entry, "crashId")), *reason = json_string_value(json_object_get(entry, "reason"));
         hz_cli_span(span, hz_base_wall_ms() - json_integer_value(json_object_get(entry, "since")));
-        hz_table_cell(table, "%s", id);
+        const char *id = json_string_value(json_object_get(entry, "workflowId"));
+        hz_table_cell(table, "%s", id ? id : "?");
         hz_table_cell(table, "%s", span);
         hz_table_cell(table, "%.8s", crash && *crash ? crash : "-");
         hz_table_cell(table, "%s", reason ? reason : "?");

@@ -43,13 +43,11 @@ static int read_value(struct wish *wish)
     return 0;
 }
 
-static int show(const struct wish *wish, json_t *list)
+static int show(json_t *list)
 {
     static const char *const titles[] = {"NAME", "CHANGED"};
     size_t i;
     const json_t *row;
-    if (wish->json)
-        return hz_cli_print_json(list) ? HZ_EXIT_FAILED : HZ_EXIT_OK;
     struct hz_table *table = hz_table_new(2, titles);
     json_array_foreach(list, i, row) {
         char iso[HZ_ISO_TEXT];
@@ -62,9 +60,18 @@ static int show(const struct wish *wish, json_t *list)
     return HZ_EXIT_OK;
 }
 
-static void rotated(json_int_t count)
+/* Of what was done, with the server's answer or one like it. Takes answer. */
+static int say(const struct wish *wish, json_t *answer)
 {
-    printf("%" JSON_INTEGER_FORMAT " secrets are sealed under the new key\n", count);
+    int code = HZ_EXIT_OK;
+    if (wish->json)
+        return hz_cli_print_json(answer);
+    if (wish->what == LIST)
+        code = show(json_incref(json_object_get(answer, "secrets")));
+    else if (wish->what == ROTATE)
+        printf("%" JSON_INTEGER_FORMAT " secrets are sealed under the new key\n", json_integer_value(json_object_get(answer, "secrets")));
+    json_decref(answer);
+    return code;
 }
 
 static int by_server(const struct wish *wish, struct hz_client *client)
@@ -79,10 +86,8 @@ static int by_server(const struct wish *wish, struct hz_client *client)
     int code = HZ_EXIT_OK;
     if (status != 200)
         code = status == 0 ? HZ_EXIT_FAILED : hz_cli_error(status == 422 ? HZ_EXIT_USAGE : HZ_EXIT_FAILED, "%s", detail ? detail : "refused");
-    else if (wish->what == LIST)
-        code = show(wish, json_incref(json_object_get(answer, "secrets")));
-    else if (wish->what == ROTATE)
-        rotated(json_integer_value(json_object_get(answer, "secrets")));
+    else
+        code = say(wish, json_incref(answer));
     json_decref(answer);
     return code;
 }
@@ -91,7 +96,7 @@ static int here(const struct wish *wish)
 {
     size_t count = 0;
     int err = 0;
-    json_t *list;
+    json_t *list = NULL;
     switch (wish->what) {
     case SET:
         err = hz_secrets_put(wish->name, wish->value, wish->len);
@@ -101,17 +106,17 @@ static int here(const struct wish *wish)
         break;
     case ROTATE:
         err = hz_secrets_rotate(&count);
-        if (!err)
-            rotated((json_int_t)count);
         break;
     case LIST:
         list = hz_secrets_list();
-        if (list)
-            return show(wish, list);
-        err = HZ_EREFUSED;
+        err = list ? 0 : HZ_EREFUSED;
         break;
     }
-    return err ? hz_cli_error(err == HZ_EFORMAT ? HZ_EXIT_USAGE : HZ_EXIT_FAILED, "%s", hz_err_last()) : HZ_EXIT_OK;
+    if (!err)
+        return say(wish, list ? json_pack("{s:o, s:n}", "secrets", list, "next")
+                         : wish->what == ROTATE ? json_pack("{s:I}", "secrets", (json_int_t)count)
+                                                : json_pack("{s:s}", "name", wish->name));
+    return hz_cli_error(err == HZ_EFORMAT ? HZ_EXIT_USAGE : HZ_EXIT_FAILED, "%s", hz_err_last());
 }
 
 /* Opens the data directory as the server would, but forgets nothing: how much is kept is the server's setting, not the

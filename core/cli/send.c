@@ -37,6 +37,8 @@ static int run(const struct hz_args *args)
     hz_client_close(&client);
     if (!answer)
         return HZ_EXIT_FAILED;
+    if (hz_args_has(args, "--json"))
+        return hz_cli_print_json(answer);
     json_t *response = json_incref(json_object_get(answer, "response"));
     json_decref(answer);
     return hz_cli_print_json(response);

@@ -33,9 +33,10 @@ static int64_t parse_span(const char *text)
 static int create(const struct hz_args *args, struct hz_accounts *accounts, enum hz_role role, int64_t span_ms)
 {
     const char *name = args->words[1], *scopes = hz_args_value(args, "--scope");
-    char made[HZ_ACCESS_SECRET] = "";
+    char made[HZ_ACCESS_SECRET] = "", iso[HZ_ISO_TEXT];
     json_t *answer = NULL;
     const char *token = made;
+    int64_t expires = span_ms ? hz_base_wall_ms() + span_ms : 0;
     if (accounts->client) {
         json_t *body = json_pack("{s:s, s:s, s:s*, s:o*}", "name", name, "role", hz_role_name(role), "scopes", scopes, "expiresDays",
                 span_ms ? json_real((double)span_ms / 86400000.0) : NULL);
@@ -48,16 +49,16 @@ static int create(const struct hz_args *args, struct hz_accounts *accounts, enum
             return HZ_EXIT_FAILED;
         }
     } else {
-        int err = hz_access_token_create(NULL, name, role, scopes, span_ms ? hz_base_wall_ms() + span_ms : 0, made);
+        int err = hz_access_token_create(NULL, name, role, scopes, expires, made);
         if (err)
             return hz_accounts_fail(err);
         hz_accounts_note(accounts, "tokens:create", name);
+        hz_base_iso(expires, iso);
+        answer = json_pack("{s:s, s:s, s:s, s:s?}", "name", name, "role", hz_role_name(role), "token", token, "expiresAt", expires ? iso : NULL);
     }
     if (hz_args_has(args, "--json")) {
-        json_t *value = json_pack("{s:s, s:s, s:s}", "name", name, "role", hz_role_name(role), "token", token);
-        json_decref(answer);
         sodium_memzero(made, sizeof made);
-        return value ? hz_cli_print_json(value) : hz_cli_error(HZ_EXIT_FAILED, "out of memory");
+        return hz_cli_print_json(answer);
     }
     printf("token %s (%s), shown this once: %s\n", name, hz_role_name(role), token);
     json_decref(answer);
@@ -117,7 +118,8 @@ static int revoke(const struct hz_args *args, struct hz_accounts *accounts)
         if (code)
             return code;
     }
-    printf("token %s is revoked\n", which);
+    if (!hz_args_has(args, "--json")) /* REST answers 204: nothing */
+        printf("token %s is revoked\n", which);
     return HZ_EXIT_OK;
 }
 

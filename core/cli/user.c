@@ -10,40 +10,62 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 enum what { ADD, LIST, PASSWORD, ROLE, DISABLE, ENABLE, WHATS };
+
+/* The account as REST shows it. NULL: it is not there, or no memory. */
+static json_t *account_here(const char *who)
+{
+    json_t *list = hz_access_users_json(NULL), *row, *found = NULL;
+    size_t i;
+    json_array_foreach(list, i, row)
+    {
+        const char *id = json_string_value(json_object_get(row, "id")), *email = json_string_value(json_object_get(row, "email"));
+        if (!found && ((id && strcmp(id, who) == 0) || (email && strcasecmp(email, who) == 0)))
+            found = json_incref(row);
+    }
+    json_decref(list);
+    return found;
+}
 
 static int add(const struct hz_args *args, struct hz_accounts *accounts, enum hz_role role, const char *password)
 {
     const char *email = args->words[1], *name = hz_args_value(args, "--name");
+    json_t *answer = NULL;
     struct hz_uuid id;
     if (!accounts->client) {
         int err = hz_access_user_add(NULL, email, name, role, password, &id);
         if (err)
             return hz_accounts_fail(err);
         hz_accounts_note(accounts, "users:create", email);
+        answer = account_here(email);
     } else {
         json_t *body = json_pack(
                 "{s:s, s:s, s:s, s:s*}", "email", email, "role", hz_role_name(role), "password", password, "name", name);
         if (!body)
             return hz_cli_error(HZ_EXIT_USAGE, "mail, name and password are UTF-8 text");
-        json_t *answer = hz_client_ask(accounts->client, "POST", "/api/v1/users", body);
+        answer = hz_client_ask(accounts->client, "POST", "/api/v1/users", body);
         if (!answer)
             return HZ_EXIT_FAILED;
-        json_decref(answer);
     }
+    if (hz_args_has(args, "--json"))
+        return hz_cli_print_json(answer);
+    json_decref(answer);
     printf("%s is an account (%s)\n", email, hz_role_name(role));
     return HZ_EXIT_OK;
 }
 
-static int change(const struct hz_args *args, struct hz_accounts *accounts, const struct hz_user_change *wanted)
+static int change(const struct hz_args *args, struct hz_accounts *accounts, const struct hz_user_change *wanted, json_t **ret_answer)
 {
     const char *email = args->words[1];
     if (!accounts->client) {
         int err = hz_access_user_change(NULL, email, wanted);
-        if (!err)
-            hz_accounts_note(accounts, "users:update", email);
-        return err ? hz_accounts_fail(err) : HZ_EXIT_OK;
+        if (err)
+            return hz_accounts_fail(err);
+        hz_accounts_note(accounts, "users:update", email);
+        *ret_answer = account_here(email);
+        return HZ_EXIT_OK;
     }
     json_t *body = json_pack("{s:s*, s:s*, s:o*}", "password", wanted->password, "role",
             wanted->role >= 0 ? hz_role_name((enum hz_role)wanted->role) : NULL, "active", wanted->active >= 0 ? json_boolean(wanted->active) : NULL);
@@ -51,7 +73,7 @@ static int change(const struct hz_args *args, struct hz_accounts *accounts, cons
     json_t *answer = body && path ? hz_client_ask(accounts->client, "PATCH", path, body) : NULL;
     int code = answer ? HZ_EXIT_OK : body && path ? HZ_EXIT_FAILED : hz_cli_error(HZ_EXIT_USAGE, "the password is not UTF-8 text");
     free(path);
-    json_decref(answer);
+    *ret_answer = answer;
     return code;
 }
 
@@ -101,7 +123,11 @@ static int act(const struct hz_args *args, enum what what, struct hz_accounts *a
         return list(args, accounts);
     if (what == ADD)
         return add(args, accounts, role, password);
-    int code = change(args, accounts, &wanted);
+    json_t *answer = NULL;
+    int code = change(args, accounts, &wanted, &answer);
+    if (code == HZ_EXIT_OK && hz_args_has(args, "--json"))
+        return hz_cli_print_json(answer);
+    json_decref(answer);
     if (code == HZ_EXIT_OK)
         printf("%s %s%s%s\n", args->words[1], said[what], what == ROLE ? " " : "", what == ROLE ? hz_role_name(role) : "");
     return code;
@@ -140,7 +166,7 @@ static int run(const struct hz_args *args)
 }
 
 const struct hz_command hz_command_user = {.name = "user",
-        .words = "add MAIL --role ROLE | list | password MAIL | role MAIL ROLE | disable MAIL | enable MAIL [--data DIR]",
+        .words = "add MAIL --role ROLE | list | password MAIL | role MAIL ROLE | disable MAIL | enable MAIL [--data DIR] [--json]",
         .summary = "Keeps the accounts of people",
         .text = "add and password read the password from standard input (8 to 1024 bytes). A new password ends the account's sessions, disable\n"
                 "also its tokens. ROLE is SuperAdmin, Admin, Manager, User or Viewer in any letter case. Works while a server runs and\n"

@@ -136,8 +136,8 @@ class Places(hz.Case):
                 self.clean_exit(result)
                 json.loads(result.out)
         new = server.workers()[0]["id"]
-        for line in server.cli("logs", new, "--json", "-n", "3").out.splitlines():
-            self.assertIsInstance(json.loads(line), str)
+        lines = json.loads(server.cli("logs", new, "--json", "-n", "3").out)["logs"]
+        self.assertTrue(all(isinstance(line, str) for line in lines), lines)
         self.assertEqual(json.loads(server.cli("stop", new, "--json").out)["workerId"], new)
         table = server.cli("top", "--once")
         self.clean_exit(table)

@@ -74,9 +74,11 @@ class History(hz.Case):
         self.assertIn(f"eco {worker[:8]}", found.out)
         found = server.cli("logs", worker, "--level", "info", "--json", "-n", "3")
         self.clean_exit(found)
-        lines = [json.loads(line) for line in found.out.strip().splitlines()]
+        lines = json.loads(found.out)["logs"]
         self.assertEqual(len(lines), 3)
-        self.assertLessEqual(lines[0]["time"], lines[2]["time"])  # oldest first
+        self.assertGreaterEqual(lines[0]["time"], lines[2]["time"])  # newest first, as REST
+        many = json.loads(server.cli("logs", worker, "--level", "info", "--json", "-n", "1001").out)["logs"]  # more than a page
+        self.assertIn(lines[0], many)
         self.clean_exit(server.cli("logs", worker))  # the last lines, as before
         for words, expected in ((("logs",), "needs the ID"), (("logs", "--since", "gestern"), "expected a span"),
                                 (("logs", "--grep", "x", "-f"), "--follow shows what comes"),
