@@ -48,11 +48,18 @@ json_t *hz_pages_project_json(const struct hz_doc *doc)
             iso(doc->created_ms), "updatedAt", iso(doc->updated_ms));
 }
 
+/* A text in every record: pages take it apart without asking whether it is there. */
+static json_t *duration(const struct hz_doc *doc)
+{
+    json_t *known = json_object_get(doc->data, "duration");
+    return json_is_string(known) ? json_incref(known) : json_string("0s");
+}
+
 json_t *hz_pages_workflow_json(const struct hz_doc *doc)
 {
     return json_pack("{s:s, s:o, s:o, s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "id", doc->id, "name", member(doc, "name"), "description",
             member(doc, "description"), "projectId", doc->parent, "status", doc->status, "lastRun", member(doc, "lastRun"), "duration",
-            member(doc, "duration"), "workflowData", member(doc, "workflowData"), "properties", member(doc, "properties"), "version",
+            duration(doc), "workflowData", member(doc, "workflowData"), "properties", member(doc, "properties"), "version",
             member(doc, "version"), "isPublished", member(doc, "isPublished"), "createdAt", iso(doc->created_ms), "updatedAt",
             iso(doc->updated_ms));
 }
@@ -333,7 +340,7 @@ static void follow_stored(const char *id)
 int hz_pages_open(void)
 {
     int err = make(HZ_DOC_WORKSPACE, HZ_PAGES_WORKSPACE, "",
-            json_pack("{s:s, s:n, s:s, s:s, s:b}", "name", "General", "description", "color", "#3b82f6", "icon", "mdi-briefcase", "isDefault", 1));
+            json_pack("{s:s, s:s, s:s, s:s, s:b}", "name", "General", "description", "Lo que todos ven", "color", "#3b82f6", "icon", "mdi-briefcase", "isDefault", 1));
     if (!err)
         err = make(HZ_DOC_PROJECT, HZ_PAGES_PROJECT, HZ_PAGES_WORKSPACE,
                 json_pack("{s:s, s:s, s:n, s:n, s:n}", "name", "General", "description", "Flujos de data/workflows", "transportType",

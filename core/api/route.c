@@ -96,6 +96,30 @@ const char *hz_route_text(const json_t *data, const char *key)
     return text && *text ? text : NULL;
 }
 
+/* ---- the order of one client's calls ---- */
+struct hz_route_line {
+    uint32_t references;
+    bool changing;            /* a call that changes something is under way */
+    struct job *first, *last; /* what waits for its end */
+};
+
+struct hz_route_line *hz_route_line_new(void)
+{
+    struct hz_route_line *line = calloc(1, sizeof *line);
+    if (line)
+        line->references = 1;
+    return line;
+}
+
+void hz_route_line_unref(struct hz_route_line **line)
+{
+    if (*line && --(*line)->references == 0) {
+        HZ_ASSERT(!(*line)->first && !(*line)->changing); /* each of those has a reference */
+        free(*line);
+    }
+    *line = NULL;
+}
+
 /* ---- a call that is answered later ---- */
 struct kept {
     struct hz_route_call call; /* first: what others have of it */
@@ -114,6 +138,8 @@ struct hz_route_call *hz_route_keep(const struct hz_route_call *call)
     kept->call.caller = &kept->caller;
     kept->call.data = json_incref(call->data);
     kept->call.origin = hz_news_keep(call->origin);
+    if (call->line)
+        call->line->references++;
     return &kept->call;
 }
 
@@ -124,6 +150,7 @@ void hz_route_free(struct hz_route_call **call)
     struct kept *kept = HZ_CONTAINER_OF(*call, struct kept, call);
     json_decref(kept->call.data);
     hz_news_drop(kept->call.origin);
+    hz_route_line_unref(&kept->call.line);
     free(kept);
     *call = NULL;
 }
@@ -135,7 +162,9 @@ struct job {
     const struct hz_route *route;
     struct hz_route_work at;
     json_t *object;
+    struct job *next; /* in its line */
 };
+static void launch(struct job *job);
 
 static void run_job(uv_work_t *work)
 {
@@ -145,9 +174,23 @@ static void run_job(uv_work_t *work)
     urcu_memb_unregister_thread();
 }
 
+/* What waited for a change: up to the next one that changes something. */
+static void advance(struct hz_route_line *line)
+{
+    line->changing = false;
+    while (line->first && !line->changing) {
+        struct job *job = line->first;
+        line->first = job->next;
+        if (!line->first)
+            line->last = NULL;
+        launch(job);
+    }
+}
+
 static void end_job(uv_work_t *work, int status)
 {
     struct job *job = work->data;
+    struct hz_route_line *line = job->route->changes ? job->call->line : NULL;
     bool success = job->object && json_is_true(json_object_get(job->object, "success"));
     if (status || !job->object)
         hz_route_fail(job->call, job->at.status ? job->at.status : 500, job->route->failure);
@@ -161,8 +204,22 @@ static void end_job(uv_work_t *work, int status)
         hz_news_all(job->at.news, job->at.payload, job->call->origin);
     json_decref(job->at.payload);
     json_decref(job->object);
+    if (line)
+        advance(line); /* the call still keeps it */
     hz_route_free(&job->call);
     free(job);
+}
+
+static void launch(struct job *job)
+{
+    struct hz_route_line *line = job->call->line;
+    if (uv_queue_work(hz_shard_loop(hz_shard_self()), &job->work, run_job, end_job)) {
+        hz_route_fail(job->call, 503, job->route->failure);
+        hz_route_free(&job->call);
+        free(job);
+    } else if (line && job->route->changes) {
+        line->changing = true;
+    }
 }
 
 void hz_route_start(const struct hz_route *route, const struct hz_route_call *call, const struct hz_route_work *how)
@@ -185,10 +242,18 @@ void hz_route_start(const struct hz_route *route, const struct hz_route_call *ca
         job->at.anywhere = how && how->anywhere;
         job->work.data = job;
     }
-    if (!job || uv_queue_work(hz_shard_loop(hz_shard_self()), &job->work, run_job, end_job)) {
-        free(job);
+    struct hz_route_line *line = kept->line;
+    if (!job) {
         hz_route_fail(kept, 503, route->failure);
         hz_route_free(&kept);
+    } else if (line && line->changing) {
+        if (line->last)
+            line->last->next = job;
+        else
+            line->first = job;
+        line->last = job;
+    } else {
+        launch(job);
     }
 }
 

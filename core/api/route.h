@@ -21,9 +21,20 @@ typedef void hz_route_done_fn(void *arg, const struct hz_route_answer *answer);
 
 struct hz_sio_socket; /* whose socket asked, for news.h; operations only hand it on */
 
+/*
+ * The calls of one client on records in the order it sent them: one that changes something is over before a later one of the same client
+ * begins, so who creates and then lists, without waiting for the first answer, sees what was created. Reads run side by side, other
+ * clients do not wait, and neither does an operation that answers on the shard. Everything of a line happens on one shard.
+ */
+struct hz_route_line;
+struct hz_route_line *hz_route_line_new(void); /* one reference; NULL: out of memory */
+/* Drops it and sets *line NULL; calls under way keep theirs. NULL in *line: nothing. */
+void hz_route_line_unref(struct hz_route_line **line);
+
 struct hz_route_call {
     const struct hz_caller *caller;
     struct hz_sio_socket *origin; /* NULL: it came another way */
+    struct hz_route_line *line;   /* NULL: in no order with other calls */
     json_t *data;                 /* borrowed; NULL: the client sent null, or nothing where an object belongs */
     hz_route_done_fn *done;
     void *arg;

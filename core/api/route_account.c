@@ -15,6 +15,19 @@
 
 static const char inner[] = "Error interno del servidor";
 
+/* Pages show `avatar` as an image and have nothing in its place: head and shoulders for who has none. */
+static const char nobody[] = "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 40 40'%3E%3Cpath fill='%23cbd5e1' d='M0 0h40v40H0z'/%3E"
+                             "%3Ccircle cx='20' cy='15' r='7' fill='%2364748b'/%3E%3Cpath fill='%2364748b' d='M6 40a14 14 0 0 1 28 0z'/%3E%3C/svg%3E";
+
+/* The account as pages have it. New reference or NULL. */
+static json_t *user_shown(const struct hz_caller *caller)
+{
+    json_t *user = hz_access_user_json(caller);
+    if (user && json_is_null(json_object_get(user, "avatar")))
+        (void)json_object_set_new(user, "avatar", json_string(nobody));
+    return user;
+}
+
 /* ---- settings ---- */
 static json_t *iso(int64_t wall_ms)
 {
@@ -124,7 +137,7 @@ static void answer_login(void *arg, const struct hz_login *login)
     struct hz_route_call *call = arg;
     struct hz_doc doc;
     if (login->result == HZ_LOGIN_OK) {
-        json_t *user = hz_access_user_json(&login->caller);
+        json_t *user = user_shown(&login->caller);
         /* Reading one row of a snapshot: no wait for a commit. */
         if (user && settings_doc(&login->caller.user, &doc) == 0) {
             (void)json_object_set_new(user, "settings", settings_json(&login->caller, &login->caller.user, &doc));
@@ -157,7 +170,7 @@ static void auth_login(const struct hz_route_call *call)
 
 static void auth_me(const struct hz_route_call *call)
 {
-    json_t *user = call->caller->kind == HZ_CALLER_NONE ? NULL : hz_access_user_json(call->caller);
+    json_t *user = call->caller->kind == HZ_CALLER_NONE ? NULL : user_shown(call->caller);
     if (user)
         hz_route_answer(call, "user", user);
     else

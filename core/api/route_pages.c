@@ -267,6 +267,7 @@ static bool is_transport(const json_t *value)
     return !value || json_is_null(value);
 }
 
+/* `none`, as pages say that a project has no transport, is kept as null. */
 static bool take_project(const json_t *from, struct hz_doc *doc)
 {
     const char *status = hz_route_text(from, "status");
@@ -274,7 +275,11 @@ static bool take_project(const json_t *from, struct hz_doc *doc)
         snprintf(doc->status, sizeof doc->status, "%s", status);
     else if (status)
         return false;
-    return is_transport(json_object_get(from, "transportType")) && take_fields(project_fields, from, doc->data);
+    const json_t *transport = json_object_get(from, "transportType");
+    bool none = json_is_string(transport) && strcmp(json_string_value(transport), "none") == 0;
+    if ((!none && !is_transport(transport)) || !take_fields(project_fields, from, doc->data))
+        return false;
+    return !none || json_object_set_new(doc->data, "transportType", json_null()) == 0;
 }
 
 static json_t *tell_project(struct hz_route_work *w, struct hz_doc *doc, const char *news)

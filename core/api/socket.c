@@ -24,6 +24,7 @@ enum { KNOWN = 1, FOLLOWS = 2 }; /* channels */
 
 struct client {
     struct hz_caller caller;
+    struct hz_route_line *line;
     bool follows;
 };
 static bool tracking; /* TRACKING_ROUTE; written before the shards run */
@@ -133,8 +134,8 @@ static void on_event(struct hz_sio_socket *socket, const char *name, json_t *arg
         else
             unfollow(socket, client, call);
     } else {
-        hz_route_run(name, &(struct hz_route_call){.caller = &client->caller, .origin = socket, .data = data, .done = on_done, .arg = call,
-                                   .became = on_became});
+        hz_route_run(name, &(struct hz_route_call){.caller = &client->caller, .origin = socket, .line = client->line, .data = data, .done = on_done,
+                                   .arg = call, .became = on_became});
     }
     json_decref(none);
 }
@@ -144,8 +145,12 @@ static const char *on_connect(struct hz_sio_socket *socket, const json_t *auth, 
 {
     (void)arg;
     struct client *client = calloc(1, sizeof *client);
-    if (!client)
+    if (client)
+        client->line = hz_route_line_new();
+    if (!client || !client->line) {
+        free(client);
         return "Error interno del servidor";
+    }
     if (hz_sio_over_socket(socket))
         hz_access_unix_caller(&client->caller);
     else
@@ -169,6 +174,8 @@ static void on_disconnect(struct hz_sio_socket *socket, const char *reason, void
     hz_sio_set_user(socket, NULL);
     if (client && client->follows)
         hz_events_followers(-1);
+    if (client)
+        hz_route_line_unref(&client->line);
     free(client);
     hz_lines_print(false, "Cliente desconectado: %s", hz_sio_sid(socket));
     HZ_LOG(DEBUG, "socket %s: %s", hz_sio_sid(socket), reason);

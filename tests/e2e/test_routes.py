@@ -182,6 +182,7 @@ class Routes(hz.Case):
         self.assertEqual((made["version"], made["status"], made["workflowData"], made["properties"], made["isPublished"]),
                          ("0.0.1", "pending", None, {}, False))
         self.assertEqual(other.event("workflows:created"), made)
+        self.assertEqual((made["lastRun"], made["duration"]), (None, "0s"))
         listed = self.good(admin, "workflows:list", where)["workflows"]
         self.assertEqual([w["id"] for w in listed], [made["id"]])
         got = self.good(admin, "workflows:get", {"workspaceId": space["id"], "id": made["id"]})["workflow"]
@@ -273,7 +274,8 @@ class Routes(hz.Case):
         self.good(admin, "projects:get", {"workspaceId": space["id"], "projectId": project["id"]})
         self.bad(admin, "projects:get", {"workspaceId": space["id"], "projectId": "none"}, "Project not found")
         self.bad(admin, "projects:create", {"name": "P", "workspaceId": space["id"], "transportType": "pigeon"}, "Error al crear proyecto")
-        self.assertEqual(self.good(admin, "projects:update", {"id": project["id"], "name": "Q"})["project"]["name"], "Q")
+        bare = self.good(admin, "projects:update", {"id": project["id"], "name": "Q", "transportType": "none", "transportConfig": {}})["project"]
+        self.assertEqual((bare["name"], bare["transportType"], bare["transportConfig"]), ("Q", None, {}))
         self.bad(admin, "projects:update", {"id": "none"}, "Error al actualizar proyecto")
         self.assertEqual(admin.call("projects:delete", {"id": project["id"]}), {"success": True})
         self.assertEqual(other.event("projects:deleted"), {"id": project["id"]})
@@ -304,6 +306,28 @@ class Routes(hz.Case):
         self.bad(admin, change, {"nodeId": "none", "property": "x"}, "Tipo de nodo no encontrado")
         self.bad(admin, change, {"nodeId": "delay", "property": "x"}, "Sin función onCreate")
         self.assertEqual(admin.call("worker:environment", {}), {"success": True, "envs": {}})
+
+    def test_who_creates_and_lists_without_waiting_sees_what_was_created(self):
+        self.start()
+        admin = self.client()
+        space = self.good(admin, "workspaces:list")["workspaces"][0]["id"]
+        for turn in range(hz.pick(25, 500)):
+            name = f"P{turn}"
+            made, listed, changed, again = admin.send_together(
+                ("projects:create", {"name": name, "workspaceId": space}), ("projects:list", {"workspaceId": space}),
+                ("workspaces:create", {"name": name}), ("workspaces:list", {}))
+            project = admin.answer(made)["project"]
+            self.assertEqual(admin.answer(listed)["projects"][0], project)
+            self.assertIn(admin.answer(changed)["workspace"]["id"], [w["id"] for w in admin.answer(again)["workspaces"]])
+            gone, rest = admin.send_together(("projects:delete", {"id": project["id"]}), ("projects:list", {"workspaceId": space}))
+            self.assertIs(admin.answer(gone)["success"], True)
+            self.assertNotIn(project["id"], [p["id"] for p in admin.answer(rest)["projects"]])
+        # Who goes away with calls under way leaves nothing behind.
+        rash = self.client()
+        rash.send_together(*[("projects:create", {"name": "R", "workspaceId": space}), ("projects:list", {"workspaceId": space})] * 20)
+        rash.close()
+        made = lambda: sum(p["name"] == "R" for p in self.good(admin, "projects:list", {"workspaceId": space})["projects"])
+        hz.wait_for(lambda: made() == 20, what="what was sent is done")
 
     # ---- deltas
     def test_who_follows_hears_within_a_tick_and_misses_nothing(self):
