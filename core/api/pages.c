@@ -1,6 +1,8 @@
 /* pages.c - the rules of the records of workspaces, projects and workflows. Any thread that may wait for the store. */
 #include "pages.h"
 
+#include "drawing.h"
+
 #include "core/catalog.h"
 #include "core/flow/json_text.h"
 #include "core/scheduler.h"
@@ -92,6 +94,7 @@ void hz_pages_merge(json_t *workflow)
             if (entry)
                 (void)json_object_set_new(nodes, key, merge_node(node, json_object_get(entry, "properties")));
         }
+        hz_drawing_complete(nodes, json_object_get(data, "connections"), types);
         json_t *shown = json_copy(data); /* the record's own stays as it is */
         (void)json_object_set(shown, "nodes", nodes);
         (void)json_object_set_new(workflow, "workflowData", shown);

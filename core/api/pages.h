@@ -18,7 +18,7 @@ HZ_MUST_CHECK int hz_pages_open(void);
 json_t *hz_pages_workspace_json(const struct hz_doc *doc, const char *user_id, bool is_default);
 json_t *hz_pages_project_json(const struct hz_doc *doc);
 json_t *hz_pages_workflow_json(const struct hz_doc *doc);
-/* Stored properties merged over their types' definitions, nodes of unknown types left out. workflow: of hz_pages_workflow_json(). */
+/* Stored properties merged over their types' definitions, all that an editor needs (drawing.h), nodes of unknown types left out. workflow: of hz_pages_workflow_json(). */
 void hz_pages_merge(json_t *workflow);
 /* Status, last run and duration as they are now. hz_pages_workflow() has done so. What is written back has them, too, and nobody minds. */
 void hz_pages_settle(struct hz_doc *doc);

@@ -2,7 +2,9 @@
  * route_workflows.c - workflows:* without running them: list, record, changes, versions, files. On threads that may wait for the store. A
  * record is what people draw; the version of it that compiles is what runs (pages.h).
  */
+#include "drawing.h"
 #include "internal.h"
+#include "options.h"
 #include "pages.h"
 #include "route.h"
 
@@ -19,6 +21,8 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+enum { DURATION_MAX = 32 };
 
 static const char unknown[] = "Workflow no encontrado";
 
@@ -73,6 +77,13 @@ static json_t *workflows_get(struct hz_route_work *w)
     return hz_route_yes("workflow", record);
 }
 
+static json_t *iso(int64_t wall_ms)
+{
+    char text[HZ_ISO_TEXT];
+    hz_base_iso(wall_ms, text);
+    return json_string(text);
+}
+
 static bool is_status(const char *text)
 {
     static const char *const names[] = {"pending", "running", "success", "failed"};
@@ -85,9 +96,21 @@ static bool is_status(const char *text)
 /* Optional fields of a request. False: one has a wrong type. */
 static bool take_optional(const json_t *from, json_t *data)
 {
-    json_t *published = json_object_get(from, "isPublished"), *properties = json_object_get(from, "properties");
+    json_t *published = json_object_get(from, "isPublished"), *properties = json_object_get(from, "properties"), *duration = json_object_get(from, "duration");
+    const json_t *last = json_object_get(from, "lastRun");
     if ((published && !json_is_boolean(published)) || (properties && !json_is_object(properties)))
         return false;
+    if (last && !json_is_null(last)) {
+        int64_t when = json_is_string(last) ? hz_api_parse_time(json_string_value(last)) : -1;
+        if (when < 0)
+            return false;
+        (void)json_object_set_new(data, "lastRun", iso(when));
+    }
+    if (duration && !json_is_null(duration)) {
+        if (!json_is_string(duration) || json_string_length(duration) > DURATION_MAX)
+            return false;
+        (void)json_object_set(data, "duration", duration);
+    }
     (void)json_object_set(data, "isPublished", published);
     (void)json_object_set(data, "properties", properties);
     return true;
@@ -149,11 +172,16 @@ static bool take_changes(const json_t *from, json_t *data, bool *ret_wrong)
     static const char *const simple[] = {"name", "description", "properties", "isPublished"}, *const drawn[] = {"nodes", "connections"};
     json_t *before = json_object_get(data, "workflowData"), *after = json_is_object(before) ? json_copy(before) : json_object();
     bool changed = false, redrawn = false;
-    for (size_t i = 0; i < HZ_COUNT_OF(drawn); i++)
-        if (differs(json_object_get(from, drawn[i]), json_object_get(before, drawn[i]))) {
+    for (size_t i = 0; i < HZ_COUNT_OF(drawn); i++) {
+        json_t *given = json_object_get(from, drawn[i]), *stored = json_object_get(before, drawn[i]);
+        json_t *value = i == 0 && json_is_object(given) ? hz_drawing_keep(given, stored) : json_incref(given);
+        *ret_wrong |= given && !value;
+        if (differs(value, stored)) {
             redrawn = true;
-            (void)json_object_set(after, drawn[i], json_object_get(from, drawn[i]));
+            (void)json_object_set(after, drawn[i], value);
         }
+        json_decref(value);
+    }
     if (redrawn)
         (void)json_object_set(data, "workflowData", after);
     json_decref(after);
@@ -233,13 +261,6 @@ static json_t *workflows_all(struct hz_route_work *w)
 }
 
 /* ---- versions ---- */
-static json_t *iso(int64_t wall_ms)
-{
-    char text[HZ_ISO_TEXT];
-    hz_base_iso(wall_ms, text);
-    return json_string(text);
-}
-
 static bool has_version(const json_t *list, const char *version)
 {
     const json_t *item;

@@ -183,6 +183,14 @@ class Routes(hz.Case):
                          ("0.0.1", "pending", None, {}, False))
         self.assertEqual(other.event("workflows:created"), made)
         self.assertEqual((made["lastRun"], made["duration"]), (None, "0s"))
+        before = {"lastRun": "2026-01-02T03:04:05.678Z", "duration": "0m 0s"}  # as pages say it
+        seen = self.good(admin, "workflows:create", {"name": "V", "description": "", "projectId": project["id"], **before})["workflow"]
+        self.assertEqual({key: seen[key] for key in before}, before)
+        self.assertEqual(admin.call("workflows:delete", {"id": seen["id"]}), {"success": True})
+        for wrong in {"lastRun": "yesterday"}, {"lastRun": 5}, {"duration": 5}, {"duration": "x" * 33}:
+            self.bad(admin, "workflows:create", {"name": "V", "description": "", "projectId": project["id"], **wrong}, "Error al crear workflow")
+        other.settle()
+        other.events.clear()
         listed = self.good(admin, "workflows:list", where)["workflows"]
         self.assertEqual([w["id"] for w in listed], [made["id"]])
         got = self.good(admin, "workflows:get", {"workspaceId": space["id"], "id": made["id"]})["workflow"]
