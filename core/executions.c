@@ -188,9 +188,10 @@ static int newest_first(const void *a, const void *b)
     return x->created_ms < y->created_ms ? 1 : x->created_ms > y->created_ms ? -1 : memcmp(&x->id, &y->id, sizeof x->id);
 }
 
-int hz_executions_list_live(const char *workflow_id, enum hz_exec_state state, int64_t before_ms, size_t limit,
-        struct hz_store_execution **ret_rows, size_t *ret_count)
+int hz_executions_list_live(const char *workflow_id, enum hz_exec_state state, int64_t before_ms, const struct hz_uuid *before,
+        size_t limit, struct hz_store_execution **ret_rows, size_t *ret_count)
 {
+    const struct found last = {before_ms, before ? *before : (struct hz_uuid){{0}}};
     struct found *found = NULL;
     size_t count = 0, capacity = 0, rows = 0;
     bool ok = true;
@@ -198,8 +199,8 @@ int hz_executions_list_live(const char *workflow_id, enum hz_exec_state state, i
         pthread_mutex_t *lock = &executions.stripes[bucket % STRIPES];
         pthread_mutex_lock(lock);
         for (const struct hz_execution *e = executions.buckets[bucket]; e && ok; e = e->index_next) {
-            if (e->is_activation || e->state != state || (before_ms && e->created_ms >= before_ms) ||
-                    (workflow_id && strcmp(e->workflow->id, workflow_id) != 0))
+            const struct found here = {e->created_ms, e->id};
+            if (e->is_activation || e->state != state || (before && newest_first(&here, &last) <= 0) || (workflow_id && strcmp(e->workflow->id, workflow_id) != 0))
                 continue;
             if (count == capacity) {
                 capacity = capacity ? 2 * capacity : 256;
@@ -209,7 +210,7 @@ int hz_executions_list_live(const char *workflow_id, enum hz_exec_state state, i
                     break;
                 found = grown;
             }
-            found[count++] = (struct found){e->created_ms, e->id};
+            found[count++] = here;
         }
         pthread_mutex_unlock(lock);
     }

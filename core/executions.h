@@ -130,10 +130,10 @@ struct hz_execution *hz_execution_here(struct hz_desk *desk, const struct hz_uui
 /* Shard of a live one, any thread; NULL: none. */
 struct hz_shard *hz_execution_shard(const struct hz_uuid *id);
 bool hz_execution_live_row(const struct hz_uuid *id, struct hz_store_execution *ret_row); /* any thread; caller calls fini */
-/* Live ones, newest first, without input: of a workflow (NULL: all) in a state, made before before_ms (0: all), `limit` at most. Any
+/* Live ones, newest first, without input: of a workflow (NULL: all) in a state, behind the one made at before_ms with the id before (NULL: all), `limit` at most. Any
  * thread; caller frees rows and their strings. O(live) with short locks. HZ_ENOMEM. */
-HZ_MUST_CHECK int hz_executions_list_live(const char *workflow_id, enum hz_exec_state state, int64_t before_ms, size_t limit,
-        struct hz_store_execution **ret_rows, size_t *ret_count);
+HZ_MUST_CHECK int hz_executions_list_live(const char *workflow_id, enum hz_exec_state state, int64_t before_ms, const struct hz_uuid *before,
+        size_t limit, struct hz_store_execution **ret_rows, size_t *ret_count);
 /* Bytes of input that live executions hold. */
 uint64_t hz_executions_input_bytes(void);
 void hz_execution_set_input(struct hz_execution *e, char *input, size_t len); /* takes it */

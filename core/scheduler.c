@@ -418,10 +418,10 @@ bool hz_scheduler_live(const struct hz_uuid *id, struct hz_store_execution *ret_
     return hz_execution_live_row(id, ret_row);
 }
 
-int hz_scheduler_list_live(const char *workflow_id, enum hz_exec_state state, int64_t before_ms, size_t limit,
-        struct hz_store_execution **ret_rows, size_t *ret_count)
+int hz_scheduler_list_live(const char *workflow_id, enum hz_exec_state state, int64_t before_ms, const struct hz_uuid *before,
+        size_t limit, struct hz_store_execution **ret_rows, size_t *ret_count)
 {
-    return hz_executions_list_live(workflow_id, state, before_ms, limit, ret_rows, ret_count);
+    return hz_executions_list_live(workflow_id, state, before_ms, before, limit, ret_rows, ret_count);
 }
 
 /* ---- adopt ---- */

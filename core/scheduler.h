@@ -39,8 +39,8 @@ void hz_scheduler_submit(const struct hz_submit *submit, hz_accepted_fn *accepte
 /* An execution's row, live or stored: what a client should see now. Any thread. HZ_ENOTFOUND. Caller calls hz_store_execution_fini(). */
 HZ_MUST_CHECK int hz_scheduler_get(const struct hz_uuid *id, struct hz_store_execution *ret_row);
 /* Open ones by state (newest first), see hz_executions_list_live(). Any thread. */
-HZ_MUST_CHECK int hz_scheduler_list_live(const char *workflow_id, enum hz_exec_state state, int64_t before_ms, size_t limit,
-        struct hz_store_execution **ret_rows, size_t *ret_count);
+HZ_MUST_CHECK int hz_scheduler_list_live(const char *workflow_id, enum hz_exec_state state, int64_t before_ms, const struct hz_uuid *before,
+        size_t limit, struct hz_store_execution **ret_rows, size_t *ret_count);
 /* A row a former manager left open, back into the queue of its workflow's shard: with its time, deadline, priority, key. Any shard. Takes the
  * reference of workflow; input and the other strings are taken from the row. attempt: as which it runs. */
 void hz_scheduler_adopt(struct hz_workflow *workflow, struct hz_store_execution *row, uint32_t attempt);

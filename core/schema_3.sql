@@ -1,4 +1,6 @@
--- Version 3: accounts. The tables of before were never filled. level: 0 SuperAdmin .. 4 Viewer; roles: bit 1 << level of those who own it.
+-- Version 3: accounts, records of the pages, events, stored answers; executions that ended badly are found among many that did not.
+CREATE INDEX executions_bad ON executions (state) WHERE state > 4;
+-- Accounts. The tables of before were never filled. level: 0 SuperAdmin .. 4 Viewer; roles: bit 1 << level of those who own it.
 DROP TABLE users;
 DROP TABLE tokens;
 CREATE TABLE roles (level INTEGER PRIMARY KEY, id BLOB NOT NULL UNIQUE, name TEXT NOT NULL UNIQUE, description TEXT NOT NULL, created_ms INTEGER NOT NULL);

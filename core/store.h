@@ -29,6 +29,7 @@ struct hz_store_execution {
     uint64_t node_runs, cpu_ns, peak_bytes, bytes_in, bytes_out;
     enum hz_history history; /* what is kept when it is final; not stored */
     bool damaged;            /* only of hz_store_unfinished: a payload fails its checksum and is left out */
+    int64_t sequence;        /* of its row: the order of acceptance; 0: it was not read from one */
     bool stored;             /* an earlier row of this id was handed over: if nothing is to be kept of the end, that row goes too */
 };
 void hz_store_execution_fini(struct hz_store_execution *row);
@@ -58,17 +59,19 @@ typedef void hz_store_done_fn(int result, void *arg);
 HZ_MUST_CHECK int hz_store_put(struct hz_store_execution *row, bool durable, hz_store_done_fn *done, void *arg);
 /* Reads one row, also one still on its way. HZ_ENOTFOUND; HZ_EFORMAT: its payload fails its checksum. */
 HZ_MUST_CHECK int hz_store_get(const struct hz_uuid *id, struct hz_store_execution *ret_row);
-/* Newest first, after `before_created_ms`/`before_id` (0/NULL: from the newest), at most limit rows. Caller frees rows and fields. */
-HZ_MUST_CHECK int hz_store_list(const char *workflow_id, int activations, int64_t before_created_ms, size_t limit,
-        struct hz_store_execution **ret_rows, size_t *ret_count);
-/* Executions that are no activations, of a workflow (NULL: all), in a state (0: any), else as hz_store_list(). */
-HZ_MUST_CHECK int hz_store_list_state(const char *workflow_id, enum hz_exec_state state, int64_t before_created_ms, size_t limit,
-        struct hz_store_execution **ret_rows, size_t *ret_count);
+struct hz_store_filter {
+    const char *workflow_id;             /* NULL: of all */
+    enum hz_exec_state state;            /* 0: any */
+    bool activations;                    /* those alone, else none of them */
+    bool dead;                           /* dead letters alone; state and activations are not looked at */
+    int64_t before_ms, before_sequence;  /* created_wall_ms and sequence of the last row of the page before; 0: from the newest */
+    size_t limit;                        /* at most 10,000 */
+};
+/* Newest first, without payloads. Caller frees rows and fields. Blocks: not on a shard. Cost: rows of a workflow, of all, and those that
+ * ended badly are found by an index; successes of one workflow among its failures are looked for. */
+HZ_MUST_CHECK int hz_store_list(const struct hz_store_filter *filter, struct hz_store_execution **ret_rows, size_t *ret_count);
 /* At start: every row that is not final; the caller decides (interrupted, or run again). */
 HZ_MUST_CHECK int hz_store_unfinished(struct hz_store_execution **ret_rows, size_t *ret_count);
-/* Dead letters of a workflow (NULL: of all), newest first, as hz_store_list; without payloads. */
-HZ_MUST_CHECK int hz_store_dead(const char *workflow_id, int64_t before_created_ms, size_t limit, struct hz_store_execution **ret_rows,
-        size_t *ret_count);
 /* The newest execution of a workflow that was accepted with this idempotency key, with payloads. HZ_ENOTFOUND. */
 HZ_MUST_CHECK int hz_store_by_idempotency_key(const char *workflow_id, const char *key, struct hz_store_execution *ret_row);
 /* The one of a workflow with this deduplication key that is not over. HZ_ENOTFOUND. */
@@ -103,11 +106,12 @@ struct hz_store_crash {
     char workflow_id[128], worker_id[HZ_UUID_TEXT], kind[24]; /* kind: "crash", "oom", "timeout", "killed", ... */
     char *node, *signature, *report; /* node may be NULL; signature: node and top frames; report: JSON text; in lists only its member `text`, or NULL */
     uint64_t seen_before;            /* reports of the same signature before this one; not read by put */
+    int64_t sequence;                /* of its row; not read by put */
 };
 void hz_store_crash_fini(struct hz_store_crash *crash);
 HZ_MUST_CHECK int hz_store_crash_put(struct hz_store_crash *crash);
 HZ_MUST_CHECK int hz_store_crash_get(const struct hz_uuid *id, struct hz_store_crash *ret_crash); /* HZ_ENOTFOUND */
-HZ_MUST_CHECK int hz_store_crash_list(const char *workflow_id, int64_t before_ms, size_t limit, struct hz_store_crash **ret_list, size_t *ret_count);
+HZ_MUST_CHECK int hz_store_crash_list(const char *workflow_id, int64_t before_sequence, size_t limit, struct hz_store_crash **ret_list, size_t *ret_count);
 
 /* Log lines. text is copied. Lossy by design: HZ_EBUSY when the queue is more than half full, so that logs never displace rows. */
 HZ_MUST_CHECK int hz_store_log_put(int64_t at_wall_ms, int level, const char *workflow_id, const char *worker_id,

@@ -29,6 +29,7 @@ static int crash_row(sqlite3_stmt *s, struct hz_store_crash *ret)
     hz_store_column_id(s, 4, &crash.execution);
     hz_store_column_copy(s, 6, crash.kind, sizeof crash.kind);
     crash.seen_before = (uint64_t)sqlite3_column_int64(s, 8);
+    crash.sequence = sqlite3_column_int64(s, 10);
     int err = hz_store_column_dup(s, 5, &crash.node);
     if (!err)
         err = hz_store_column_dup(s, 7, &crash.signature);
@@ -62,7 +63,7 @@ int hz_store_crash_get(const struct hz_uuid *id, struct hz_store_crash *ret_cras
     return err;
 }
 
-int hz_store_crash_list(const char *workflow_id, int64_t before_ms, size_t limit, struct hz_store_crash **ret_list, size_t *ret_count)
+int hz_store_crash_list(const char *workflow_id, int64_t before_sequence, size_t limit, struct hz_store_crash **ret_list, size_t *ret_count)
 {
     hz_store_wait_settled(100);
     limit = HZ_MIN(limit, (size_t)MOST);
@@ -75,7 +76,7 @@ int hz_store_crash_list(const char *workflow_id, int64_t before_ms, size_t limit
     int code = SQLITE_DONE, err = s ? 0 : HZ_EFORMAT;
     if (s) {
         hz_store_bind_text(s, 1, workflow_id);
-        sqlite3_bind_int64(s, 2, before_ms);
+        sqlite3_bind_int64(s, 2, before_sequence ? before_sequence : INT64_MAX);
         sqlite3_bind_int64(s, 3, (sqlite3_int64)limit);
     }
     while (!err && (code = sqlite3_step(s)) == SQLITE_ROW) {

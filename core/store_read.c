@@ -176,63 +176,26 @@ static int collect(struct hz_store_connection *c, sqlite3_stmt *s, bool payloads
     return 0;
 }
 
-int hz_store_list(const char *workflow_id, int activations, int64_t before_created_ms, size_t limit, struct hz_store_execution **ret_rows,
-        size_t *ret_count)
+int hz_store_list(const struct hz_store_filter *filter, struct hz_store_execution **ret_rows, size_t *ret_count)
 {
+    enum hz_store_sql which = filter->dead                     ? HZ_SQL_LIST_DEAD
+                              : filter->state > HZ_EXEC_SUCCESS ? HZ_SQL_LIST_BAD
+                              : filter->workflow_id             ? HZ_SQL_LIST_WORKFLOW
+                                                                : HZ_SQL_LIST_ALL;
     hz_store_wait_settled(SETTLE_LIST_MS);
     struct hz_store_connection *c = hz_store_reader_take();
     if (!c)
         return HZ_EFORMAT;
-    sqlite3_stmt *s = hz_store_statement(c, workflow_id ? HZ_SQL_LIST_WORKFLOW : HZ_SQL_LIST_ALL);
+    sqlite3_stmt *s = hz_store_statement(c, which);
     int err = HZ_EFORMAT;
     if (s) {
-        if (workflow_id)
-            hz_store_bind_text(s, 1, workflow_id);
-        sqlite3_bind_int(s, 2, activations);
-        sqlite3_bind_int64(s, 3, before_created_ms);
-        sqlite3_bind_int64(s, 4, (sqlite3_int64)HZ_MIN(limit, (size_t)10000));
-        err = collect(c, s, false, ret_rows, ret_count);
-        sqlite3_clear_bindings(s);
-    }
-    hz_store_reader_give(c);
-    return err;
-}
-
-int hz_store_list_state(const char *workflow_id, enum hz_exec_state state, int64_t before_created_ms, size_t limit,
-        struct hz_store_execution **ret_rows, size_t *ret_count)
-{
-    if (!state)
-        return hz_store_list(workflow_id, 0, before_created_ms, limit, ret_rows, ret_count); /* its statements have an index each */
-    hz_store_wait_settled(SETTLE_LIST_MS);
-    struct hz_store_connection *c = hz_store_reader_take();
-    if (!c)
-        return HZ_EFORMAT;
-    sqlite3_stmt *s = hz_store_statement(c, HZ_SQL_LIST_STATE);
-    int err = HZ_EFORMAT;
-    if (s) {
-        hz_store_bind_text(s, 1, workflow_id);
-        sqlite3_bind_int(s, 2, (int)state);
-        sqlite3_bind_int64(s, 3, before_created_ms);
-        sqlite3_bind_int64(s, 4, (sqlite3_int64)HZ_MIN(limit, (size_t)10000));
-        err = collect(c, s, false, ret_rows, ret_count);
-        sqlite3_clear_bindings(s);
-    }
-    hz_store_reader_give(c);
-    return err;
-}
-
-int hz_store_dead(const char *workflow_id, int64_t before_created_ms, size_t limit, struct hz_store_execution **ret_rows, size_t *ret_count)
-{
-    hz_store_wait_settled(SETTLE_LIST_MS);
-    struct hz_store_connection *c = hz_store_reader_take();
-    if (!c)
-        return HZ_EFORMAT;
-    sqlite3_stmt *s = hz_store_statement(c, HZ_SQL_LIST_DEAD);
-    int err = HZ_EFORMAT;
-    if (s) {
-        hz_store_bind_text(s, 1, workflow_id);
-        sqlite3_bind_int64(s, 2, before_created_ms);
-        sqlite3_bind_int64(s, 3, (sqlite3_int64)HZ_MIN(limit, (size_t)10000));
+        bool newest = filter->before_ms == 0 && filter->before_sequence == 0;
+        hz_store_bind_text(s, 1, filter->workflow_id);
+        sqlite3_bind_int(s, 2, filter->activations);
+        sqlite3_bind_int64(s, 3, newest ? INT64_MAX : filter->before_ms);
+        sqlite3_bind_int64(s, 4, newest ? INT64_MAX : filter->before_sequence);
+        sqlite3_bind_int(s, 5, (int)filter->state);
+        sqlite3_bind_int64(s, 6, (sqlite3_int64)HZ_MIN(filter->limit, (size_t)10000));
         err = collect(c, s, false, ret_rows, ret_count);
         sqlite3_clear_bindings(s);
     }

@@ -85,6 +85,7 @@ int hz_store_row_read(sqlite3_stmt *s, bool payloads, struct hz_store_execution 
     row.bytes_in = (uint64_t)sqlite3_column_int64(s, 22);
     row.bytes_out = (uint64_t)sqlite3_column_int64(s, 23);
     row.stored = true;
+    row.sequence = sqlite3_column_int64(s, 26);
     struct {
         int column;
         char **to;
@@ -92,8 +93,8 @@ int hz_store_row_read(sqlite3_stmt *s, bool payloads, struct hz_store_execution 
     int err = 0;
     for (size_t i = 0; i < HZ_COUNT_OF(texts) && !err; i++)
         err = hz_store_column_dup(s, texts[i].column, texts[i].to);
-    for (int column = 26; payloads && !err && column <= 28; column += 2) {
-        err = hz_store_column_payload(s, column, column == 26 ? &row.input : &row.result);
+    for (int column = 27; payloads && !err && column <= 29; column += 2) {
+        err = hz_store_column_payload(s, column, column == 27 ? &row.input : &row.result);
         if (err == HZ_EFORMAT) {
             row.damaged = true;
             err = 0;

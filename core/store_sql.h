@@ -10,7 +10,7 @@
 #define HZ_STORE_COLUMNS                                                                                               \
     "e.id, e.activation, e.workflow_id, e.version, e.cause, e.state, e.attempt, e.is_activation, e.created_ms, "       \
     "e.started_ms, e.ended_ms, e.worker_id, e.error, e.error_node, e.error_code, e.node_runs, e.cpu_ns, e.peak_bytes, " \
-    "e.due_ms, e.deadline_ms, e.priority, e.dead, e.bytes_in, e.bytes_out, e.idempotency_key, e.dedup_key"
+    "e.due_ms, e.deadline_ms, e.priority, e.dead, e.bytes_in, e.bytes_out, e.idempotency_key, e.dedup_key, e.sequence"
 #define HZ_STORE_PAYLOADS ", p.input, p.input_sum, p.result, p.result_sum"
 #define HZ_STORE_WHOLE    "SELECT " HZ_STORE_COLUMNS HZ_STORE_PAYLOADS " FROM executions e LEFT JOIN payloads p USING (sequence)"
 
@@ -90,18 +90,18 @@
     X(UNFINISHED, HZ_STORE_WHOLE " WHERE e.state < 4 ORDER BY e.sequence")                                                                  \
     X(BY_IDEMPOTENCY, HZ_STORE_WHOLE " WHERE e.workflow_id = ?1 AND e.idempotency_key = ?2 ORDER BY e.sequence DESC LIMIT 1")               \
     X(BY_DEDUP, HZ_STORE_WHOLE " WHERE e.workflow_id = ?1 AND e.dedup_key = ?2 AND e.state < 4 ORDER BY e.sequence LIMIT 1")                \
-    X(LIST_STATE,                                                                                                                          \
-            "SELECT " HZ_STORE_COLUMNS " FROM executions e WHERE e.is_activation = 0 AND (?1 IS NULL OR e.workflow_id = ?1)"               \
-            " AND (?2 = 0 OR e.state = ?2) AND (?3 = 0 OR e.created_ms < ?3) ORDER BY e.sequence DESC LIMIT ?4")        \
     X(LIST_ALL,                                                                                                                             \
-            "SELECT " HZ_STORE_COLUMNS " FROM executions e WHERE e.is_activation = ?2 AND (?3 = 0 OR e.created_ms < ?3)"                    \
-            " ORDER BY e.sequence DESC LIMIT ?4")                                                                        \
+            "SELECT " HZ_STORE_COLUMNS " FROM executions e WHERE e.is_activation = ?2 AND e.sequence < ?4"                                  \
+            " AND (?5 = 0 OR e.state = ?5) ORDER BY e.sequence DESC LIMIT ?6")                                                              \
     X(LIST_WORKFLOW,                                                                                                                        \
             "SELECT " HZ_STORE_COLUMNS " FROM executions e WHERE e.workflow_id = ?1 AND e.is_activation = ?2"                               \
-            " AND (?3 = 0 OR e.created_ms < ?3) ORDER BY e.created_ms DESC, e.sequence DESC LIMIT ?4")                                      \
+            " AND (e.created_ms, e.sequence) < (?3, ?4) AND (?5 = 0 OR e.state = ?5) ORDER BY e.created_ms DESC, e.sequence DESC LIMIT ?6") \
+    X(LIST_BAD,                                                                                                                             \
+            "SELECT " HZ_STORE_COLUMNS " FROM executions e WHERE e.state = ?5 AND e.state > 4 AND e.is_activation = ?2 AND e.sequence < ?4" \
+            " AND (?1 IS NULL OR e.workflow_id = ?1) ORDER BY e.sequence DESC LIMIT ?6")                                                    \
     X(LIST_DEAD,                                                                                                                            \
             "SELECT " HZ_STORE_COLUMNS " FROM executions e WHERE e.dead = 1 AND (?1 IS NULL OR e.workflow_id = ?1)"                         \
-            " AND (?2 = 0 OR e.created_ms < ?2) ORDER BY e.created_ms DESC, e.sequence DESC LIMIT ?3")                                      \
+            " AND (e.created_ms, e.sequence) < (?3, ?4) ORDER BY e.created_ms DESC, e.sequence DESC LIMIT ?6")                              \
     X(CHECKPOINTS, "SELECT ordinal, data FROM checkpoints WHERE execution = ?1 ORDER BY ordinal")                                           \
     X(NODE_RUNS_GET, "SELECT n.data FROM executions e JOIN node_runs n USING (sequence) WHERE e.id = ?1")                                   \
     X(COUNTERS,                                                                                                                             \
@@ -109,12 +109,12 @@
             " ORDER BY workflow_id, hour, state")                                                                                           \
     X(CRASH_GET,                                                                                                                            \
             "SELECT id, at_ms, workflow_id, worker_id, execution, node, kind, signature,"                                                   \
-            " (SELECT COUNT(*) FROM crashes b WHERE b.signature = c.signature AND b.sequence < c.sequence), report FROM crashes c"          \
+            " (SELECT COUNT(*) FROM crashes b WHERE b.signature = c.signature AND b.sequence < c.sequence), report, sequence FROM crashes c"           \
             " WHERE id = ?1")                                                                                                               \
     X(CRASH_LIST,                                                                                                                           \
             "SELECT id, at_ms, workflow_id, worker_id, execution, node, kind, signature,"                                                   \
-            " (SELECT COUNT(*) FROM crashes b WHERE b.signature = c.signature AND b.sequence < c.sequence), CASE WHEN json_valid(report) THEN json_extract(report, '$.text') END FROM crashes c" \
-            " WHERE (?1 IS NULL OR workflow_id = ?1) AND (?2 = 0 OR at_ms < ?2) ORDER BY sequence DESC LIMIT ?3")                           \
+            " (SELECT COUNT(*) FROM crashes b WHERE b.signature = c.signature AND b.sequence < c.sequence), CASE WHEN json_valid(report) THEN json_extract(report, '$.text') END, sequence FROM crashes c" \
+            " WHERE (?1 IS NULL OR workflow_id = ?1) AND sequence < ?2 ORDER BY sequence DESC LIMIT ?3")                           \
     X(LOGS,                                                                                                                                 \
             "SELECT at_ms, level, workflow_id, worker_id, execution, text, sequence FROM logs WHERE at_ms >= ?1 AND at_ms < ?2"                       \
             " AND level >= ?3 AND (?4 IS NULL OR workflow_id = ?4) AND (?5 IS NULL OR worker_id = ?5)"                          \

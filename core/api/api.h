@@ -56,7 +56,8 @@ void hz_api_logs(const struct hz_api_logs *query, hz_api_done_fn *done, void *ar
 void hz_api_workers_metrics(const char *id, int64_t from_ms, int64_t to_ms, uint32_t step_s, uint64_t limit, hz_api_done_fn *done, void *arg);
 
 /* ---- crash reports ---- workflow_id NULL: of all; before_ms 0: the newest; id: whole, or its beginning */
-void hz_api_crashes_list(const char *workflow_id, uint64_t limit, int64_t before_ms, hz_api_done_fn *done, void *arg);
+/* cursor: `next` of the page before; 0: the newest. */
+void hz_api_crashes_list(const char *workflow_id, uint64_t limit, uint64_t cursor, hz_api_done_fn *done, void *arg);
 void hz_api_crashes_get(const char *id, hz_api_done_fn *done, void *arg);
 
 /* ---- workflows ---- */
@@ -84,15 +85,18 @@ void hz_api_executions_start(const struct hz_api_execute *execute, hz_api_done_f
 void hz_api_executions_get(const char *id, hz_api_done_fn *done, void *arg);
 /* What each of its nodes did, of flows with properties.horizon.nodeStats. */
 void hz_api_executions_nodes(const char *id, hz_api_done_fn *done, void *arg);
-/* workflow_id, state: NULL all. Open states are those of now, of the others what is kept. */
-void hz_api_executions_list(
-        const char *workflow_id, const char *state, uint64_t limit, int64_t before_ms, hz_api_done_fn *done, void *arg);
-void hz_api_activations_list(const char *workflow_id, uint64_t limit, int64_t before_ms, hz_api_done_fn *done, void *arg);
+struct hz_api_list {
+    const char *workflow_id, *state; /* NULL: all. Open states are those of now, of the others what is kept */
+    bool activations, dead;          /* those alone; dead: executions that failed for good, of flows with `retry` */
+    uint64_t limit;
+    const char *cursor;              /* `next` of the page before; NULL: the newest */
+};
+/* {"executions": [...], "next": cursor or null}, newest first. 400: no such state, no cursor of this list. */
+void hz_api_executions_list(const struct hz_api_list *list, hz_api_done_fn *done, void *arg);
 /* Its input once more, by the version it had, as a new execution. from: id or name of a node, NULL its start; nothing is kept of what the
  * nodes behind it were given, so only the start can be said. */
 void hz_api_executions_rerun(const char *id, const char *from, hz_api_done_fn *done, void *arg);
-/* ---- dead letters: executions that failed for good, of flows with `retry` ---- workflow_id NULL: of all */
-void hz_api_dead_list(const char *workflow_id, uint64_t limit, int64_t before_ms, hz_api_done_fn *done, void *arg);
+/* A dead letter once more. */
 void hz_api_dead_redrive(const char *id, hz_api_done_fn *done, void *arg);
 void hz_api_executions_cancel(const char *id, const char *reason, hz_api_done_fn *done, void *arg);
 

@@ -10,7 +10,7 @@
 #include <string.h>
 #include <strings.h>
 
-static void add_crash(struct hz_json *json, const struct hz_store_crash *crash)
+void hz_json_crash(struct hz_json *json, const struct hz_store_crash *crash)
 {
     char id[HZ_UUID_TEXT];
     hz_uuid_format(&crash->id, id);
@@ -43,28 +43,6 @@ static void add_crash(struct hz_json *json, const struct hz_store_crash *crash)
     HZ_JSON_KEY(json, "text");
     hz_json_text(json, crash->report ? crash->report : "");
     hz_json_close(json, '}');
-}
-
-void hz_api_crashes_list(const char *workflow_id, uint64_t limit, int64_t before_ms, hz_api_done_fn *done, void *arg)
-{
-    struct hz_store_crash *list;
-    size_t count;
-    if (hz_store_crash_list(workflow_id, before_ms, (size_t)limit, &list, &count)) {
-        hz_api_fail(done, arg, 500, hz_err_last());
-        return;
-    }
-    struct hz_json json = {0};
-    hz_json_open(&json, '{');
-    HZ_JSON_KEY(&json, "crashes");
-    hz_json_open(&json, '[');
-    for (size_t i = 0; i < count; i++) {
-        add_crash(&json, &list[i]);
-        hz_store_crash_fini(&list[i]);
-    }
-    free(list);
-    hz_json_close(&json, ']');
-    hz_json_close(&json, '}');
-    hz_api_answer(done, arg, 200, &json);
 }
 
 /* Of the newest ones, the one whose id begins so. HZ_ENOTFOUND, HZ_EEXISTS: several. */

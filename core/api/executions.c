@@ -84,8 +84,7 @@ static void add_error(struct hz_json *json, const struct hz_store_execution *row
     hz_json_close(json, '}');
 }
 
-/* payloads: input and result too. */
-static void add_record(struct hz_json *json, const struct hz_store_execution *row, bool payloads)
+void hz_json_execution(struct hz_json *json, const struct hz_store_execution *row, bool payloads)
 {
     char id[HZ_UUID_TEXT];
     hz_json_open(json, '{');
@@ -154,7 +153,7 @@ static void on_duplicate(void *arg, const struct hz_store_execution *row)
     char id[HZ_UUID_TEXT];
     struct hz_json json = {0};
     if (running->wait) {
-        add_record(&json, row, true);
+        hz_json_execution(&json, row, true);
     } else {
         hz_uuid_format(&row->id, id);
         hz_json_open(&json, '{');
@@ -179,7 +178,7 @@ static void on_finished(void *arg, const struct hz_store_execution *row)
     struct running *running = arg;
     if (running->wait) {
         struct hz_json json = {0};
-        add_record(&json, row, true);
+        hz_json_execution(&json, row, true);
         hz_api_answer(running->done, running->arg, 200, &json);
     }
     free(running);
@@ -284,7 +283,7 @@ void hz_api_executions_get(const char *id, hz_api_done_fn *done, void *arg)
         return;
     struct hz_json json = {0};
     char *progress = hz_events_latest_progress(id);
-    add_record(&json, &row, true);
+    hz_json_execution(&json, &row, true);
     hz_store_execution_fini(&row);
     if (!json.failed) { /* one member more: what its flow reported last, or null */
         json.len--;
@@ -324,77 +323,12 @@ void hz_api_executions_nodes(const char *id, hz_api_done_fn *done, void *arg)
     hz_api_answer(done, arg, 200, &json);
 }
 
-/* 0: none of that name. */
-static enum hz_exec_state state_of(const char *name)
+enum hz_exec_state hz_json_execution_state(const char *name)
 {
     for (int state = HZ_EXEC_QUEUED; state <= HZ_EXEC_INTERRUPTED; state++)
         if (strcmp(state_name((enum hz_exec_state)state), name) == 0)
             return (enum hz_exec_state)state;
     return 0;
-}
-
-/* What the store has of one that lives is as old as its acceptance. */
-static void add_present(struct hz_json *json, const struct hz_store_execution *row)
-{
-    struct hz_store_execution live;
-    if (row->state >= HZ_EXEC_SUCCESS || !hz_scheduler_live(&row->id, &live)) {
-        add_record(json, row, false);
-        return;
-    }
-    add_record(json, &live, false);
-    hz_store_execution_fini(&live);
-}
-
-/* Takes the rows. */
-static void answer_rows(struct hz_store_execution *rows, size_t count, uint64_t limit, hz_api_done_fn *done, void *arg)
-{
-    struct hz_json json = {0};
-    hz_json_open(&json, '{');
-    HZ_JSON_KEY(&json, "executions");
-    hz_json_open(&json, '[');
-    for (size_t i = 0; i < count; i++)
-        add_present(&json, &rows[i]);
-    hz_json_close(&json, ']');
-    HZ_JSON_KEY(&json, "next"); /* value of `before` for the page behind this one */
-    if (count == limit)
-        hz_json_int(&json, rows[count - 1].created_wall_ms);
-    else
-        hz_json_null(&json);
-    hz_json_close(&json, '}');
-    for (size_t i = 0; i < count; i++)
-        hz_store_execution_fini(&rows[i]);
-    free(rows);
-    hz_api_answer(done, arg, 200, &json);
-}
-
-void hz_api_executions_list(
-        const char *workflow_id, const char *state, uint64_t limit, int64_t before_ms, hz_api_done_fn *done, void *arg)
-{
-    struct hz_store_execution *rows;
-    size_t count;
-    enum hz_exec_state wanted = state ? state_of(state) : 0;
-    if (state && !wanted) {
-        hz_api_fail(done, arg, 400,
-                "state is one of queued, running, waiting, success, failed, cancelled, timed_out, crashed, interrupted");
-        return;
-    }
-    bool open = wanted && wanted < HZ_EXEC_SUCCESS;
-    if (open ? hz_scheduler_list_live(workflow_id, wanted, before_ms, (size_t)limit, &rows, &count)
-             : hz_store_list_state(workflow_id, wanted, before_ms, (size_t)limit, &rows, &count)) {
-        hz_api_fail(done, arg, 500, hz_err_last());
-        return;
-    }
-    answer_rows(rows, count, limit, done, arg);
-}
-
-void hz_api_activations_list(const char *workflow_id, uint64_t limit, int64_t before_ms, hz_api_done_fn *done, void *arg)
-{
-    struct hz_store_execution *rows;
-    size_t count;
-    if (hz_store_list(workflow_id, 1, before_ms, (size_t)limit, &rows, &count))
-        hz_api_fail(done, arg, 500, hz_err_last());
-    else
-        answer_rows(rows, count, limit, done, arg);
 }
 
 /* ---- run again ---- */
@@ -442,16 +376,6 @@ void hz_api_executions_rerun(const char *id, const char *from, hz_api_done_fn *d
                                         .len = row.input ? strlen(row.input) : 0, .trigger = "rerun"},
                 done, arg);
     hz_store_execution_fini(&row);
-}
-
-void hz_api_dead_list(const char *workflow_id, uint64_t limit, int64_t before_ms, hz_api_done_fn *done, void *arg)
-{
-    struct hz_store_execution *rows;
-    size_t count;
-    if (hz_store_dead(workflow_id, before_ms, (size_t)limit, &rows, &count))
-        hz_api_fail(done, arg, 500, hz_err_last());
-    else
-        answer_rows(rows, count, limit, done, arg);
 }
 
 /* ---- drive again ---- */

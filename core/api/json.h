@@ -43,6 +43,11 @@ void hz_json_workers(struct hz_json *json, const struct hz_worker_info *infos, s
 void hz_json_dashboard(struct hz_json *json, const struct hz_worker_info *infos, size_t count, int64_t now_wall_ms);
 /* workers:stats */
 void hz_json_stats(struct hz_json *json, const struct hz_worker_info *infos, size_t count);
+struct hz_store_execution;
+void hz_json_execution(struct hz_json *json, const struct hz_store_execution *row, bool payloads); /* payloads: input and result too */
+enum hz_exec_state hz_json_execution_state(const char *name);                                     /* 0: none of that name */
+struct hz_store_crash;
+void hz_json_crash(struct hz_json *json, const struct hz_store_crash *crash); /* report: only its text */
 /* The dashboard of the registry as it is now; malloc'ed, NULL: out of memory. */
 char *hz_api_dashboard_json(size_t *ret_len);
 

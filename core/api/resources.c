@@ -47,7 +47,7 @@ static const struct hz_resource table[] = {
         {"GET", "/api/v1/stats", "workers:stats", "stats", RECORD, 200, NULL, NULL, NULL, "Figures of all workers"},
         {"GET", "/api/v1/node-groups", "nodes:groups", "groups", LIST, 200, NULL, NULL, NULL, "Groups of node types"},
         {"GET", "/api/v1/node-stats", "nodes:stats", "stats", RECORD, 200, NULL, NULL, NULL, "Figures of the node types"},
-        {"GET", "/api/v1/events", "events:list", "events", WHOLE, 200, NULL, "kind,workflowId,#before,#limit", NULL, "What happened in the last days, newest first; as text/event-stream: what happens now"},
+        {"GET", "/api/v1/events", "events:list", "events", WHOLE, 200, NULL, "kind,workflowId,#cursor,#limit", NULL, "What happened in the last days, newest first; as text/event-stream: what happens now"},
 };
 
 const struct hz_resource *hz_resources_table(size_t *ret_count)

@@ -288,40 +288,40 @@ static void executions_rerun(struct hz_http_request *request, void *arg)
     json_decref(body);
 }
 
-static void list_of(struct hz_http_request *request, const char *workflow_id)
+static void list_of(struct hz_http_request *request, struct hz_api_list list)
 {
-    uint64_t limit = LIMIT_DEFAULT, before = 0;
-    if (hz_rest_number(request, "limit", 1, LIMIT_MAX, &limit) &&
-            hz_rest_number(request, "before", 0, INT64_MAX, &before)) {
-        const char *kind = hz_http_query(request, "kind");
-        if (kind && strcmp(kind, "activation") == 0) {
-            hz_api_activations_list(workflow_id, limit, (int64_t)before, hz_rest_done, request);
-            return;
-        }
-        hz_api_executions_list(
-                workflow_id, hz_http_query(request, "state"), limit, (int64_t)before, hz_rest_done, request);
-    }
+    list.limit = LIMIT_DEFAULT;
+    list.cursor = hz_http_query(request, "cursor");
+    if (hz_rest_number(request, "limit", 1, LIMIT_MAX, &list.limit))
+        hz_api_executions_list(&list, hz_rest_done, request);
+}
+
+static void list_executions(struct hz_http_request *request, const char *workflow_id)
+{
+    const char *kind = hz_http_query(request, "kind");
+    if (kind && strcmp(kind, "activation") != 0 && strcmp(kind, "execution") != 0)
+        hz_http_problem(request, 400, "kind is execution or activation");
+    else
+        list_of(request, (struct hz_api_list){.workflow_id = workflow_id, .state = hz_http_query(request, "state"),
+                                 .activations = kind && *kind == 'a'});
 }
 
 static void executions_list(struct hz_http_request *request, void *arg)
 {
     (void)arg;
-    list_of(request, hz_http_param(request, "id"));
+    list_executions(request, hz_http_param(request, "id"));
 }
 
 static void executions_all(struct hz_http_request *request, void *arg)
 {
     (void)arg;
-    list_of(request, hz_http_query(request, "workflowId"));
+    list_executions(request, hz_http_query(request, "workflowId"));
 }
 
 static void dead_list(struct hz_http_request *request, void *arg)
 {
     (void)arg;
-    uint64_t limit = LIMIT_DEFAULT, before = 0;
-    if (hz_rest_number(request, "limit", 1, LIMIT_MAX, &limit) &&
-            hz_rest_number(request, "before", 0, INT64_MAX, &before))
-        hz_api_dead_list(hz_http_query(request, "workflow"), limit, (int64_t)before, hz_rest_done, request);
+    list_of(request, (struct hz_api_list){.workflow_id = hz_http_query(request, "workflow"), .dead = true});
 }
 
 static void dead_redrive(struct hz_http_request *request, void *arg)
@@ -353,10 +353,9 @@ static void executions_cancel(struct hz_http_request *request, void *arg)
 static void crashes_list(struct hz_http_request *request, void *arg)
 {
     (void)arg;
-    uint64_t limit = LIMIT_DEFAULT, before = 0;
-    if (hz_rest_number(request, "limit", 1, LIMIT_MAX, &limit) &&
-            hz_rest_number(request, "before", 0, INT64_MAX, &before))
-        hz_api_crashes_list(hz_http_query(request, "workflow"), limit, (int64_t)before, hz_rest_done, request);
+    uint64_t limit = LIMIT_DEFAULT, cursor = 0;
+    if (hz_rest_number(request, "limit", 1, LIMIT_MAX, &limit) && hz_rest_number(request, "cursor", 0, INT64_MAX, &cursor))
+        hz_api_crashes_list(hz_http_query(request, "workflow"), limit, cursor, hz_rest_done, request);
 }
 
 static void crashes_get(struct hz_http_request *request, void *arg)

@@ -7,11 +7,11 @@
 
 enum { LIMIT_DEFAULT = 100, LIMIT_MOST = 1000 };
 
-/* {kind? "crashed,stopped", workflowId?, before? sequence, limit?}: newest first; next: `before` of the next page, or null. */
+/* {kind? "crashed,stopped", workflowId?, cursor?, limit?}: newest first; next: `cursor` of the next page, or null. */
 static json_t *events_list(struct hz_route_work *w)
 {
     const char *kind = hz_route_text(w->data, "kind"), *workflow = hz_route_text(w->data, "workflowId");
-    json_int_t before = json_integer_value(json_object_get(w->data, "before")), limit = json_integer_value(json_object_get(w->data, "limit"));
+    json_int_t before = json_integer_value(json_object_get(w->data, "cursor")), limit = json_integer_value(json_object_get(w->data, "limit"));
     limit = limit > 0 ? HZ_MIN(limit, (json_int_t)LIMIT_MOST) : LIMIT_DEFAULT;
     json_t *list = hz_store_events(kind, workflow, before > 0 ? (uint64_t)before : 0, 0, (size_t)limit);
     if (!list)

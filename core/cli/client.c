@@ -213,3 +213,38 @@ char *hz_client_path(const char *before, const char *word, const char *after)
     sprintf(to, "%s", after);
     return path;
 }
+
+json_t *hz_client_list(struct hz_client *client, const char *path, const char *plural, uint64_t most)
+{
+    enum { PAGE = 1000 };
+    json_t *all = NULL;
+    char *cursor = strdup("");
+    while (cursor) {
+        uint64_t left = most - json_array_size(json_object_get(all, plural));
+        char *query = NULL;
+        if (asprintf(&query, "%s%climit=%llu%s%s", path, strchr(path, '?') ? '&' : '?', (unsigned long long)HZ_MIN(left, (uint64_t)PAGE),
+                    *cursor ? "&cursor=" : "", cursor) < 0)
+            query = NULL;
+        free(cursor);
+        json_t *page = query ? hz_client_ask(client, "GET", query, NULL) : NULL;
+        free(query);
+        if (!page) {
+            json_decref(all);
+            return NULL;
+        }
+        const char *next = json_string_value(json_object_get(page, "next"));
+        cursor = next ? strdup(next) : NULL;
+        if (all) {
+            (void)json_array_extend(json_object_get(all, plural), json_object_get(page, plural));
+            (void)json_object_set(all, "next", json_object_get(page, "next"));
+            json_decref(page);
+        } else {
+            all = page;
+        }
+        if (json_array_size(json_object_get(all, plural)) >= most) {
+            free(cursor);
+            cursor = NULL;
+        }
+    }
+    return all;
+}

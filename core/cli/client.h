@@ -28,6 +28,15 @@ HZ_MUST_CHECK long hz_client_call(struct hz_client *client, const char *method, 
         size_t len, json_t **ret_answer);
 /* The answer of a call that has to succeed (2xx), else NULL after saying the reason. body: taken, may be NULL. */
 json_t *hz_client_ask(struct hz_client *client, const char *method, const char *path, json_t *body);
+/*
+ * hz_client_list - a list of at most `most`, page after page.
+ *
+ * path    with its query, if it has one; limit and cursor are added
+ * plural  name of the list in the answer
+ *
+ * Returns {plural: [...], "next": of the last page} as a new reference; NULL after saying the reason.
+ */
+json_t *hz_client_list(struct hz_client *client, const char *path, const char *plural, uint64_t most);
 /* "/api/v1/workers/" + escaped word + "/stop". NULL: out of memory. Caller frees. */
 char *hz_client_path(const char *before, const char *word, const char *after);
 

@@ -156,8 +156,10 @@ static int run(const struct hz_args *args)
     struct hz_client *client = hz_client_open(hz_args_data(args));
     if (!client)
         return HZ_EXIT_FAILED;
-    char *path = args->count > 0 ? hz_client_path("/api/v1/crashes/", args->words[0], "") : strdup("/api/v1/crashes");
-    json_t *answer = path ? hz_client_ask(client, "GET", path, NULL) : NULL;
+    char *path = args->count > 0 ? hz_client_path("/api/v1/crashes/", args->words[0], "") : NULL;
+    json_t *answer = path               ? hz_client_ask(client, "GET", path, NULL)
+                     : args->count == 0 ? hz_client_list(client, "/api/v1/crashes", "crashes", UINT64_MAX)
+                                        : NULL;
     free(path);
     hz_client_close(&client);
     if (!answer)

@@ -36,7 +36,7 @@ static void print_table(const json_t *executions)
 
 static int list(const struct hz_args *args, struct hz_client *client)
 {
-    json_t *answer = hz_client_ask(client, "GET", "/api/v1/dead?limit=1000", NULL);
+    json_t *answer = hz_client_list(client, "/api/v1/dead", "executions", UINT64_MAX);
     if (!answer)
         return HZ_EXIT_FAILED;
     if (hz_args_has(args, "--json"))

@@ -112,19 +112,16 @@ const struct hz_command hz_command_cancel = {.name = "cancel",
 
 static int run_executions(const struct hz_args *args)
 {
-    int64_t limit = hz_args_number(args, "--limit", 1, 1000, 100);
+    int64_t limit = hz_args_number(args, "--limit", 1, 1000000, 100);
     if (limit < 0)
         return HZ_EXIT_USAGE;
     struct hz_client *client = hz_client_open(hz_args_data(args));
-    char after[256];
     const char *state = hz_args_value(args, "--state");
-    char *filter = state ? hz_client_path("&state=", state, "") : strdup("");
-    snprintf(after, sizeof after, "%slimit=%lld%s", args->words[0] ? "&" : "", (long long)limit, filter ? filter : "");
+    const char *of = args->words[0];
+    char *filter = state ? hz_client_path(of ? "&state=" : "?state=", state, "") : strdup("");
+    char *path = client && filter ? hz_client_path(of ? "/api/v1/executions?workflowId=" : "/api/v1/executions", of ? of : "", filter) : NULL;
+    json_t *answer = path ? hz_client_list(client, path, "executions", (uint64_t)limit) : NULL;
     free(filter);
-    char *path = client ? hz_client_path(args->words[0] ? "/api/v1/executions?workflowId=" : "/api/v1/executions?",
-                                  args->words[0] ? args->words[0] : "", after)
-                        : NULL;
-    json_t *answer = path ? hz_client_ask(client, "GET", path, NULL) : NULL;
     free(path);
     hz_client_close(&client);
     if (!answer)
@@ -160,7 +157,7 @@ const struct hz_command hz_command_executions = {.name = "executions",
         .words = "[WORKFLOW] [--state STATE] [--limit N] [--data DIR] [--json]",
         .summary = "Lists executions of a running server, the newest first",
         .text = "STATE is queued, running, waiting (for its time), success, failed, cancelled, timed_out, crashed or interrupted.",
-        .options = {{"--state", 0, "STATE", "only those in this state"}, {"--limit", 0, "N", "at most so many (default 100, at most 1000)"},
+        .options = {{"--state", 0, "STATE", "only those in this state"}, {"--limit", 0, "N", "at most so many (default 100, at most 1000000)"},
                 HZ_OPTION_DATA, HZ_OPTION_JSON},
         .least = 0,
         .most = 1,

@@ -19,6 +19,7 @@ class Rest(hz.Case):
         self.assertEqual(answer.status, status, answer)
         self.assertEqual(answer.headers["content-type"], "application/problem+json")
         self.assertEqual(answer.json["status"], status)
+        return answer.json
 
     def test_lists_have_pages_filters_and_an_order(self):
         server = self.start()
@@ -40,6 +41,30 @@ class Rest(hz.Case):
         server.start_worker("hook")
         self.assertEqual(len(server.call("GET", "/workers?workflowId=hook", expect=200)["workers"]), 1)
         self.assertEqual(server.call("GET", "/workers?workflowId=none", expect=200), {"workers": [], "next": None})
+
+    def test_executions_are_paged_by_a_cursor(self):
+        server = self.start()
+        ids = [server.call("POST", "/workflows/once/executions", {}, expect=202)["executionId"] for _ in range(7)]
+        hz.wait_for(lambda: all(server.execution(i)["endedAt"] for i in ids), 20, what="their ends")
+        for query in "", "&workflowId=once", "&state=success":
+            got, cursor = [], ""
+            for _ in range(4):
+                page = server.call("GET", f"/executions?limit=2{query}{cursor}", expect=200)
+                got += [e["id"] for e in page["executions"]]
+                if page["next"] is None:
+                    break
+                cursor = "&cursor=" + page["next"]
+            self.assertEqual(len(got), 7)
+            self.assertEqual(set(got), set(ids))
+        for most, expected in (3, 3), (1000, 7), (1001, 7):
+            told = json.loads(server.cli("executions", "--json", "--limit", str(most)).out)
+            self.assertEqual([e["id"] for e in told["executions"]], got[:expected])
+            self.assertEqual(told["next"] is None, expected == 7)
+        for wrong in "x", "1", "1-", "-1-1", "1-1x", "1-" + ids[0]:
+            self.assertIn("cursor", self.problem(server.call("GET", "/executions?cursor=" + wrong), 400)["detail"])
+        self.assertIn("cursor", self.problem(server.call("GET", "/executions?state=running&cursor=1-1"), 400)["detail"])
+        self.assertIn("kind", self.problem(server.call("GET", "/executions?kind=x"), 400)["detail"])
+        self.assertEqual(server.call("GET", "/crashes?limit=1", expect=200), {"crashes": [], "next": None})
 
     def test_a_record_is_changed_by_who_has_seen_it(self):
         server = self.start()

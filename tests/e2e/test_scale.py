@@ -72,7 +72,7 @@ class Loop(hz.Case):
     def test_a_million_steps_in_flat_memory(self):
         took, samples, stacks = self.measured_run(self.turns)
         print(f"{self.turns} turns, {2 * self.turns} node runs: {took:.2f} s, {len(samples)} samples")
-        self.assertGreater(len(samples), 10, "the loop is long enough to be watched")
+        self.assertGreaterEqual(len(samples), 5, "the loop is long enough to be watched")
         start = samples[0][0]
         end = samples[-1][0]
         early = max(rss for at, rss in samples if at <= start + (end - start) * 0.3)

@@ -292,31 +292,18 @@ void hz_api_workers_message(const char *id, const char *route, const char *data,
     operate(id, done, arg);
 }
 
-static void listed(const char *id, uint64_t limit, int64_t before, hz_api_done_fn *done, void *arg)
+void hz_api_crashes_list(const char *id, uint64_t limit, uint64_t cursor, hz_api_done_fn *done, void *arg)
 {
-    FUZZ_CHECK(limit >= 1 && limit <= 1000 && before >= 0);
+    FUZZ_CHECK(limit >= 1 && limit <= 1000 && cursor <= INT64_MAX);
     operate(id, done, arg);
 }
 
-void hz_api_crashes_list(const char *id, uint64_t limit, int64_t before, hz_api_done_fn *done, void *arg)
+void hz_api_executions_list(const struct hz_api_list *list, hz_api_done_fn *done, void *arg)
 {
-    listed(id, limit, before, done, arg);
-}
-
-void hz_api_dead_list(const char *id, uint64_t limit, int64_t before, hz_api_done_fn *done, void *arg)
-{
-    listed(id, limit, before, done, arg);
-}
-
-void hz_api_activations_list(const char *id, uint64_t limit, int64_t before, hz_api_done_fn *done, void *arg)
-{
-    listed(id, limit, before, done, arg);
-}
-
-void hz_api_executions_list(const char *id, const char *state, uint64_t limit, int64_t before, hz_api_done_fn *done, void *arg)
-{
-    fuzz_touch(state, state ? strlen(state) : 0);
-    listed(id, limit, before, done, arg);
+    FUZZ_CHECK(list->limit >= 1 && list->limit <= 1000);
+    fuzz_touch(list->state, list->state ? strlen(list->state) + 1 : 0);
+    fuzz_touch(list->cursor, list->cursor ? strlen(list->cursor) + 1 : 0);
+    operate(list->workflow_id, done, arg);
 }
 
 void hz_api_workflows_put(const char *id, const char *text, size_t len, const char *author, hz_api_done_fn *done, void *arg)

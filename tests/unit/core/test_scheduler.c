@@ -338,7 +338,7 @@ HZ_TEST(scheduler, an_end_seen_before_its_beginning_waits_for_it)
     struct hz_store_execution *rows;
     size_t count;
     unsigned own = 0;
-    HZ_ASSERT_OK(hz_store_list("steal", 0, 0, 100, &rows, &count));
+    HZ_ASSERT_OK(hz_store_list(&(struct hz_store_filter){.workflow_id = "steal", .limit = 100}, &rows, &count));
     for (size_t i = 0; i < count; i++) {
         if (strcmp(rows[i].trigger, "trigger") == 0) {
             own++;

@@ -160,7 +160,7 @@ HZ_TEST(store, rows_of_many_threads_all_arrive_and_old_ones_are_pruned)
     HZ_ASSERT_EQ(refused, 0);
     struct hz_store_execution *rows;
     size_t count;
-    HZ_ASSERT_OK(hz_store_list("hello", 0, 0, 10000, &rows, &count));
+    HZ_ASSERT_OK(hz_store_list(&(struct hz_store_filter){.workflow_id = "hello", .limit = 10000}, &rows, &count));
     HZ_ASSERT_GE(count, 1000);
     HZ_ASSERT_LT(count, 8000);
     for (size_t i = 0; i < count; i++)
@@ -182,12 +182,59 @@ HZ_TEST(store, sampled_rows_keep_every_failure_and_a_hundred_others)
     hz_store_execution_fini(&back);
     struct hz_store_execution *rows;
     size_t count;
-    HZ_ASSERT_OK(hz_store_list(NULL, 0, 0, 10000, &rows, &count));
+    HZ_ASSERT_OK(hz_store_list(&(struct hz_store_filter){.limit = 10000}, &rows, &count));
     HZ_ASSERT_GE(count, 101);
     HZ_ASSERT_LE(count, 1500); /* 100 a second, for as many seconds as a slow machine needs */
     for (size_t i = 0; i < count; i++)
         hz_store_execution_fini(&rows[i]);
     free(rows);
+}
+
+/* Rows of one page; what came last stands in *filter for the page behind it. */
+static size_t page(struct hz_store_filter *filter, struct hz_uuid *ids)
+{
+    struct hz_store_execution *rows;
+    size_t count;
+    HZ_ASSERT_OK(hz_store_list(filter, &rows, &count));
+    for (size_t i = 0; i < count; i++) {
+        ids[i] = rows[i].id;
+        filter->before_ms = rows[i].created_wall_ms;
+        filter->before_sequence = rows[i].sequence;
+        hz_store_execution_fini(&rows[i]);
+    }
+    free(rows);
+    return count;
+}
+
+HZ_TEST(store, pages_of_a_list_have_each_row_once_also_of_one_millisecond)
+{
+    enum { ROWS = 100, BAD_EACH = 4 };
+    struct hz_uuid ids[ROWS], found[ROWS];
+    for (int i = 0; i < ROWS; i++) {
+        ids[i] = hz_uuid_new();
+        struct hz_store_execution row = row_of(&ids[i], i % BAD_EACH ? HZ_EXEC_SUCCESS : HZ_EXEC_FAILED);
+        row.created_wall_ms = 1000 + i / 50;
+        row.dead = i % BAD_EACH == 0;
+        HZ_ASSERT_OK(hz_store_put(&row, true, NULL, NULL));
+    }
+    const struct hz_store_filter lists[] = {{.limit = 7}, {.workflow_id = "hello", .limit = 7}, {.state = HZ_EXEC_FAILED, .limit = 7},
+            {.workflow_id = "hello", .state = HZ_EXEC_FAILED, .limit = 7}, {.workflow_id = "hello", .state = HZ_EXEC_SUCCESS, .limit = 7},
+            {.state = HZ_EXEC_SUCCESS, .limit = 7}, {.dead = true, .limit = 7}, {.workflow_id = "other", .limit = 7}};
+    for (size_t l = 0; l < HZ_COUNT_OF(lists); l++) {
+        struct hz_store_filter filter = lists[l];
+        size_t count = 0, more;
+        while ((more = page(&filter, &found[count])) > 0)
+            count += more;
+        size_t at = 0;
+        for (int i = ROWS; i-- > 0;) {
+            bool bad = i % BAD_EACH == 0, wanted = filter.dead ? bad : !filter.state || bad == (filter.state == HZ_EXEC_FAILED);
+            if (!wanted || (filter.workflow_id && strcmp(filter.workflow_id, "hello") != 0))
+                continue;
+            HZ_ASSERT_LT(at, count);
+            HZ_ASSERT_TRUE(hz_uuid_equal(&found[at++], &ids[i])); /* newest first */
+        }
+        HZ_ASSERT_EQ(at, count);
+    }
 }
 
 HZ_TEST(store, workflows_keep_their_versions)

@@ -267,7 +267,7 @@ HZ_TEST(store_history, keys_find_their_execution_and_dead_letters_are_listed)
     HZ_ASSERT_TRUE(hz_uuid_equal(&back.id, &id));
     HZ_ASSERT_TRUE(back.dead);
     hz_store_execution_fini(&back);
-    HZ_ASSERT_OK(hz_store_dead(NULL, 0, 10, &rows, &count));
+    HZ_ASSERT_OK(hz_store_list(&(struct hz_store_filter){.dead = true, .limit = 10}, &rows, &count));
     HZ_ASSERT_EQ(count, 1);
     hz_store_execution_fini(&rows[0]);
     free(rows);
