@@ -68,7 +68,6 @@ struct hz_eio { /* one per shard */
     struct hz_eio_session *sessions, *dirty;
     struct hz_eio_ws *websockets;
     struct hz_eio_figures *figures;
-    uint32_t max_sessions;
     uint64_t input_bytes;
     bool resting, ending;
     uv_check_t check;
@@ -83,7 +82,7 @@ struct hz_eio_shared {
     struct hz_eio_options options;
     char *path;
     struct hz_eio_figures *figures;
-    uint32_t shards;
+    uint32_t shards, max_sessions; /* sessions: of all shards together */
 };
 extern struct hz_eio_shared hz_eio_shared;
 

@@ -21,6 +21,16 @@ enum { SESSIONS_MIN = 64, SESSIONS_MAX = 65536 };
 struct hz_eio_shared hz_eio_shared;
 
 /* ---- main thread ---- */
+/* Of all shards together: the kernel spreads connections over them by chance. */
+static uint32_t session_limit(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit))
+        return SESSIONS_MIN;
+    rlim_t half = limit.rlim_cur / 2, most = (rlim_t)SESSIONS_MAX * hz_shard_count();
+    return (uint32_t)HZ_MAX(HZ_MIN(half, most), (rlim_t)SESSIONS_MIN);
+}
+
 int hz_eio_serve(const struct hz_eio_options *options)
 {
     struct hz_eio_shared *shared = &hz_eio_shared;
@@ -52,6 +62,7 @@ int hz_eio_bind(void)
         return hz_err_set(HZ_ENOMEM, "serving Engine.IO");
     memset(shared->figures, 0, size);
     shared->shards = hz_shard_count();
+    shared->max_sessions = session_limit();
     return 0;
 }
 
@@ -93,15 +104,6 @@ static void on_check(uv_check_t *check)
         hz_eio_clean(engine);
 }
 
-static uint32_t session_limit(void)
-{
-    struct rlimit limit;
-    if (getrlimit(RLIMIT_NOFILE, &limit))
-        return SESSIONS_MIN;
-    rlim_t share = limit.rlim_cur / 2 / hz_shard_count();
-    return (uint32_t)HZ_MAX(HZ_MIN(share, (rlim_t)SESSIONS_MAX), (rlim_t)SESSIONS_MIN);
-}
-
 int hz_eio_begin(struct hz_shard *shard)
 {
     struct hz_http_server *server = hz_shard_get(shard, HZ_SHARD_HTTP);
@@ -117,7 +119,6 @@ int hz_eio_begin(struct hz_shard *shard)
     }
     engine->shard = shard;
     engine->figures = &hz_eio_shared.figures[hz_shard_index(shard)];
-    engine->max_sessions = session_limit();
     uv_check_init(hz_shard_loop(shard), &engine->check);
     uv_idle_init(hz_shard_loop(shard), &engine->idle);
     engine->check.data = engine->idle.data = engine;

@@ -16,12 +16,13 @@ TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
 class Echo:
     """tests/contract/socketio_echo on a port of its own."""
 
-    def __init__(self, place, *arguments, interval=25000, timeout=20000):
+    def __init__(self, place, *arguments, interval=25000, timeout=20000, descriptors=None):
         self.block = hz.PortBlock(1)
         place.case.addCleanup(self.block.close)
         self.port = self.block.base
         self.process = hz.Process([ECHO, "--port", str(self.port), "--ping-interval", str(interval), "--ping-timeout",
-                                   str(timeout), *map(str, arguments)])
+                                   str(timeout), *map(str, arguments)],
+                                  wrapper=["sh", "-c", f'ulimit -n {descriptors}; exec "$@"', "sh"] if descriptors else ())
         place.processes.append(self.process)
         self.path = "/engine.io/" if "--engine" in arguments else "/socket.io/"
         hz.logged(self.process, "listening on")

@@ -237,6 +237,15 @@ class Protocol(hz.Case):
         self.assertEqual(self.echo.get(sid), (200, "4hello"))
 
 
+class Bounds(hz.Case):
+    def test_half_of_the_descriptors_are_for_sessions_on_whichever_shard(self):
+        echo = eio.Echo(self.place, "--engine", "--shards", 4, descriptors=400)
+        sids = [echo.open() for _ in range(200)]
+        self.assertEqual(echo.get(), (503, '{"code":3,"message":"Too many sessions"}'))
+        echo.post(sids[0], "1")
+        hz.wait_for(lambda: echo.get()[0] == 200, what="room for one more")
+
+
 class Heartbeat(hz.Case):
     def test_both_transports(self):
         echo = eio.Echo(self.place, "--engine", "--shards", 2, interval=300 * hz.SLOW, timeout=200 * hz.SLOW)
