@@ -16,7 +16,9 @@
 #include <urcu/urcu-memb.h>
 #include <urcu/rculfhash.h>
 
-#define BUCKETS 4096u
+/* Listing walks through all buckets, empty ones too: 4,096 of them took 35 us, with one worker as with a hundred. A thousand workers are
+ * four in each of these. */
+#define BUCKETS 256u
 
 struct entry {
     struct cds_lfht_node node;
