@@ -48,14 +48,31 @@ static bool may_change(const struct hz_caller *caller, const struct hz_doc *doc)
     return caller->role <= HZ_ROLE_ADMIN || strcmp(doc->parent, account) == 0;
 }
 
-static json_t *shown_workspace(const struct hz_caller *caller, const struct hz_doc *doc, bool is_default)
+/* Nobody's workspaces are shown to each as his own. */
+static struct hz_uuid owner_of(const struct hz_caller *caller, const struct hz_doc *doc)
 {
     struct hz_uuid owner = caller->user;
-    char shown[HZ_UUID_TEXT];
     if (doc->parent[0])
         (void)hz_uuid_parse(doc->parent, strlen(doc->parent), &owner);
+    return owner;
+}
+
+/* For the caller alone: he may find the handle of his login in it, which opens everything he may do. */
+static json_t *shown_workspace(const struct hz_caller *caller, const struct hz_doc *doc, bool is_default)
+{
+    struct hz_uuid owner = owner_of(caller, doc);
+    char shown[HZ_UUID_TEXT];
     hz_access_shown_id(caller, &owner, shown);
     return hz_pages_workspace_json(doc, shown, is_default);
+}
+
+/* For all others: with the account's id, which opens nothing. */
+static json_t *told_workspace(const struct hz_caller *caller, const struct hz_doc *doc, bool is_default)
+{
+    struct hz_uuid owner = owner_of(caller, doc);
+    char id[HZ_UUID_TEXT];
+    hz_uuid_format(&owner, id);
+    return hz_pages_workspace_json(doc, id, is_default);
 }
 
 static bool wants_default(const struct hz_doc *doc)
@@ -111,13 +128,13 @@ static void clear_defaults(const struct hz_doc *kept)
 
 static json_t *tell_workspace(struct hz_route_work *w, struct hz_doc *doc, const char *news)
 {
-    json_t *record = shown_workspace(w->caller, doc, wants_default(doc));
+    json_t *record = shown_workspace(w->caller, doc, wants_default(doc)), *told = told_workspace(w->caller, doc, wants_default(doc));
     w->revision = doc->revision;
     if (wants_default(doc))
         clear_defaults(doc);
     hz_doc_fini(doc);
     w->news = news;
-    w->payload = json_incref(record);
+    w->payload = told;
     return hz_route_yes("workspace", record);
 }
 

@@ -115,6 +115,16 @@ class Routes(hz.Case):
         self.assertEqual(self.good(again, "settings:get")["settings"]["theme"], "dark")
         for name in "roles:list", "permissions:list", "users:list":
             self.good(again, name)
+        # What others hear has the account's id: the handle would make them him.
+        handle, listener = me["user"]["id"], self.client("Viewer")
+        account = server.call("GET", "/users", expect=200)["users"][0]["id"]
+        space = self.good(again, "workspaces:create", {"name": "Mío"})["workspace"]
+        self.assertEqual(space["userId"], handle)
+        self.assertEqual(listener.event("workspaces:created")["userId"], account)
+        common = next(w for w in self.good(again, "workspaces:list")["workspaces"] if w["id"] != space["id"])
+        for changed in space, common:
+            self.good(again, "workspaces:update", {"id": changed["id"], "color": "#000000"})
+            self.assertEqual(listener.event("workspaces:updated")["userId"], account)
 
     # ---- 1.3
     def test_workers(self):
