@@ -246,6 +246,12 @@ static void run_stop_all(struct hz_mail *mail)
     look_empty(&m->look);
 }
 
+bool hz_supervisor_ends_here(void)
+{
+    const struct hz_yard *yard = hz_yard_here();
+    return yard && yard->ending;
+}
+
 void hz_supervisor_stop_all(void (*fn)(void *arg), void *arg)
 {
     struct all_stop *all = calloc(1, sizeof *all);

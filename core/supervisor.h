@@ -44,6 +44,8 @@ void hz_supervisor_restart(const struct hz_uuid *id, const char *user, hz_worker
 void hz_supervisor_request(const struct hz_uuid *id, const char *route, const char *data, size_t len, hz_worker_answer_fn *fn, void *arg);
 /* All workers in parallel; fn on the calling shard when the last is gone. Prints `Deteniendo todos los workers...`. */
 void hz_supervisor_stop_all(void (*fn)(void *arg), void *arg);
+/* On a shard: its workers are being stopped because the server ends. */
+bool hz_supervisor_ends_here(void);
 
 /* Last lines of a worker's log, `[ISO] text`, oldest first: malloc'ed array of malloc'ed strings. HZ_ENOTFOUND for an unknown
  * worker (the logs of the last 256 buried workers are kept). after: only lines with a sequence above it; *ret_last the newest. */

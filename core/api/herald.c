@@ -317,6 +317,8 @@ static void on_stopped(const struct hz_worker_info *info)
 {
     if (is_restarting(info->id_text))
         return; /* workers:restarted follows */
+    if (hz_supervisor_ends_here())
+        return; /* pages would ask for what is left, and wait for ever for an answer that the end cuts off */
     struct author *author = take_author(info->id_text, false);
     struct hz_json json = {0};
     hz_json_open(&json, '{');
