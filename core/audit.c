@@ -16,8 +16,8 @@
 static struct {
     pthread_mutex_t lock;
     struct hz_store_audit *rows;
-    size_t count, capacity;
-    uint64_t lost;
+    size_t count, capacity, refused; /* refused: of them */
+    uint64_t lost, lost_refused;
 } audit = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 static const char *kind_name(enum hz_caller_kind kind)
@@ -37,8 +37,15 @@ static const char *kind_name(enum hz_caller_kind kind)
     return "";
 }
 
-static bool room(void)
+static bool is_refused(uint32_t status)
 {
+    return status >= 400;
+}
+
+static bool room(bool refused)
+{
+    if (refused && audit.refused >= WAITING_MOST / 2)
+        return false;
     if (audit.count < audit.capacity)
         return true;
     size_t more = audit.capacity ? audit.capacity * 2 : 64;
@@ -72,10 +79,13 @@ void hz_audit_note(const struct hz_caller *caller, const char *action, const cha
     copy_text(row.action, sizeof row.action, action);
     copy_text(row.target, sizeof row.target, target);
     pthread_mutex_lock(&audit.lock);
-    if (room())
+    if (room(is_refused(status))) {
         audit.rows[audit.count++] = row;
-    else
-        audit.lost++;
+        audit.refused += is_refused(status);
+    } else {
+        audit.lost += !is_refused(status);
+        audit.lost_refused += is_refused(status);
+    }
     pthread_mutex_unlock(&audit.lock);
     hz_access_wake();
 }
@@ -85,14 +95,16 @@ void hz_audit_flush(void)
     pthread_mutex_lock(&audit.lock);
     struct hz_store_audit *rows = audit.rows;
     size_t count = audit.count;
-    uint64_t lost = audit.lost;
+    uint64_t lost = audit.lost, lost_refused = audit.lost_refused;
     audit.rows = NULL;
-    audit.count = audit.capacity = 0;
-    audit.lost = 0;
+    audit.count = audit.capacity = audit.refused = 0;
+    audit.lost = audit.lost_refused = 0;
     pthread_mutex_unlock(&audit.lock);
+    if (lost_refused)
+        HZ_LOG(WARN, "audit: %llu refusals are not noted, they came too fast", (unsigned long long)lost_refused);
     if (lost)
         HZ_LOG(WARN, "audit: %llu rows are lost, more waited than are held", (unsigned long long)lost);
-    if (count && hz_store_audit_put(rows, count, HZ_AUDIT_KEPT))
+    if (count && hz_store_audit_put(rows, count, HZ_AUDIT_KEPT_DONE, HZ_AUDIT_KEPT_REFUSED))
         HZ_LOG(WARN, "audit: %zu rows are lost: %s", count, hz_err_last());
     free(rows);
 }

@@ -237,13 +237,24 @@ int hz_store_credentials_seen(const struct hz_store_seen *seen, size_t count)
 struct audit {
     const struct hz_store_audit *rows;
     size_t count;
-    int64_t keep;
+    int64_t keep[2]; /* [0] done, [1] refused */
 };
+
+static int prune_audit(struct hz_store_connection *c, int refused, int64_t keep)
+{
+    sqlite3_stmt *s = hz_store_statement(c, HZ_SQL_AUDIT_PRUNE);
+    if (!s)
+        return HZ_EFORMAT;
+    sqlite3_bind_int(s, 1, refused);
+    sqlite3_bind_int64(s, 2, keep);
+    return hz_store_step(c, s, "writing the audit log");
+}
 
 static int put_audit(struct hz_store_connection *c, void *arg)
 {
     const struct audit *audit = arg;
     sqlite3_stmt *s;
+    bool due = false;
     for (size_t i = 0; i < audit->count; i++) {
         const struct hz_store_audit *row = &audit->rows[i];
         s = hz_store_statement(c, HZ_SQL_AUDIT_PUT);
@@ -260,17 +271,17 @@ static int put_audit(struct hz_store_connection *c, void *arg)
         sqlite3_clear_bindings(s);
         if (err)
             return err;
+        due = due || sqlite3_last_insert_rowid(c->db) % HZ_STORE_AUDIT_EVERY == 0;
     }
-    s = hz_store_statement(c, HZ_SQL_AUDIT_PRUNE);
-    if (!s)
-        return HZ_EFORMAT;
-    sqlite3_bind_int64(s, 1, audit->keep);
-    return hz_store_step(c, s, "writing the audit log");
+    int err = 0;
+    for (int refused = 0; due && !err && refused < 2; refused++)
+        err = prune_audit(c, refused, audit->keep[refused]);
+    return err;
 }
 
-int hz_store_audit_put(const struct hz_store_audit *rows, size_t count, int64_t keep)
+int hz_store_audit_put(const struct hz_store_audit *rows, size_t count, int64_t keep_done, int64_t keep_refused)
 {
-    struct audit all = {rows, count, keep};
+    struct audit all = {rows, count, {keep_done, keep_refused}};
     return hz_store_call(put_audit, &all);
 }
 

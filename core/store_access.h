@@ -64,8 +64,10 @@ struct hz_store_audit {
     char user[192], kind[16], address[64], action[96], target[256];
     uint32_t status;
 };
-/* In this order; the newest `keep` rows stay. */
-HZ_MUST_CHECK int hz_store_audit_put(const struct hz_store_audit *rows, size_t count, int64_t keep);
+/* In this order; of what was done (status below 400) the newest `keep_done` rows stay, of what was refused the newest `keep_refused`. They are
+ * looked at once in HZ_STORE_AUDIT_EVERY rows: 10 ms where 100,000 are kept. */
+#define HZ_STORE_AUDIT_EVERY 1024
+HZ_MUST_CHECK int hz_store_audit_put(const struct hz_store_audit *rows, size_t count, int64_t keep_done, int64_t keep_refused);
 json_t *hz_store_audit_list(const char *user, const char *action, int64_t from_ms, int64_t before_sequence, size_t limit); /* audit.h */
 
 #endif

@@ -23,7 +23,9 @@
     X(CREDENTIAL_DROP, "DELETE FROM credentials WHERE id = ?1")                                                                             \
     X(CREDENTIALS, "SELECT id, hash, kind, user, level, name, scopes, created_ms, expires_ms, seen_ms FROM credentials")                    \
     X(AUDIT_PUT, "INSERT INTO audit (at_ms, user, kind, address, action, target, status) VALUES (?1,?2,?3,?4,?5,?6,?7)")                    \
-    X(AUDIT_PRUNE, "DELETE FROM audit WHERE sequence <= (SELECT MAX(sequence) FROM audit) - ?1")                                            \
+    X(AUDIT_PRUNE,                                                                                                                          \
+            "DELETE FROM audit WHERE (status >= 400) = ?1 AND sequence <= (SELECT sequence FROM audit WHERE (status >= 400) = ?1"           \
+            " ORDER BY sequence DESC LIMIT 1 OFFSET ?2)")                                                                                   \
     X(AUDIT_LIST,                                                                                                                           \
             "SELECT sequence, at_ms, user, kind, address, action, target, status FROM audit WHERE (?1 IS NULL OR user = ?1)"                \
             " AND (?2 IS NULL OR action = ?2) AND at_ms >= ?3 AND (?4 = 0 OR sequence < ?4) ORDER BY sequence DESC LIMIT ?5")

@@ -18,6 +18,8 @@
 #include <string.h>
 #include <urcu/urcu-memb.h>
 
+enum { SAID_MOST = 10 }; /* refusals in the log, a second and shard */
+
 static const struct hz_route *const tables[] = {hz_route_workers, hz_route_workflows, hz_route_execute, hz_route_pages, hz_route_nodes,
         hz_route_account, hz_route_events};
 
@@ -258,11 +260,38 @@ void hz_route_start(const struct hz_route *route, const struct hz_route_call *ca
 }
 
 /* ---- the checks ---- */
+/* A client can be refused some 100,000 times a second: the log hears of a few of them. A count of this shard alone. */
+static bool may_say(void)
+{
+    static _Thread_local struct {
+        uint64_t since_ns, left_out;
+        unsigned said;
+    } saying;
+    uint64_t now = hz_base_now_ns();
+    if (now - saying.since_ns > UINT64_C(1000000000)) {
+        if (saying.left_out)
+            HZ_LOG(INFO, "%llu more refusals are not in the log", (unsigned long long)saying.left_out);
+        saying.since_ns = now;
+        saying.said = 0;
+        saying.left_out = 0;
+    }
+    if (saying.said < SAID_MOST) {
+        saying.said++;
+        return true;
+    }
+    saying.left_out++;
+    return false;
+}
+
 static void refuse(const struct hz_route_call *call, uint32_t status, const char *text, const char *name)
 {
     char line[512];
     snprintf(line, sizeof line, "%s %.400s", text, name);
-    HZ_LOG(INFO, "%s", line);
+    if (may_say()) {
+        if (status == 401)
+            HZ_LOG(INFO, "No se encontró el usuario");
+        HZ_LOG(INFO, "%s", line);
+    }
     hz_route_fail(call, status, line);
 }
 
@@ -280,8 +309,6 @@ void hz_route_run(const char *name, const struct hz_route_call *call)
     const struct hz_route *route = hz_route_find(name);
     const char *wanted = route ? route->permission : name;
     bool known = call->caller->kind != HZ_CALLER_NONE;
-    if (!known && wanted)
-        HZ_LOG(INFO, "No se encontró el usuario");
     /* Who may do everything may also do what does not exist. */
     bool allowed = !wanted || hz_access_allows(call->caller, wanted) || (route && route->also && hz_access_allows(call->caller, route->also)) ||
                    (known && !route && call->caller->role == HZ_ROLE_SUPERADMIN && !hz_access_known(wanted));
@@ -291,6 +318,6 @@ void hz_route_run(const char *name, const struct hz_route_call *call)
         refuse(call, 404, "No se encontró el método", name);
     else
         hz_route_start(route, call, NULL);
-    if (route ? route->changes : false)
+    if (route && route->changes && known) /* nobody has no name to note, and could fill the log with it */
         hz_audit_note(call->caller, name, target_of(call->data), allowed ? 202 : 403);
 }

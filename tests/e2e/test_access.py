@@ -309,6 +309,15 @@ class Access(hz.Case):
             return client
         for auth in ({}, {"userId": ids[ADMIN]}, {"userId": ids["eva@example.org"]}, {"userId": 0}, {"userId": None}, {"token": ids[ADMIN]}):
             self.assertEqual(connect(auth).call("workers:list", {}), refused, auth)
+        # Nobody in particular asks a thousand times for what he may not: the logs hear of it, and are not full of it.
+        stranger = connect()
+        stranger.send_together(*[("workers:stop", {"workerId": "x"})] * 3000)
+        stranger.settle()
+        self.assertFalse(connect({"token": server.new_token("Viewer")}).call("workers:stop", {"workerId": "x"})["success"])
+        rows = lambda: server.call("GET", "/audit?limit=1000&action=workers:stop", expect=200)["audit"]
+        self.assertEqual([row["kind"] for row in hz.wait_for(rows, what="rows")], ["token"])
+        said = server.process.text().count("workers:stop")
+        self.assertTrue(0 < said < 300, said)
         first = connect()
         login = first.call("auth:login", {"email": "eva@example.org", "password": "eva's password"})
         handle = login["user"]["id"]

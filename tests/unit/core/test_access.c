@@ -425,3 +425,34 @@ HZ_TEST(access, what_was_done_is_in_the_audit_log)
     json_decref(list);
     json_decref(one);
 }
+
+HZ_TEST(access, refusals_do_not_push_out_what_was_done)
+{
+    enum { ROWS = 1500 };
+    const struct hz_store_audit done = {.at_ms = 1, .user = "eva", .kind = "unix", .action = "users:create", .status = 201};
+    struct hz_store_audit *refused = calloc(ROWS, sizeof *refused);
+    HZ_ASSERT_NOT_NULL(refused);
+    for (size_t i = 0; i < ROWS; i++)
+        refused[i] = (struct hz_store_audit){.at_ms = 1, .user = "x", .kind = "token", .action = "workers:stop", .status = 403};
+    HZ_ASSERT_OK(hz_store_audit_put(&done, 1, 10, 100));
+    for (int turn = 0; turn < 3; turn++)
+        HZ_ASSERT_OK(hz_store_audit_put(refused, ROWS, 10, 100));
+    const struct hz_audit_filter made = {.action = "users:create", .limit = 100}, stops = {.action = "workers:stop", .limit = 5 * ROWS};
+    json_t *kept = hz_audit_list(&made), *rest = hz_audit_list(&stops);
+    HZ_ASSERT_EQ(json_array_size(kept), 1);
+    HZ_ASSERT_LE(json_array_size(rest), ROWS + 100);
+    HZ_ASSERT_GE(json_array_size(rest), 100);
+    json_decref(kept);
+    json_decref(rest);
+    /* While they wait, too: what was done finds room behind a flood of refusals. */
+    struct hz_caller caller = token_of(HZ_ROLE_VIEWER, NULL, 0, "flood");
+    for (size_t i = 0; i < 5000; i++)
+        hz_audit_note(&caller, "workers:restart", "x", 403);
+    hz_audit_note(&caller, "settings:update", NULL, 200);
+    hz_audit_flush();
+    const struct hz_audit_filter last = {.action = "settings:update", .limit = 10};
+    kept = hz_audit_list(&last);
+    HZ_ASSERT_EQ(json_array_size(kept), 1);
+    json_decref(kept);
+    free(refused);
+}
