@@ -401,7 +401,8 @@ static json_t *active(void)
     return list;
 }
 
-static json_t *history(size_t limit, int64_t before_ms)
+/* *ret_next: when the last of a full page was raised, else null. */
+static json_t *history(size_t limit, int64_t before_ms, json_t **ret_next)
 {
     struct hz_store_alert *rows;
     size_t count;
@@ -419,13 +420,14 @@ static json_t *history(size_t limit, int64_t before_ms)
             (void)json_object_set_new(object, "silencedUntil", time_of(rows[i].silenced_ms));
         (void)json_array_append_new(list, object);
     }
+    *ret_next = count == limit && count > 0 ? json_integer((json_int_t)rows[count - 1].raised_ms) : json_null();
     free(rows);
     return list;
 }
 
 json_t *hz_alerts_list(bool all, size_t limit, int64_t before_ms)
 {
-    json_t *list = all ? history(limit, before_ms) : NULL, *silences = json_array(), *targets = json_array();
+    json_t *next = all ? NULL : json_null(), *list = all ? history(limit, before_ms, &next) : NULL, *silences = json_array(), *targets = json_array();
     if (all && !list) {
         json_decref(silences);
         json_decref(targets);
@@ -444,7 +446,7 @@ json_t *hz_alerts_list(bool all, size_t limit, int64_t before_ms)
         (void)json_array_append_new(targets, target_of("webhook", hz_hook_sent));
     if (command)
         (void)json_array_append_new(targets, target_of("command", hz_notify_sent));
-    return json_pack("{s:o, s:o, s:o}", "alerts", list, "silences", silences, "targets", targets);
+    return json_pack("{s:o, s:o, s:o, s:o}", "alerts", list, "silences", silences, "targets", targets, "next", next);
 }
 
 /* The store's answer is waited for outside of the lock: a disk that is slow must not hold up the round. */

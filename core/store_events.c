@@ -6,6 +6,8 @@
 
 #include "store_db.h"
 
+#include "core/flow/json_text.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -68,8 +70,7 @@ json_t *hz_store_events(const char *kinds, const char *workflow_id, uint64_t bef
         sqlite3_bind_int64(s, 3, (sqlite3_int64)(after ? after : before));
         sqlite3_bind_int64(s, 4, (sqlite3_int64)limit);
         while ((code = sqlite3_step(s)) == SQLITE_ROW)
-            if (json_array_append_new(
-                        list, json_loadb((const char *)sqlite3_column_text(s, 0), (size_t)sqlite3_column_bytes(s, 0), JSON_ALLOW_NUL, NULL)))
+            if (json_array_append_new(list, hz_json_text_read((const char *)sqlite3_column_text(s, 0), (size_t)sqlite3_column_bytes(s, 0))))
                 break;
         if (code != SQLITE_DONE) {
             (void)hz_store_db_error(c->db, "listing events");

@@ -28,7 +28,7 @@ static int read_record(sqlite3_stmt *s, enum hz_doc_kind kind, struct hz_doc *re
     ret->created_ms = sqlite3_column_int64(s, 3);
     ret->updated_ms = sqlite3_column_int64(s, 4);
     ret->revision = (uint64_t)sqlite3_column_int64(s, 5);
-    ret->data = json_loadb((const char *)sqlite3_column_text(s, 6), (size_t)sqlite3_column_bytes(s, 6), JSON_ALLOW_NUL, NULL);
+    ret->data = hz_json_text_read((const char *)sqlite3_column_text(s, 6), (size_t)sqlite3_column_bytes(s, 6));
     return ret->data ? 0 : hz_err_set(HZ_EFORMAT, "store: record %s is no JSON", ret->id);
 }
 
@@ -226,7 +226,7 @@ int hz_store_record_version(const char *workflow, const char *version, json_t **
     hz_store_bind_text(s, 2, version);
     int code = sqlite3_step(s), err = 0;
     if (code == SQLITE_ROW) {
-        *ret_data = json_loadb((const char *)sqlite3_column_text(s, 0), (size_t)sqlite3_column_bytes(s, 0), JSON_ALLOW_NUL, NULL);
+        *ret_data = hz_json_text_read((const char *)sqlite3_column_text(s, 0), (size_t)sqlite3_column_bytes(s, 0));
         if (!*ret_data)
             err = hz_err_set(HZ_EFORMAT, "store: version %s of workflow %s is no JSON", version, workflow);
     } else {

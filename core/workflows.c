@@ -16,6 +16,8 @@
 #include "workflow.h"
 #include "workflow_settings.h"
 
+#include "core/flow/json_text.h"
+
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -338,7 +340,7 @@ int hz_workflows_put(const char *id, const char *text, size_t len, const char *a
     if (err)
         *ret_text = strdup(hz_err_last());
     hz_workflow_unref(&workflow);
-    json_t *flow = !err && stored_fn ? json_loadb(text, len, JSON_ALLOW_NUL, NULL) : NULL;
+    json_t *flow = !err && stored_fn ? hz_json_text_read(text, len) : NULL;
     if (flow)
         stored_fn(id, ret_version, flow, author);
     json_decref(flow);

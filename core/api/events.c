@@ -247,7 +247,7 @@ static void add_value(json_t *to, const char *key, const json_t *from, json_t *o
 /* {executionId, workerId, nodeId, stepName, percentage, message}; NULL: what the flow said is no object, or no memory. */
 static char *report_text(const char *execution, const struct hz_worker_info *worker, const char *json, size_t len)
 {
-    json_t *said = json_loadb(json, len, 0, NULL), *report = json_is_object(said) ? json_object() : NULL;
+    json_t *said = hz_json_text_read(json, len), *report = json_is_object(said) ? json_object() : NULL;
     (void)json_object_set_new(report, "executionId", json_string(execution));
     (void)json_object_set_new(report, "workerId", json_string(worker->id_text));
     static const char *const keys[] = {"nodeId", "stepName", "percentage", "message"};

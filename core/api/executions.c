@@ -6,6 +6,7 @@
 #include "events.h"
 #include "internal.h"
 
+#include "core/flow/json_text.h"
 #include "core/scheduler.h"
 
 #include "shm/err.h"
@@ -344,7 +345,7 @@ static const char *why_not_from(const char *workflow_id, const char *version, co
         return NULL;
     if (hz_store_workflow_get(workflow_id, version, &text, &len, found, &hash, &updated))
         return "the version it had is not kept any more";
-    json_t *flow = json_loadb(text, len, JSON_ALLOW_NUL, NULL), *node;
+    json_t *flow = hz_json_text_read(text, len), *node;
     json_object_foreach(json_object_get(flow, "nodes"), key, node) {
         const char *name = json_string_value(json_object_get(node, "name")), *type = json_string_value(json_object_get(node, "type"));
         if (strcmp(key, from) != 0 && (!name || strcmp(name, from) != 0))

@@ -333,7 +333,7 @@ static void follow_stored(const char *id)
     }
     if (hz_store_workflow_get(id, NULL, &text, &len, version, &hash, &updated))
         return;
-    json_t *flow = json_loadb(text, len, JSON_ALLOW_NUL, NULL);
+    json_t *flow = hz_json_text_read(text, len);
     if (flow)
         follow(id, version, flow, "file");
     json_decref(flow);

@@ -25,29 +25,29 @@ enum { LIMIT_DEFAULT = 100, LIMIT_MOST = 1000 };
 #define WHOLE HZ_RESOURCE_WHOLE
 #define NOTHING HZ_RESOURCE_NOTHING
 static const struct hz_resource table[] = {
-        {"GET", "/api/v1/workspaces", "workspaces:list", "workspaces", LIST, 200, NULL, "userId", NULL, "One's workspaces"},
-        {"POST", "/api/v1/workspaces", "workspaces:create", "workspace", RECORD, 201, NULL, NULL, "name,description,color,icon,isDefault", "Make a workspace"},
-        {"GET", "/api/v1/workspaces/:id", "workspaces:get", "workspace", RECORD, 200, "id", NULL, NULL, "A workspace"},
-        {"PATCH", "/api/v1/workspaces/:id", "workspaces:update", "workspace", RECORD, 200, "id", NULL, "name,description,color,icon,isDefault", "Change a workspace"},
-        {"DELETE", "/api/v1/workspaces/:id", "workspaces:delete", NULL, NOTHING, 204, "id", NULL, NULL, "Archive a workspace"},
-        {"GET", "/api/v1/projects", "projects:list", "projects", LIST, 200, NULL, "workspaceId", NULL, "Projects, newest first"},
-        {"POST", "/api/v1/projects", "projects:create", "project", RECORD, 201, NULL, NULL, "name,description,workspaceId,transportType,transportPattern,transportConfig", "Make a project"},
-        {"GET", "/api/v1/projects/:id", "projects:get", "project", RECORD, 200, "projectId", "workspaceId", NULL, "A project"},
-        {"PATCH", "/api/v1/projects/:id", "projects:update", "project", RECORD, 200, "id", NULL, "name,description,status,transportType,transportPattern,transportConfig", "Change a project"},
-        {"DELETE", "/api/v1/projects/:id", "projects:delete", NULL, NOTHING, 204, "id", NULL, NULL, "Archive a project"},
-        {"GET", "/api/v1/workflows", "workflows:all", "workflows", LIST, 200, NULL, "projectId", NULL, "Workflows, without what is drawn"},
-        {"POST", "/api/v1/workflows", "workflows:create", "workflow", RECORD, 201, NULL, NULL, "name,description,projectId,workflowData,properties,isPublished,version", "Make a workflow"},
-        {"GET", "/api/v1/workflows/:id", "workflows:get", "workflow", RECORD, 200, "id", "workspaceId", NULL, "A workflow"},
-        {"PATCH", "/api/v1/workflows/:id", "workflows:update", "workflow", RECORD, 200, "id", NULL, "nodes,connections,name,description,properties,isPublished", "Change a workflow: the next version"},
-        {"DELETE", "/api/v1/workflows/:id", "workflows:delete", NULL, NOTHING, 204, "id", NULL, NULL, "Archive a workflow"},
-        {"GET", "/api/v1/workflows/:id/versions", "workflows:getVersions", "versions", LIST, 200, "workflowId", NULL, NULL, "Versions, highest first"},
-        {"POST", "/api/v1/workflows/:id/execute", "workflows:execute", NULL, WHOLE, 202, "workflowId", NULL, "version,trigger", "Run the record, as pages do"},
-        {"GET", "/api/v1/settings", "settings:get", "settings", RECORD, 200, NULL, "userId", NULL, "One's settings"},
-        {"PATCH", "/api/v1/settings", "settings:update", "settings", RECORD, 200, NULL, NULL, "userId,theme,fontSize,canvasRefreshRate,language,notifications,performance,privacy", "Change one's settings"},
-        {"GET", "/api/v1/stats", "workers:stats", "stats", RECORD, 200, NULL, NULL, NULL, "Figures of all workers"},
-        {"GET", "/api/v1/node-groups", "nodes:groups", "groups", LIST, 200, NULL, NULL, NULL, "Groups of node types"},
-        {"GET", "/api/v1/node-stats", "nodes:stats", "stats", RECORD, 200, NULL, NULL, NULL, "Figures of the node types"},
-        {"GET", "/api/v1/events", "events:list", "events", WHOLE, 200, NULL, "kind,workflowId,#cursor,#limit", NULL, "What happened in the last days, newest first; as text/event-stream: what happens now"},
+        {"GET", "/api/v1/workspaces", "workspaces:list", "workspaces", LIST, 200, NULL, "userId"},
+        {"POST", "/api/v1/workspaces", "workspaces:create", "workspace", RECORD, 201, NULL, NULL},
+        {"GET", "/api/v1/workspaces/:id", "workspaces:get", "workspace", RECORD, 200, "id", NULL},
+        {"PATCH", "/api/v1/workspaces/:id", "workspaces:update", "workspace", RECORD, 200, "id", NULL},
+        {"DELETE", "/api/v1/workspaces/:id", "workspaces:delete", NULL, NOTHING, 204, "id", NULL},
+        {"GET", "/api/v1/projects", "projects:list", "projects", LIST, 200, NULL, "workspaceId"},
+        {"POST", "/api/v1/projects", "projects:create", "project", RECORD, 201, NULL, NULL},
+        {"GET", "/api/v1/projects/:id", "projects:get", "project", RECORD, 200, "projectId", "workspaceId"},
+        {"PATCH", "/api/v1/projects/:id", "projects:update", "project", RECORD, 200, "id", NULL},
+        {"DELETE", "/api/v1/projects/:id", "projects:delete", NULL, NOTHING, 204, "id", NULL},
+        {"GET", "/api/v1/workflows", "workflows:all", "workflows", LIST, 200, NULL, "projectId"},
+        {"POST", "/api/v1/workflows", "workflows:create", "workflow", RECORD, 201, NULL, NULL},
+        {"GET", "/api/v1/workflows/:id", "workflows:get", "workflow", RECORD, 200, "id", "workspaceId"},
+        {"PATCH", "/api/v1/workflows/:id", "workflows:update", "workflow", RECORD, 200, "id", NULL},
+        {"DELETE", "/api/v1/workflows/:id", "workflows:delete", NULL, NOTHING, 204, "id", NULL},
+        {"GET", "/api/v1/workflows/:id/versions", "workflows:getVersions", "versions", LIST, 200, "workflowId", NULL},
+        {"POST", "/api/v1/workflows/:id/execute", "workflows:execute", NULL, WHOLE, 202, "workflowId", NULL},
+        {"GET", "/api/v1/settings", "settings:get", "settings", RECORD, 200, NULL, "userId"},
+        {"PATCH", "/api/v1/settings", "settings:update", "settings", RECORD, 200, NULL, NULL},
+        {"GET", "/api/v1/stats", "workers:stats", "stats", RECORD, 200, NULL, NULL},
+        {"GET", "/api/v1/node-groups", "nodes:groups", "groups", LIST, 200, NULL, NULL},
+        {"GET", "/api/v1/node-stats", "nodes:stats", "stats", RECORD, 200, NULL, NULL},
+        {"GET", "/api/v1/events", "events:list", "events", WHOLE, 200, NULL, "kind,workflowId,#cursor,#limit"},
 };
 
 const struct hz_resource *hz_resources_table(size_t *ret_count)
@@ -207,7 +207,7 @@ static void on_done(void *arg, const struct hz_route_answer *answer)
     struct hz_http_request *request = asking->request;
     const struct hz_resource *resource = asking->resource;
     free(asking);
-    json_t *object = answer->object ? json_incref(answer->object) : json_loadb(answer->text, answer->len, JSON_ALLOW_NUL, NULL);
+    json_t *object = answer->object ? json_incref(answer->object) : hz_json_text_read(answer->text, answer->len);
     json_t *member = resource->member ? json_object_get(object, resource->member) : NULL, *body = NULL;
     if (answer->status < 200 || answer->status > 299) {
         const char *message = json_string_value(json_object_get(object, "message"));

@@ -1,6 +1,5 @@
 /*
- * resources.h - operations of route.h as resources of REST: lists with pages, filters and order, records with an ETag. One table, which the
- * description in OpenAPI reads, too.
+ * resources.h - operations of route.h as resources of REST: lists with pages, filters and order, records with an ETag. One table.
  */
 #ifndef HZ_CORE_API_RESOURCES_H
 #define HZ_CORE_API_RESOURCES_H
@@ -16,8 +15,6 @@ struct hz_resource {
     uint32_t status;                          /* of success; NOTHING: 204 */
     const char *id;                           /* field of the request that :id becomes; NULL none */
     const char *query;                        /* names of the query that become fields: "workspaceId,kind"; NULL none */
-    const char *fields;                       /* of the body, for the description: "name,description"; NULL none */
-    const char *summary;
 };
 const struct hz_resource *hz_resources_table(size_t *ret_count);
 /* Registers them. */

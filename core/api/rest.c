@@ -125,7 +125,7 @@ static void page_of(struct hz_http_request *request, const char *plural, const s
 {
     json_t *all = NULL, *list = NULL, *page = NULL;
     if (*hz_http_raw_query(request) && result->data)
-        all = json_loadb(result->data, result->len, JSON_ALLOW_NUL, NULL);
+        all = hz_json_text_read(result->data, result->len);
     list = json_object_get(all, plural);
     page = list ? hz_resources_page(request, plural, json_incref(list), NULL) : NULL;
     if (!list)

@@ -3,6 +3,8 @@
 
 #include "command.h"
 
+#include "core/flow/json_text.h"
+
 #include <ctype.h>
 #include <curl/curl.h>
 #include <dlfcn.h>
@@ -169,7 +171,7 @@ long hz_client_call(struct hz_client *client, const char *method, const char *pa
     }
     client->getinfo(client->curl, CURLINFO_RESPONSE_CODE, &status);
     if (client->len)
-        *ret_answer = json_loadb(client->answer, client->len, JSON_DECODE_ANY | JSON_ALLOW_NUL, NULL);
+        *ret_answer = hz_json_text_read(client->answer, client->len);
     return status;
 }
 

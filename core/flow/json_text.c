@@ -14,6 +14,7 @@
 #define SAFE_DIGITS  15
 #define SAFE_INTEGER (1LL << 53)
 #define NUMBER_TEXT  2048
+#define READ_DEPTH   1000
 
 struct scan {
     const char *text;
@@ -244,4 +245,10 @@ json_t *hz_json_text_parse(
         value = load(changed, changed_len, unique, ret_error);
     free(changed);
     return value;
+}
+
+json_t *hz_json_text_read(const char *text, size_t len)
+{
+    struct hz_json_text_error error;
+    return text ? hz_json_text_parse(text, len, READ_DEPTH, false, &error) : NULL;
 }

@@ -24,6 +24,10 @@ struct hz_json_text_error {
 json_t *hz_json_text_parse(
         const char *text, size_t len, unsigned max_depth, bool unique, struct hz_json_text_error *ret_error);
 
+/* What hz_json_text_print() has written, here or in another process of ours; at most 1,000 levels. NULL: it is no JSON, or no memory.
+ * (jansson's own reader refuses what is printed of a number of 2^63 and more.) */
+json_t *hz_json_text_read(const char *text, size_t len);
+
 /* Text of a value, NUL-terminated; caller frees; NULL: out of memory. indent 0: compact. Nesting is what the parser let
  * in, so recursion is bounded. */
 char *hz_json_text_print(const json_t *value, unsigned indent, size_t *ret_len);

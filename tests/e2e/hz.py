@@ -224,6 +224,7 @@ class UnixConnection(http.client.HTTPConnection):
 
 
 SERVERS = {}  # by port: those of this process
+WATCHERS = []  # called with (where, method, path, answer) of each request()
 
 
 def request(where, method, path, body=None, headers=None, timeout=60):
@@ -246,7 +247,10 @@ def request(where, method, path, body=None, headers=None, timeout=60):
     try:
         connection.request(method, path, body=body, headers=headers)
         answer = connection.getresponse()
-        return Answer(answer.status, {key.lower(): value for key, value in answer.getheaders()}, answer.read())
+        answer = Answer(answer.status, {key.lower(): value for key, value in answer.getheaders()}, answer.read())
+        for watcher in WATCHERS:
+            watcher(where, method, path, answer)
+        return answer
     finally:
         connection.close()
 

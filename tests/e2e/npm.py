@@ -8,7 +8,7 @@ import subprocess
 
 import hz
 
-PACKAGES = {"socket.io-client": "4.8.1"}
+PACKAGES = {"socket.io-client": "4.8.1", "@seriousme/openapi-schema-validator": "2.11.0"}
 
 
 def modules():

@@ -8,6 +8,7 @@ import subprocess
 import time
 
 import hz
+import openapi
 import sio
 
 ADMIN, PASSWORD = "admin@horizon.com", "correct horse"
@@ -18,7 +19,7 @@ def lines_of(process, part, which="out"):
     return [line for line in process.text(which).splitlines() if part in line]
 
 
-class Access(hz.Case):
+class Access(openapi.Case):
     def server(self, **options):
         env = {"HORIZON_ADMIN_PASSWORD": PASSWORD, **options.pop("env", {})}
         return hz.Server(self.place, env=env, **options)

@@ -10,6 +10,7 @@ import time
 import unittest
 
 import hz
+import openapi
 
 BAD = os.path.join(hz.BUILD, "tests", "badnodes")
 # Times of a test, not of a host: raised and cleared at once.
@@ -67,7 +68,7 @@ def is_about(alert, rule, subject):
     return alert["rule"] == rule and alert["subject"] == subject
 
 
-class Case(hz.Case):
+class Case(openapi.Case):
     def serve(self, flows=None, data=None, rules=None, **options):
         data = data or self.place.path("data")
         self.targets = Targets(self, self.place)

@@ -7,6 +7,7 @@ import subprocess
 import time
 
 import hz
+import openapi
 
 # Commands whose operation is not the server's: they read files, or shared memory, with or without a server.
 LOCAL = {"check", "doctor", "db", "top", "node", "run"}
@@ -21,7 +22,7 @@ def shape(value):
     return "number" if type(value) in (int, float) else type(value).__name__
 
 
-class Json(hz.Case):
+class Json(openapi.Case):
     def setUp(self):
         super().setUp()
         parked = {"reason": "too often", "crashId": "", "since": 1}

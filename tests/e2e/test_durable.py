@@ -7,6 +7,7 @@ import socket
 import time
 
 import hz
+import openapi
 from sink import Sink
 
 FINAL = {"success", "failed", "cancelled", "timed_out", "crashed", "interrupted"}
@@ -28,7 +29,7 @@ def steps_flow(name, sink, horizon, paths=("/a", "/b", "/c"), delays=()):
     return flow.json
 
 
-class Durable(hz.Case):
+class Durable(openapi.Case):
     def setUp(self):
         super().setUp()
         self.block = hz.PortBlock(1)

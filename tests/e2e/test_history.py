@@ -6,6 +6,7 @@ import time
 import urllib.parse
 
 import hz
+import openapi
 
 
 def resident(name, threads=1, mapping='{"n": {{input.data}}}', **settings):
@@ -14,7 +15,7 @@ def resident(name, threads=1, mapping='{"n": {{input.data}}}', **settings):
     return flow
 
 
-class History(hz.Case):
+class History(openapi.Case):
     def logs(self, server, **query):
         return server.call("GET", "/logs?" + urllib.parse.urlencode({"limit": 1000, **query}), expect=200)["logs"]
 
@@ -180,7 +181,7 @@ class History(hz.Case):
         server.stop()
 
 
-class Nodes(hz.Case):
+class Nodes(openapi.Case):
     def test_what_each_node_did_is_kept_where_it_is_asked_for(self):
         turns = 500
         flow = hz.looping_flow("vueltas", turns)

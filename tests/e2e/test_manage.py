@@ -6,12 +6,13 @@ import socket
 import time
 
 import hz
+import openapi
 
 ISO = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$")
 UUID = re.compile(r"^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$")
 
 
-class Commands(hz.Case):
+class Commands(openapi.Case):
     def test_import_ps_start_logs_restart_stop(self):
         server = hz.Server(self.place)
         folder = os.path.join(hz.FLOWS, "webhook")
@@ -102,7 +103,7 @@ class Commands(hz.Case):
         json.loads(result.out.splitlines()[0])
 
 
-class Shapes(hz.Case):
+class Shapes(openapi.Case):
     def assert_worker_info(self, info, memory=dict):
         self.assertRegex(info["id"], UUID)
         self.assertIn(info["status"], ("starting", "running", "stopping", "stopped", "error"))

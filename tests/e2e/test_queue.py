@@ -6,6 +6,7 @@ import threading
 import time
 
 import hz
+import openapi
 
 
 class Sink:
@@ -61,7 +62,7 @@ def over(server, execution, timeout=20):
     return hz.wait_for(lambda: (lambda r: r if r["endedAt"] else None)(server.execution(execution)), timeout, what="its end")
 
 
-class Queue(hz.Case):
+class Queue(openapi.Case):
     def test_a_full_queue_answers_503_and_when_to_come_again(self):
         server = hz.Server(self.place, flows={"lenta": queued_flow("lenta", delay=0.2, concurrency=1, queue=3, isolation="resident")})
         accepted, refused = [], None

@@ -6,6 +6,7 @@ import sqlite3
 import time
 
 import hz
+import openapi
 
 VALUE = "s3cr3t-" + "Zq" * 12 + '-"x'
 ESCAPED = json.dumps(VALUE)[1:-1]
@@ -49,7 +50,7 @@ def traces(place, server, pids):
     return found
 
 
-class Secret(hz.Case):
+class Secret(openapi.Case):
     def test_a_flow_that_names_it_gets_it_and_nothing_else_shows_it(self):
         flows = {"usa": flow("usa", "env.CLAVE", ["CLAVE"]), "no_usa": flow("no_usa", "String(env.CLAVE)", []),
                  "web": hz.webhook_flow("web", "/web", mapping='{"n": {{_length(env.CLAVE)}}}')}

@@ -5,6 +5,7 @@ import signal
 import time
 
 import hz
+import openapi
 
 PLACE = os.path.join(hz.BUILD, "tests", "badnodes")
 NODES = os.path.join(hz.BUILD, "tests", "e2e", "nodes")
@@ -39,7 +40,7 @@ def nodes(*names):
     return {"HORIZON_NODES": ":".join(os.path.join(PLACE, name) for name in names)}
 
 
-class Progress(hz.Case):
+class Progress(openapi.Case):
     def progress(self, server, workflow):
         for worker in server.workers():
             if worker["workflowId"] == workflow:
@@ -121,7 +122,7 @@ class Progress(hz.Case):
 
 
 @hz.unittest.skipIf(hz.SANITIZE, "sanitizers take the faults for themselves")
-class Reports(hz.Case):
+class Reports(openapi.Case):
     def test_the_same_death_is_counted_and_another_is_not(self):
         server = hz.Server(self.place, flows={"a": bad_flow("null_write"), "b": bad_flow("null_write")}, env=nodes("null_write"))
         for _ in range(3):
@@ -159,7 +160,7 @@ class Reports(hz.Case):
         server.stop()
 
 
-class Limits(hz.Case):
+class Limits(openapi.Case):
     def reach_all(self, server, rows):
         """Runs each workflow of {name: (word, kind)}: while it lives there is a warning at 80 %, at 100 % it ends, both named."""
         started, runs, warned, ended = time.monotonic(), {name: server.execute(name, wait=False)["executionId"] for name in rows}, {}, {}
@@ -249,7 +250,7 @@ class Strays(hz.Case):
         server.stop()
 
 
-class Restart(hz.Case):
+class Restart(openapi.Case):
     def end_worker(self, server, name, number=signal.SIGKILL):
         worker = hz.wait_for(lambda: next((w for w in server.workers() if w["workflowId"] == name and w["status"] == "running"), None),
                              30, what=f"a worker of {name}")
@@ -334,7 +335,7 @@ class Restart(hz.Case):
             stray.wait()
 
 
-class Bill(hz.Case):
+class Bill(openapi.Case):
     def test_the_executions_pay_for_what_the_worker_used(self):
         """The sum over the executions is within 5 % of the process's CPU time, trivial and heavy ones alike."""
         flow = hz.simple_flow("cuenta", '{"n": {{input.data}}}')

@@ -45,6 +45,23 @@ HZ_TEST(store_records, a_record_is_read_as_it_was_written)
     hz_doc_fini(&read);
 }
 
+/* Printed without a fraction, which a reader may take for an integer that is too big. */
+HZ_TEST(store_records, a_record_with_a_huge_number_is_read_again)
+{
+    struct hz_doc doc = doc_of("p1", "w1", 5, "uno"), read, *docs;
+    size_t count;
+    (void)json_object_set_new(doc.data, "n", json_real(9223372036854775808.0));
+    (void)json_object_set_new(doc.data, "m", json_real(1e20));
+    HZ_ASSERT_OK(hz_store_record_put(&doc, NULL));
+    HZ_ASSERT_OK(hz_store_record_get(HZ_DOC_PROJECT, "p1", &read));
+    HZ_ASSERT_TRUE(json_number_value(json_object_get(read.data, "m")) == 1e20);
+    HZ_ASSERT_OK(hz_store_records(HZ_DOC_PROJECT, NULL, &docs, &count));
+    HZ_ASSERT_EQ(count, 1);
+    hz_store_records_free(&docs, count);
+    hz_doc_fini(&read);
+    json_decref(doc.data);
+}
+
 HZ_TEST(store_records, a_change_names_the_revision_it_has_seen)
 {
     struct hz_doc doc = doc_of("p1", "w1", 5, "uno"), read;
