@@ -100,6 +100,9 @@ json_t *hz_access_permissions_json(void);
 void hz_access_shown_id(const struct hz_caller *caller, const struct hz_uuid *user, char ret_text[HZ_UUID_TEXT]);
 /* The account a client means by `text`: his own handle, or an account's id. False: neither. */
 HZ_MUST_CHECK bool hz_access_meant(const struct hz_caller *caller, const char *text, struct hz_uuid *ret_user);
+/* For what others read (audit log, tracking): each living handle in `text` becomes its account's id, each token stars. In place, as long as
+ * before; one hash for what looks like an id. */
+void hz_access_veil(char *text);
 /* auth:check-permission: does that user's role own it? About others only for those with users:list. False also: no such user. */
 HZ_MUST_CHECK bool hz_access_check(const struct hz_caller *caller, const char *user, const char *module, const char *action, bool *ret_has);
 

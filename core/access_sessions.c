@@ -256,3 +256,40 @@ void hz_access_resolve_handshake(const json_t *auth, const char *cookie, const c
     if (!handle && !token)
         (void)resolve_cookie(cookie, address, ret, &shown);
 }
+
+/* ---- hiding ---- */
+
+/* The 36 characters of an id at `at`, whatever they belong to. */
+static bool veil_id(char *at)
+{
+    struct hz_uuid id, account = {0};
+    char text[HZ_UUID_TEXT];
+    if (strnlen(at, HZ_UUID_TEXT - 1) < HZ_UUID_TEXT - 1 || !hz_uuid_parse(at, HZ_UUID_TEXT - 1, &id))
+        return false;
+    hz_uuid_format(&id, text); /* in other letter cases it is nearly as good */
+    pthread_rwlock_rdlock(&hz_access.lock);
+    const struct hz_credential *c = hz_access_credential_shown(text);
+    bool found = c && c->row.kind == HZ_CREDENTIAL_HANDLE;
+    if (found && c->account)
+        account = c->account->row.id;
+    pthread_rwlock_unlock(&hz_access.lock);
+    if (found) {
+        hz_uuid_format(&account, text);
+        memcpy(at, text, HZ_UUID_TEXT - 1);
+    }
+    return true;
+}
+
+void hz_access_veil(char *text)
+{
+    static const char mark[] = "hzt_", letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    for (char *at = text; (at = strstr(at, mark)) != NULL;) {
+        at += sizeof mark - 1;
+        size_t len = strspn(at, letters);
+        memset(at, '*', len);
+        at += len;
+    }
+    for (char *dash = strchr(text, '-'); dash; dash = strchr(dash + 1, '-'))
+        if (dash - text >= 8 && veil_id(dash - 8))
+            dash += HZ_UUID_TEXT - 2 - 8;
+}

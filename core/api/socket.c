@@ -99,8 +99,10 @@ static void unfollow(struct hz_sio_socket *socket, struct client *client, struct
 /* ---- events ---- */
 static void track(const char *name, const json_t *data)
 {
-    /* Passwords are not for logs. */
+    /* Passwords and handles are not for logs. */
     char *text = data && strncmp(name, "auth:", 5) != 0 ? hz_json_text_print(data, 0, NULL) : NULL;
+    if (text)
+        hz_access_veil(text);
     hz_lines_print(false, "[TRACKING_ROUTE] %.128s %.2000s", name, text ? text : "{}");
     free(text);
 }

@@ -90,7 +90,7 @@ class Routes(hz.Case):
         self.bad(guess, "workers:list", {}, "No cumple permisos para ejecutar el método workers:list")
 
     def test_a_login_is_bound_to_its_handle(self):
-        server = hz.Server(self.place, env={"HORIZON_ADMIN_PASSWORD": "correcto-1"})
+        server = hz.Server(self.place, env={"HORIZON_ADMIN_PASSWORD": "correcto-1", "TRACKING_ROUTE": "true"})
         self.server = server
         client = sio.Client(server)
         self.addCleanup(client.close)
@@ -125,6 +125,14 @@ class Routes(hz.Case):
         for changed in space, common:
             self.good(again, "workspaces:update", {"id": changed["id"], "color": "#000000"})
             self.assertEqual(listener.event("workspaces:updated")["userId"], account)
+        # Nor does anything else say it that somebody else reads.
+        self.good(again, "settings:update", {"userId": handle, "theme": "light"})
+        self.bad(again, "workspaces:delete", {"id": handle}, "Error al eliminar workspace")
+        audit = lambda: server.call("GET", "/audit", expect=200)["audit"]
+        hz.wait_for(lambda: "settings:update" in [row["action"] for row in audit() if row["target"] == account], what="the audit log")
+        hz.wait_for(lambda: "[TRACKING_ROUTE] workspaces:delete" in server.process.text(), what="tracking")
+        for text in (json.dumps(audit()), server.process.text(), json.dumps(listener.events), hz.request(server.socket, "GET", "/api/v1/events").text):
+            self.assertNotIn(handle, text)
 
     # ---- 1.3
     def test_workers(self):

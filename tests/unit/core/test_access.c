@@ -339,6 +339,12 @@ HZ_TEST(access, a_handle_is_worth_its_login_and_an_account_s_id_nothing)
     bool has;
     HZ_ASSERT_TRUE(hz_access_check(&again, first.handle, "workers", "stop", &has));
     HZ_ASSERT_TRUE(has);
+    /* What others read does not have it. */
+    char text[256], veiled[256];
+    snprintf(text, sizeof text, "-{\"a\":\"%s\",\"b\":\"%s%s\",\"c\":\"hzt_abc-_9\"}%.35s", first.handle, id, second.handle, first.handle);
+    snprintf(veiled, sizeof veiled, "-{\"a\":\"%s\",\"b\":\"%s%s\",\"c\":\"hzt_******\"}%.35s", id, id, id, first.handle);
+    hz_access_veil(text);
+    HZ_ASSERT_STR_EQ(text, veiled);
     /* A new password ends all of them. */
     const struct hz_user_change change = {.password = "another one", .role = -1, .active = -1};
     HZ_ASSERT_OK(hz_access_user_change(NULL, HZ_ACCESS_ADMIN, &change));
