@@ -117,7 +117,7 @@ struct hz_user_change {
 /* who: an account's id or mail. A new password, or active 0, ends its sessions, handles and tokens (a password: not the tokens). HZ_EREFUSED: the last
  * active SuperAdmin stays one. */
 HZ_MUST_CHECK int hz_access_user_change(const struct hz_caller *by, const char *who, const struct hz_user_change *change);
-/* scopes: permissions separated by blanks or commas, "module:*", NULL: all of the role. expires_ms: wall clock, 0 never. */
+/* scopes: permissions separated by blanks or commas, at least one, "module:*"; NULL: all of the role. expires_ms: wall clock, 0 never. */
 HZ_MUST_CHECK int hz_access_token_create(const struct hz_caller *by, const char *name, enum hz_role role, const char *scopes, int64_t expires_ms,
         char ret_token[HZ_ACCESS_SECRET]);
 HZ_MUST_CHECK int hz_access_token_revoke(const struct hz_caller *by, const char *id_or_name); /* HZ_ENOTFOUND */

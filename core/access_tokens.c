@@ -54,6 +54,8 @@ int hz_access_token_create(const struct hz_caller *by, const char *name, enum hz
     if (expires_ms && expires_ms <= hz_base_wall_ms())
         return hz_err_set(HZ_EFORMAT, "the token would have expired already");
     int err = hz_access_scope(scopes ? scopes : "", bits);
+    if (!err && scopes && scopes[strspn(scopes, ", ")] == 0)
+        err = hz_err_set(HZ_EFORMAT, "scopes: expected names such as workers:list, or none of it for all that the role may");
     if (err)
         return err;
     pthread_mutex_lock(&hz_access.changing);

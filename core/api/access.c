@@ -258,12 +258,35 @@ static void permissions_list(struct hz_http_request *request, void *arg)
 }
 
 /* ---- tokens ---- */
+/* `scopes` of the body, a text or a list of texts, as one text; *ret NULL: absent or null. Whatever else is there is refused: a scope
+ * that is not understood must not mean everything. */
+static int scopes_of(const struct change *change, char buffer[HZ_ACCESS_SCOPES], const char **ret)
+{
+    const json_t *value = json_object_get(change->body, "scopes"), *one;
+    size_t i, used = 0;
+    *ret = json_string_value(value);
+    if (!value || json_is_null(value) || json_is_string(value))
+        return 0;
+    buffer[0] = 0;
+    json_array_foreach(value, i, one) {
+        const char *text = json_string_value(one);
+        if (!text)
+            return hz_err_set(HZ_EFORMAT, "scopes[%zu]: expected a text such as workers:list", i);
+        int len = snprintf(buffer + used, HZ_ACCESS_SCOPES - used, "%s%s", i ? " " : "", text);
+        if (len < 0 || (size_t)len >= HZ_ACCESS_SCOPES - used)
+            return hz_err_set(HZ_EFORMAT, "a token's scope has at most %d bytes", HZ_ACCESS_SCOPES - 1);
+        used += (size_t)len;
+    }
+    *ret = buffer;
+    return json_is_array(value) ? 0 : hz_err_set(HZ_EFORMAT, "scopes: expected a text such as \"workers:list executions:*\", a list of texts, or null");
+}
+
 static int add_token(struct change *change)
 {
     int role;
     int64_t expires = 0;
-    char token[HZ_ACCESS_SECRET];
-    const char *name = text_of(change, "name");
+    char token[HZ_ACCESS_SECRET], buffer[HZ_ACCESS_SCOPES];
+    const char *name = text_of(change, "name"), *scopes = NULL;
     const json_t *days = json_object_get(change->body, "expiresDays");
     int err = role_of(change, &role);
     if (!err && (!name || role < 0))
@@ -273,13 +296,15 @@ static int add_token(struct change *change)
     if (!err && days)
         expires = hz_base_wall_ms() + (int64_t)(json_number_value(days) * 86400000.0);
     if (!err)
-        err = hz_access_token_create(&change->caller, name, (enum hz_role)role, text_of(change, "scopes"), expires, token);
+        err = scopes_of(change, buffer, &scopes);
+    if (!err)
+        err = hz_access_token_create(&change->caller, name, (enum hz_role)role, scopes, expires, token);
     if (err)
         return err;
     char iso[HZ_ISO_TEXT];
     hz_base_iso(expires, iso);
-    change->answer = json_pack("{s:s, s:s, s:s, s:s?}", "name", name, "role", hz_role_name((enum hz_role)role), "token", token, "expiresAt",
-            expires ? iso : NULL);
+    change->answer = json_pack("{s:s, s:s, s:s, s:s, s:s?}", "name", name, "role", hz_role_name((enum hz_role)role), "scopes", scopes ? scopes : "",
+            "token", token, "expiresAt", expires ? iso : NULL);
     sodium_memzero(token, sizeof token);
     return change->answer ? 0 : hz_err_set(HZ_ENOMEM, "out of memory");
 }

@@ -54,7 +54,8 @@ static int create(const struct hz_args *args, struct hz_accounts *accounts, enum
             return hz_accounts_fail(err);
         hz_accounts_note(accounts, "tokens:create", name);
         hz_base_iso(expires, iso);
-        answer = json_pack("{s:s, s:s, s:s, s:s?}", "name", name, "role", hz_role_name(role), "token", token, "expiresAt", expires ? iso : NULL);
+        answer = json_pack("{s:s, s:s, s:s, s:s, s:s?}", "name", name, "role", hz_role_name(role), "scopes", scopes ? scopes : "", "token", token,
+                "expiresAt", expires ? iso : NULL);
     }
     if (hz_args_has(args, "--json")) {
         sodium_memzero(made, sizeof made);

@@ -157,6 +157,14 @@ class Access(openapi.Case):
         self.assertNotIn(viewer, json.dumps(listed))
         self.clean_exit(server.cli("token", "revoke", "mirador"))
         self.refused(self.ask(server, "GET", "/api/v1/workers", token=viewer), 401, "revoked")
+        made = server.call("POST", "/tokens", {"name": "lista", "role": "Admin", "scopes": ["workers:list", "executions:*"]}, expect=201)
+        self.assertEqual(made["scopes"], "workers:list executions:*")
+        self.assertEqual(self.ask(server, "GET", "/api/v1/workers", token=made["token"]).status, 200)
+        self.refused(self.ask(server, "GET", "/api/v1/users", token=made["token"]), 403, "scope")
+        for wrong in ({}, 5, True, [], ["workers:list", 5], [["workers:list"]], "", ", ,", [","], ["workers:list"] * 50, "workers:fly"):
+            self.refused(server.call("POST", "/tokens", {"name": "x", "role": "Admin", "scopes": wrong}), 422, "scope" if wrong != "workers:fly" else "fly")
+        self.assertEqual(server.call("POST", "/tokens", {"name": "todo", "role": "Viewer", "scopes": None}, expect=201)["scopes"], "")
+        self.assertEqual(server.cli("token", "create", "x", "--role", "admin", "--scope", " ").code, 1)
         for wrong in (["create", "x"], ["create", "x", "--role", "king"], ["create", "x", "--role", "user", "--expires", "soon"], ["fly"]):
             self.assertEqual(server.cli("token", *wrong).code, 2, wrong)
         with open(os.path.join(server.data, "horizon.db-wal"), "rb") as file:
