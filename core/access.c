@@ -98,14 +98,10 @@ static enum hz_role level_of(const struct hz_credential *c)
 
 void hz_access_caller_of(const struct hz_credential *c, const char *address, struct hz_caller *ret)
 {
-    const struct hz_account *account = c->account ? c->account : hz_access_administrator();
     ret->kind = c->row.kind == HZ_CREDENTIAL_TOKEN ? HZ_CALLER_TOKEN : c->row.kind == HZ_CREDENTIAL_SESSION ? HZ_CALLER_SESSION : HZ_CALLER_HANDLE;
     ret->credential = c->row.id;
     ret->role = level_of(c);
-    if (account)
-        ret->user = account->row.id;
-    else
-        memset(&ret->user, 0, sizeof ret->user);
+    ret->user = c->account ? c->account->row.id : c->row.id; /* nobody's: what is one's own is nobody else's */
     snprintf(ret->name, sizeof ret->name, "%s", c->account ? c->account->row.name : c->row.name);
     if (address)
         snprintf(ret->address, sizeof ret->address, "%s", address);

@@ -35,7 +35,7 @@ enum hz_caller_kind {
  * account that was disabled and a credential that ended count from that moment on. Zeroed: nobody. */
 struct hz_caller {
     enum hz_caller_kind kind;
-    struct hz_uuid user;            /* account; UNIX and tokens of nobody: the administrator's, nil before there is one */
+    struct hz_uuid user;            /* account; a token of nobody: the token's own id; UNIX: the administrator's, nil before there is one */
     struct hz_uuid credential;      /* row of the session, token or handle; nil: UNIX */
     enum hz_role role;              /* as it was at the proof; hz_access_allows() uses the present one */
     char name[HZ_ACCESS_NAME];      /* for people: `Detenido por <name>`, the audit log */
@@ -98,7 +98,7 @@ json_t *hz_access_roles_json(void);
 json_t *hz_access_permissions_json(void);
 /* What this caller shows as the id of `user`: his handle for himself. */
 void hz_access_shown_id(const struct hz_caller *caller, const struct hz_uuid *user, char ret_text[HZ_UUID_TEXT]);
-/* The account a client means by `text`: his own handle, or an account's id. False: neither. */
+/* The account a client means by `text`: his own handle or id, or an account's id. False: neither. */
 HZ_MUST_CHECK bool hz_access_meant(const struct hz_caller *caller, const char *text, struct hz_uuid *ret_user);
 /* For what others read (audit log, tracking): each living handle in `text` becomes its account's id, each token stars. In place, as long as
  * before; one hash for what looks like an id. */

@@ -7,12 +7,12 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Administrators see and end everybody's. */
+/* Administrators see and end everybody's; a token that is nobody's sees itself. */
 static bool may_see(const struct hz_caller *by, const struct hz_credential *c)
 {
     if (!by || by->kind == HZ_CALLER_UNIX || by->role <= HZ_ROLE_ADMIN)
         return true;
-    return c->account && hz_uuid_equal(&c->account->row.id, &by->user);
+    return hz_uuid_equal(c->account ? &c->account->row.id : &c->row.id, &by->user);
 }
 
 /* A token made on the server's own machine is nobody's; one made by a token belongs to that one's owner. */

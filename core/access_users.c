@@ -168,7 +168,7 @@ bool hz_access_meant(const struct hz_caller *caller, const char *text, struct hz
     if (!hz_uuid_parse(text, strlen(text), &id))
         return false;
     pthread_rwlock_rdlock(&hz_access.lock);
-    bool found = hz_access_account(&id) != NULL;
+    bool found = hz_access_account(&id) != NULL || (caller->kind == HZ_CALLER_TOKEN && hz_uuid_equal(&id, &caller->user));
     pthread_rwlock_unlock(&hz_access.lock);
     if (found)
         *ret_user = id;

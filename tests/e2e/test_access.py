@@ -146,6 +146,21 @@ class Access(openapi.Case):
         self.refused(self.ask(server, "GET", "/api/v1/users", token=viewer), 403, "users:list")
         self.refused(self.ask(server, "POST", "/api/v1/tokens", {"name": "up", "role": "admin"}, token=viewer), 403, "Viewer")
         self.assertEqual(len(server.workers()), 1)
+        # A token made on this machine is nobody's: what is the administrator's own is not its own.
+        cookie = self.session(server)[1]
+        self.assertEqual(self.ask(server, "POST", "/api/v1/tokens", {"name": "suyo", "role": "Admin"}, Cookie=cookie).status, 201)
+        user = server.new_token("User", "usuario")
+        for token in viewer, user:
+            me = self.ask(server, "GET", "/api/v1/me", token=token)
+            self.assertNotIn(ADMIN, me.text)
+            self.assertNotIn("suyo", self.ask(server, "GET", "/api/v1/tokens", token=token).text)
+            self.assertEqual(self.ask(server, "DELETE", "/api/v1/tokens/suyo", token=token).status, 404)
+            own = self.ask(server, "PATCH", "/api/v1/settings", {"theme": "mine"}, token=token)
+            self.assertEqual((own.json["theme"], own.json["userId"]), ("mine", me.json["id"]))
+        self.assertEqual(self.ask(server, "GET", "/api/v1/settings", Cookie=cookie).json["theme"], "crystal")
+        space = self.ask(server, "POST", "/api/v1/workspaces", {"name": "S"}, Cookie=cookie).json["id"]
+        self.assertNotIn(space, self.ask(server, "GET", "/api/v1/workspaces", token=user).text)
+        self.assertEqual(self.ask(server, "DELETE", f"/api/v1/workspaces/{space}", token=user).status, 403)
         narrow = server.cli("token", "create", "estrecho", "--role", "admin", "--scope", "executions:*").out.split()[-1]
         self.assertEqual(self.ask(server, "GET", "/api/v1/executions", token=narrow).status, 200)
         self.refused(self.ask(server, "GET", "/api/v1/workers", token=narrow), 403, "scope")

@@ -154,6 +154,29 @@ HZ_TEST(access, a_token_ends_when_it_expires_or_is_revoked)
     HZ_ASSERT_EQ(hz_access_token_create(NULL, "past", HZ_ROLE_USER, NULL, 1, token), HZ_EFORMAT);
 }
 
+HZ_TEST(access, a_token_of_nobody_is_not_the_administrator)
+{
+    struct hz_caller unix_caller, viewer = token_of(HZ_ROLE_VIEWER, NULL, 0, "viewer"), other = token_of(HZ_ROLE_USER, NULL, 0, "other");
+    char text[HZ_UUID_TEXT];
+    struct hz_uuid meant;
+    hz_access_unix_caller(&unix_caller);
+    HZ_ASSERT_FALSE(hz_uuid_equal(&viewer.user, &unix_caller.user));
+    HZ_ASSERT_FALSE(hz_uuid_equal(&viewer.user, &other.user));
+    HZ_ASSERT_TRUE(hz_access_refresh(&viewer));
+    HZ_ASSERT_FALSE(hz_uuid_equal(&viewer.user, &unix_caller.user));
+    json_t *tokens = hz_access_tokens_json(&viewer), *me = hz_access_user_json(&viewer);
+    HZ_ASSERT_EQ(json_array_size(tokens), 1);
+    HZ_ASSERT_STR_EQ(json_string_value(json_object_get(json_array_get(tokens, 0), "name")), "viewer");
+    HZ_ASSERT_STR_EQ(json_string_value(json_object_get(me, "email")), "");
+    HZ_ASSERT_TRUE(hz_access_meant(&viewer, json_string_value(json_object_get(me, "id")), &meant));
+    json_decref(tokens);
+    json_decref(me);
+    hz_uuid_format(&other.user, text);
+    HZ_ASSERT_FALSE(hz_access_meant(&viewer, text, &meant));
+    HZ_ASSERT_EQ(hz_access_token_revoke(&viewer, "other"), HZ_ENOTFOUND);
+    HZ_ASSERT_OK(hz_access_token_revoke(&viewer, "viewer"));
+}
+
 HZ_TEST(access, tokens_outlive_a_restart_and_only_a_hash_is_stored)
 {
     char token[HZ_ACCESS_SECRET], header[HZ_ACCESS_SECRET + 8], text[1 << 16];
