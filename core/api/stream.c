@@ -51,8 +51,9 @@ static struct hz_http_piece *chosen(const char *lines, size_t len, const char *k
         size_t size = stop ? (size_t)(stop + 2 - lines) : (size_t)(end - lines);
         char wanted[64];
         if (kind && kind < lines + size) {
-            size_t kind_len = strcspn(kind + 8, "\n");
-            snprintf(wanted, sizeof wanted, ",%.*s,", (int)HZ_MIN(kind_len, (size_t)60), kind + 8);
+            const char *from = kind + 8, *behind = memchr(from, '\n', (size_t)(lines + size - from)); /* no NUL ends a batch */
+            size_t kind_len = behind ? (size_t)(behind - from) : 0;
+            snprintf(wanted, sizeof wanted, ",%.*s,", (int)HZ_MIN(kind_len, (size_t)60), from);
             if (strstr(kinds, wanted)) {
                 memcpy(to, lines, size);
                 to += size;
