@@ -368,7 +368,7 @@ class Place:
     def close(self):
         for process in reversed(self.processes):
             process.kill_all()
-        failed = any(error for _, error in getattr(self.case._outcome, "errors", []) or [])
+        failed = not getattr(self.case._outcome, "success", True)
         if failed:
             for process in self.processes:
                 print(f"--- {process.popen.args}\n{process.text()[-6000:]}", file=sys.stderr)
