@@ -5,6 +5,7 @@
 
 #include "shm/err.h"
 #include "shm/log.h"
+#include "shm/text.h"
 
 #include <sodium.h>
 #include <stdio.h>
@@ -164,17 +165,19 @@ bool hz_access_refresh(struct hz_caller *caller)
 
 void hz_access_who(const struct hz_caller *caller, char *ret, size_t size)
 {
-    snprintf(ret, size, "%s", caller->kind == HZ_CALLER_NONE ? "" : caller->name);
+    char text[HZ_ACCESS_EMAIL + HZ_ACCESS_NAME + 16];
+    (void)hz_text_copy(ret, size, caller->kind == HZ_CALLER_NONE ? "" : caller->name);
     if (caller->kind == HZ_CALLER_NONE || caller->kind == HZ_CALLER_UNIX)
         return;
     pthread_rwlock_rdlock(&hz_access.lock);
     const struct hz_credential *c = hz_access_credential(&caller->credential);
     const struct hz_account *account = c ? c->account : hz_access_account(&caller->user);
     if (c && c->row.kind == HZ_CREDENTIAL_TOKEN)
-        snprintf(ret, size, "%s%stoken %s", account ? account->row.email : "", account ? ", " : "", c->row.name);
-    else if (account)
-        snprintf(ret, size, "%s", account->row.email);
+        snprintf(text, sizeof text, "%s%stoken %s", account ? account->row.email : "", account ? ", " : "", c->row.name);
+    else
+        snprintf(text, sizeof text, "%s", account ? account->row.email : ret);
     pthread_rwlock_unlock(&hz_access.lock);
+    (void)hz_text_copy(ret, size, text);
 }
 
 /* ---- the book ---- */

@@ -88,6 +88,7 @@ void hz_access_tend(void); /* helper thread, now and then: forgets what is over,
 /* ---- access_users.c ---- */
 HZ_MUST_CHECK int hz_access_password_check(const char *password);
 HZ_MUST_CHECK int hz_access_mail_check(const char *email);
+HZ_MUST_CHECK int hz_access_name_check(const char *name); /* of an account or a token */
 void hz_access_password_draw(char ret_password[32]);
 /* The account with this row in the store and in the book; with `changing` held. */
 HZ_MUST_CHECK int hz_access_account_put(const struct hz_store_user *row);

@@ -48,12 +48,12 @@ int hz_access_token_create(const struct hz_caller *by, const char *name, enum hz
 {
     uint32_t bits[HZ_ACCESS_BITS];
     struct hz_uuid id;
-    size_t len = strlen(name);
-    if (len == 0 || len >= HZ_ACCESS_NAME || strcspn(name, "\t\r\n\x7f") != len)
-        return hz_err_set(HZ_EFORMAT, "a token's name has 1 to %d bytes on one line", HZ_ACCESS_NAME - 1);
+    int err = hz_access_name_check(name);
+    if (err)
+        return err;
     if (expires_ms && expires_ms <= hz_base_wall_ms())
         return hz_err_set(HZ_EFORMAT, "the token would have expired already");
-    int err = hz_access_scope(scopes ? scopes : "", bits);
+    err = hz_access_scope(scopes ? scopes : "", bits);
     if (!err && scopes && scopes[strspn(scopes, ", ")] == 0)
         err = hz_err_set(HZ_EFORMAT, "scopes: expected names such as workers:list, or none of it for all that the role may");
     if (err)

@@ -2,6 +2,7 @@
 #include "access_internal.h"
 
 #include "shm/err.h"
+#include "shm/text.h"
 
 #include <ctype.h>
 #include <sodium.h>
@@ -27,6 +28,14 @@ int hz_access_mail_check(const char *email)
     for (size_t i = 0; plain && i < len; i++)
         plain = isgraph((unsigned char)email[i]) && !strchr("\"<>,;\\", email[i]);
     return plain ? 0 : hz_err_set(HZ_EFORMAT, "`%.100s` is no mail address, expected name@domain", email);
+}
+
+int hz_access_name_check(const char *name)
+{
+    size_t len = strlen(name);
+    if (len == 0 || len >= HZ_ACCESS_NAME || strcspn(name, "\t\r\n\x7f") != len || !hz_text_is_utf8(name, len))
+        return hz_err_set(HZ_EFORMAT, "a name has 1 to %d bytes of UTF-8 on one line", HZ_ACCESS_NAME - 1);
+    return 0;
 }
 
 /* 24 characters of 62: 142 bits. */
@@ -62,6 +71,8 @@ int hz_access_user_add(const struct hz_caller *by, const char *email, const char
     int err = hz_access_mail_check(email);
     if (!err)
         err = hz_access_password_check(password);
+    if (!err && name && *name)
+        err = hz_access_name_check(name);
     if (!err && by && role < by->role)
         err = hz_err_set(HZ_EREFUSED, "nobody gives a role above his own (%s)", hz_role_name(by->role));
     if (!err)
@@ -70,7 +81,7 @@ int hz_access_user_add(const struct hz_caller *by, const char *email, const char
         return err;
     for (size_t i = 0; email[i]; i++)
         row.email[i] = (char)tolower((unsigned char)email[i]);
-    snprintf(row.name, sizeof row.name, "%.*s", (int)(name && *name ? strlen(name) : strcspn(email, "@")), name && *name ? name : email);
+    snprintf(row.name, sizeof row.name, "%.*s", name && *name ? HZ_ACCESS_NAME : (int)strcspn(email, "@"), name && *name ? name : email);
     row.created_ms = row.updated_ms = hz_base_wall_ms();
     pthread_mutex_lock(&hz_access.changing);
     err = hz_access_account_by_mail(row.email) ? hz_err_set(HZ_EEXISTS, "there is an account %s already", row.email) : hz_access_account_put(&row);
@@ -116,6 +127,8 @@ int hz_access_user_change(const struct hz_caller *by, const char *who, const str
 {
     char hash[128] = "";
     int err = change->password ? hz_access_password_check(change->password) : 0;
+    if (!err && change->name && *change->name)
+        err = hz_access_name_check(change->name);
     if (!err && change->password)
         err = hz_access_password_hash(change->password, hash);
     if (err)

@@ -5,6 +5,7 @@
 
 #include "shm/err.h"
 #include "shm/log.h"
+#include "shm/text.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -57,30 +58,17 @@ static bool room(bool refused)
     return true;
 }
 
-/* Cuts at a character's border: what the store holds is UTF-8. */
-static void copy_text(char *to, size_t size, const char *from)
-{
-    size_t len = from ? strlen(from) : 0;
-    if (len >= size) {
-        len = size - 1;
-        while (len > 0 && ((unsigned char)from[len] & 0xc0) == 0x80)
-            len--;
-    }
-    memcpy(to, from ? from : "", len);
-    to[len] = 0;
-}
-
 void hz_audit_note(const struct hz_caller *caller, const char *action, const char *target, uint32_t status)
 {
     struct hz_store_audit row = {.at_ms = hz_base_wall_ms(), .status = status};
     char veiled[2 * sizeof row.target];
-    copy_text(veiled, sizeof veiled, target);
+    (void)hz_text_copy(veiled, sizeof veiled, target);
     hz_access_veil(veiled); /* a client knows itself by its handle, and says so */
     hz_access_who(caller, row.user, sizeof row.user);
-    copy_text(row.kind, sizeof row.kind, kind_name(caller->kind));
-    copy_text(row.address, sizeof row.address, caller->address);
-    copy_text(row.action, sizeof row.action, action);
-    copy_text(row.target, sizeof row.target, veiled);
+    (void)hz_text_copy(row.kind, sizeof row.kind, kind_name(caller->kind));
+    (void)hz_text_copy(row.address, sizeof row.address, caller->address);
+    (void)hz_text_copy(row.action, sizeof row.action, action);
+    (void)hz_text_copy(row.target, sizeof row.target, veiled);
     pthread_mutex_lock(&audit.lock);
     if (room(is_refused(status))) {
         audit.rows[audit.count++] = row;

@@ -3,6 +3,8 @@
 
 #include "store_db.h"
 
+#include "shm/text.h"
+
 #include <stdio.h>
 #include <string.h>
 
@@ -29,15 +31,22 @@ static bool permission_row(sqlite3_stmt *s, const struct hz_store_access_visitor
     return v->permission(v->arg, &permission);
 }
 
+/* What once was stored otherwise must not make a whole list unreadable. */
+static void copy_name(sqlite3_stmt *s, int column, char *to, size_t size)
+{
+    hz_store_column_copy(s, column, to, size);
+    hz_text_mend(to);
+}
+
 static bool user_row(sqlite3_stmt *s, const struct hz_store_access_visitor *v)
 {
     struct hz_store_user user = {.origin = sqlite3_column_int(s, 5), .level = sqlite3_column_int(s, 6),
             .active = sqlite3_column_int(s, 7) != 0, .created_ms = sqlite3_column_int64(s, 8), .updated_ms = sqlite3_column_int64(s, 9),
             .last_login_ms = sqlite3_column_int64(s, 10)};
     hz_store_column_id(s, 0, &user.id);
-    hz_store_column_copy(s, 1, user.email, sizeof user.email);
-    hz_store_column_copy(s, 2, user.name, sizeof user.name);
-    hz_store_column_copy(s, 3, user.avatar, sizeof user.avatar);
+    copy_name(s, 1, user.email, sizeof user.email);
+    copy_name(s, 2, user.name, sizeof user.name);
+    copy_name(s, 3, user.avatar, sizeof user.avatar);
     hz_store_column_copy(s, 4, user.password, sizeof user.password);
     return v->user(v->arg, &user);
 }
@@ -50,7 +59,7 @@ static bool credential_row(sqlite3_stmt *s, const struct hz_store_access_visitor
     if (sqlite3_column_bytes(s, 1) == (int)sizeof credential.hash)
         memcpy(credential.hash, sqlite3_column_blob(s, 1), sizeof credential.hash);
     hz_store_column_id(s, 3, &credential.user);
-    hz_store_column_copy(s, 5, credential.name, sizeof credential.name);
+    copy_name(s, 5, credential.name, sizeof credential.name);
     hz_store_column_copy(s, 6, credential.scopes, sizeof credential.scopes);
     return v->credential(v->arg, &credential);
 }
@@ -288,10 +297,16 @@ int hz_store_audit_put(const struct hz_store_audit *rows, size_t count, int64_t 
 static json_t *audit_row(sqlite3_stmt *s)
 {
     char iso[HZ_ISO_TEXT];
+    struct hz_store_audit row;
     hz_base_iso(sqlite3_column_int64(s, 1), iso);
-    return json_pack("{s:I, s:s, s:s, s:s, s:s, s:s, s:s?, s:I}", "sequence", (json_int_t)sqlite3_column_int64(s, 0), "at", iso, "user",
-            sqlite3_column_text(s, 2), "kind", sqlite3_column_text(s, 3), "address", sqlite3_column_text(s, 4), "action",
-            sqlite3_column_text(s, 5), "target", sqlite3_column_text(s, 6), "status", (json_int_t)sqlite3_column_int64(s, 7));
+    copy_name(s, 2, row.user, sizeof row.user);
+    copy_name(s, 3, row.kind, sizeof row.kind);
+    copy_name(s, 4, row.address, sizeof row.address);
+    copy_name(s, 5, row.action, sizeof row.action);
+    copy_name(s, 6, row.target, sizeof row.target);
+    return json_pack("{s:I, s:s, s:s, s:s, s:s, s:s, s:s?, s:I}", "sequence", (json_int_t)sqlite3_column_int64(s, 0), "at", iso, "user", row.user,
+            "kind", row.kind, "address", row.address, "action", row.action, "target", row.target[0] ? row.target : NULL, "status",
+            (json_int_t)sqlite3_column_int64(s, 7));
 }
 
 json_t *hz_store_audit_list(const char *user, const char *action, int64_t from_ms, int64_t before_sequence, size_t limit)

@@ -61,7 +61,7 @@ HZ_MUST_CHECK int hz_store_credentials_seen(const struct hz_store_seen *seen, si
 
 struct hz_store_audit {
     int64_t at_ms;
-    char user[192], kind[16], address[64], action[96], target[256];
+    char user[400], kind[16], address[64], action[96], target[256];
     uint32_t status;
 };
 /* In this order; of what was done (status below 400) the newest `keep_done` rows stay, of what was refused the newest `keep_refused`. They are

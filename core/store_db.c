@@ -4,6 +4,8 @@
  */
 #include "store_db.h"
 
+#include "shm/text.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -128,7 +130,7 @@ void hz_store_bind_id(sqlite3_stmt *statement, int index, const struct hz_uuid *
 void hz_store_column_copy(sqlite3_stmt *statement, int column, char *to, size_t size)
 {
     const unsigned char *text = sqlite3_column_text(statement, column);
-    snprintf(to, size, "%s", text ? (const char *)text : "");
+    (void)hz_text_copy(to, size, (const char *)text);
 }
 
 int hz_store_column_dup(sqlite3_stmt *statement, int column, char **ret)

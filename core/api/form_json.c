@@ -4,7 +4,8 @@
  */
 #include "form.h"
 
-#include "core/http/url.h"
+#include "shm/text.h"
+
 
 #include <ctype.h>
 #include <string.h>
@@ -142,5 +143,5 @@ bool hz_form_is_json(const char *text, size_t len)
 {
     const char *end = text + len;
     const char *p = scan_value(text, end);
-    return p && skip_blank(p, end) == end && hz_url_is_utf8(text, len);
+    return p && skip_blank(p, end) == end && hz_text_is_utf8(text, len);
 }

@@ -8,8 +8,8 @@
 #include "core/scheduler.h"
 #include "form.h"
 
-#include "core/http/url.h"
 #include "shm/err.h"
+#include "shm/text.h"
 
 #include <ctype.h>
 #include <stdio.h>
@@ -97,7 +97,7 @@ static void on_header(void *arg, const char *name, const char *value)
 /* Bytes that are not UTF-8 are Latin-1, as HTTP once said. */
 static void add_latin(struct hz_json *json, const char *value, size_t len)
 {
-    if (hz_url_is_utf8(value, len)) {
+    if (hz_text_is_utf8(value, len)) {
         hz_json_string(json, value, len);
         return;
     }
@@ -220,13 +220,13 @@ static bool on_part(
     struct multipart *form = arg;
     if (offset == 0) {
         end_part(form);
-        if (!hz_url_is_utf8(name, strlen(name)) || ++form->fields > HZ_FORM_FIELDS) {
+        if (!hz_text_is_utf8(name, strlen(name)) || ++form->fields > HZ_FORM_FIELDS) {
             form->failed = true;
             return false;
         }
         form->name = strdup(name);
         form->file = file ? strdup(file) : NULL;
-        form->type = type && hz_url_is_utf8(type, strlen(type)) ? strdup(type) : NULL;
+        form->type = type && hz_text_is_utf8(type, strlen(type)) ? strdup(type) : NULL;
         form->failed |= !form->name || (file && !form->file);
     }
     if (form->len + len > form->capacity) {

@@ -6,10 +6,10 @@
 #include "engineio_internal.h"
 
 #include "internal.h"
-#include "url.h"
 
 #include "shm/err.h"
 #include "shm/log.h"
+#include "shm/text.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -218,7 +218,7 @@ static void run_post(struct hz_eio *engine, struct hz_eio_call *call)
         return;
     }
     struct posted posted = {session, false};
-    if (!call->body || !hz_url_is_utf8(call->body, call->body_len) ||
+    if (!call->body || !hz_text_is_utf8(call->body, call->body_len) ||
             (!hz_eio_payload_each(call->body, call->body_len, on_packet, &posted) && !posted.left)) {
         hz_eio_count(&engine->figures->refused_input, 1);
         hz_eio_close(session, "parse error", 0, '1');

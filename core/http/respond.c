@@ -6,7 +6,7 @@
 
 #include "shm/err.h"
 #include "shm/log.h"
-#include "url.h"
+#include "shm/text.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -169,7 +169,7 @@ static char *problem_text(uint32_t status, const char *detail, size_t *ret_len)
         return NULL;
     }
     char *to = text + head;
-    bool plain = !hz_url_is_utf8(detail, strlen(detail)); /* it may quote a body, or half a character of one */
+    bool plain = !hz_text_is_utf8(detail, strlen(detail)); /* it may quote a body, or half a character of one */
     for (const unsigned char *p = (const unsigned char *)detail; *p; p++) {
         if (*p == '"' || *p == '\\') {
             *to++ = '\\';

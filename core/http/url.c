@@ -4,6 +4,8 @@
  */
 #include "url.h"
 
+#include "shm/text.h"
+
 static int hex(char c)
 {
     if (c >= '0' && c <= '9')
@@ -11,41 +13,6 @@ static int hex(char c)
     if (c >= 'a' && c <= 'f')
         return c - 'a' + 10;
     return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
-
-bool hz_url_is_utf8(const char *text, size_t len)
-{
-    const unsigned char *p = (const unsigned char *)text, *end = p + len;
-    while (p < end) {
-        if (*p < 0x80) {
-            p++;
-            continue;
-        }
-        /* Second bytes allowed after each first byte: RFC 3629, section 4. */
-        unsigned low = 0x80, high = 0xbf;
-        int more;
-        if (*p >= 0xc2 && *p <= 0xdf)
-            more = 1;
-        else if (*p >= 0xe0 && *p <= 0xef) {
-            more = 2;
-            low = *p == 0xe0 ? 0xa0 : low;
-            high = *p == 0xed ? 0x9f : high;
-        } else if (*p >= 0xf0 && *p <= 0xf4) {
-            more = 3;
-            low = *p == 0xf0 ? 0x90 : low;
-            high = *p == 0xf4 ? 0x8f : high;
-        } else
-            return false;
-        if (end - p <= more)
-            return false;
-        for (p++; more > 0; more--, p++) {
-            if (*p < low || *p > high)
-                return false;
-            low = 0x80;
-            high = 0xbf;
-        }
-    }
-    return true;
 }
 
 ptrdiff_t hz_url_decode(const char *text, size_t len, bool plus, char *to)
@@ -66,5 +33,5 @@ ptrdiff_t hz_url_decode(const char *text, size_t len, bool plus, char *to)
         *out++ = c;
     }
     *out = 0;
-    return hz_url_is_utf8(to, (size_t)(out - to)) ? out - to : -1;
+    return hz_text_is_utf8(to, (size_t)(out - to)) ? out - to : -1;
 }

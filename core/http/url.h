@@ -1,4 +1,4 @@
-/* url.h - percent-decoding and UTF-8 validity of what comes in a request line. Pure functions, any thread. */
+/* url.h - percent-decoding of what comes in a request line. Pure functions, any thread. */
 #ifndef HZ_CORE_HTTP_URL_H
 #define HZ_CORE_HTTP_URL_H
 
@@ -12,6 +12,5 @@
  * hex digits stands for itself.
  */
 ptrdiff_t hz_url_decode(const char *text, size_t len, bool plus, char *to);
-bool hz_url_is_utf8(const char *text, size_t len);
 
 #endif

@@ -213,6 +213,12 @@ class Access(openapi.Case):
         self.assertEqual(self.ask(server, "PATCH", "/api/v1/me", change, Cookie=cookie).status, 204)
         self.assertEqual(self.ask(server, "GET", "/api/v1/workers", Cookie=cookie).status, 401, "its sessions have ended")
         cookie = self.log_in(server, "eva's other one", "eva@example.org").headers["set-cookie"].split(";")[0]
+        # A name is kept whole or refused; nothing of it breaks a list.
+        for name, status in (("a" * 126 + "é", 422), ("a" * 125 + "é", 201)):
+            answer = server.call("POST", "/users", {"email": "larga@example.org", "role": "User", "password": "long enough", "name": name})
+            self.assertEqual(answer.status, status, answer)
+        self.assertIn("a" * 125 + "é", [user["name"] for user in server.call("GET", "/users", expect=200)["users"]])
+        self.refused(server.call("PATCH", "/users/larga@example.org", {"name": "a" * 126 + "é"}), 422, "127 bytes")
         self.clean_exit(server.cli("user", "role", "eva@example.org", "admin"))
         self.assertEqual(self.ask(server, "GET", "/api/v1/users", Cookie=cookie).status, 200, "a new role counts at once")
         self.refused(self.ask(server, "PATCH", f"/api/v1/users/{ADMIN}", {"active": False}, Cookie=cookie), 403, "above his own")

@@ -227,6 +227,69 @@ HZ_TEST(access, an_account_needs_a_mail_and_a_password)
     json_decref(users);
 }
 
+HZ_TEST(access, a_name_is_kept_whole_or_refused)
+{
+    char name[HZ_ACCESS_NAME + 2], token[HZ_ACCESS_SECRET];
+    struct hz_uuid id;
+    memset(name, 'a', sizeof name);
+    memcpy(name + HZ_ACCESS_NAME - 2, "é", 3); /* its second byte would be the 128th */
+    HZ_ASSERT_EQ(hz_access_user_add(NULL, "long@b.c", name, HZ_ROLE_USER, "long enough", &id), HZ_EFORMAT);
+    HZ_ASSERT_STR_HAS(hz_err_last(), "127 bytes");
+    HZ_ASSERT_OK(hz_access_user_add(NULL, "long@b.c", name + 1, HZ_ROLE_USER, "long enough", &id));
+    static const char *const wrong[] = {"na\xc3", "\xff", "two\nlines"};
+    for (size_t i = 0; i <= HZ_COUNT_OF(wrong); i++) {
+        struct hz_user_change change = {.name = i < HZ_COUNT_OF(wrong) ? wrong[i] : name, .role = -1, .active = -1};
+        HZ_ASSERT_EQ(hz_access_user_change(NULL, "long@b.c", &change), HZ_EFORMAT);
+        HZ_ASSERT_EQ(hz_access_user_add(NULL, "other@b.c", change.name, HZ_ROLE_USER, "long enough", &id), HZ_EFORMAT);
+        HZ_ASSERT_EQ(hz_access_token_create(NULL, change.name, HZ_ROLE_USER, NULL, 0, token), HZ_EFORMAT);
+    }
+    json_t *users = hz_access_users_json(NULL);
+    HZ_ASSERT_STR_EQ(json_string_value(json_object_get(json_array_get(users, 1), "name")), name + 1);
+    json_decref(users);
+}
+
+HZ_TEST(access, a_broken_row_breaks_no_list)
+{
+    const struct hz_store_user half = {.id = hz_uuid_new(), .email = "half@b.c", .name = "na\xc3", .level = HZ_ROLE_USER, .active = true};
+    const struct hz_store_audit row = {.at_ms = 1, .user = "half\xc3", .kind = "unix", .action = "users:list", .target = "\xff", .status = 200};
+    HZ_ASSERT_OK(hz_store_users_put(&half, 1));
+    HZ_ASSERT_OK(hz_store_audit_put(&row, 1, 10, 10));
+    close_all();
+    open_all();
+    const struct hz_audit_filter filter = {.action = "users:list", .limit = 10};
+    json_t *users = hz_access_users_json(NULL), *rows = hz_audit_list(&filter);
+    HZ_ASSERT_EQ(json_array_size(users), 2);
+    HZ_ASSERT_STR_EQ(json_string_value(json_object_get(json_array_get(users, 1), "name")), "na?");
+    HZ_ASSERT_EQ(json_array_size(rows), 1);
+    HZ_ASSERT_STR_EQ(json_string_value(json_object_get(json_array_get(rows, 0), "target")), "?");
+    json_decref(users);
+    json_decref(rows);
+}
+
+HZ_TEST(access, the_audit_log_names_a_long_mail_and_a_long_token_whole)
+{
+    char mail[HZ_ACCESS_EMAIL] = "", name[HZ_ACCESS_NAME] = "", wanted[512], secret[HZ_ACCESS_SECRET], header[HZ_ACCESS_SECRET + 8];
+    struct hz_uuid id;
+    struct hz_caller owner = {.kind = HZ_CALLER_SESSION, .role = HZ_ROLE_VIEWER}, caller;
+    memset(mail, 'm', 250);
+    memcpy(mail + 250, "@b.c", 5);
+    for (int i = 0; i < 63; i++)
+        memcpy(name + 2 * i, "é", 3);
+    HZ_ASSERT_OK(hz_access_user_add(NULL, mail, NULL, HZ_ROLE_VIEWER, "long enough", &id));
+    owner.user = id;
+    HZ_ASSERT_OK(hz_access_token_create(&owner, name, HZ_ROLE_VIEWER, NULL, 0, secret));
+    snprintf(header, sizeof header, "Bearer %s", secret);
+    HZ_ASSERT_TRUE(hz_access_resolve_request(header, NULL, "127.0.0.1", &caller));
+    hz_audit_note(&caller, "workers:stop", NULL, 403);
+    hz_audit_flush();
+    snprintf(wanted, sizeof wanted, "%s, token %s", mail, name);
+    const struct hz_audit_filter filter = {.limit = 10};
+    json_t *rows = hz_audit_list(&filter);
+    HZ_ASSERT_EQ(json_array_size(rows), 1);
+    HZ_ASSERT_STR_EQ(json_string_value(json_object_get(json_array_get(rows, 0), "user")), wanted);
+    json_decref(rows);
+}
+
 HZ_TEST(access, the_last_superadmin_stays_one)
 {
     struct hz_user_change change = {.role = HZ_ROLE_VIEWER, .active = -1};

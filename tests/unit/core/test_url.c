@@ -1,5 +1,6 @@
 /* test_url.c - percent-decoding and the border between text and bytes. */
 #include "core/http/url.h"
+#include "shm/text.h"
 #include "tests/harness.h"
 
 #include <string.h>
@@ -51,7 +52,7 @@ HZ_TEST(url, nul_and_bad_utf8_are_refused)
 HZ_TEST(url, utf8_of_every_length_is_text)
 {
     static const char text[] = "A\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80\xed\x9f\xbf\xee\x80\x80\xf4\x8f\xbf\xbf";
-    HZ_ASSERT_TRUE(hz_url_is_utf8(text, sizeof text - 1));
+    HZ_ASSERT_TRUE(hz_text_is_utf8(text, sizeof text - 1));
     for (size_t cut = 1; cut < 4; cut++)
-        HZ_ASSERT_FALSE(hz_url_is_utf8(text, sizeof text - 1 - cut));
+        HZ_ASSERT_FALSE(hz_text_is_utf8(text, sizeof text - 1 - cut));
 }
