@@ -180,6 +180,12 @@ static void on_dirty_idle(uv_idle_t *idle)
     (void)idle; /* that it is active keeps the loop from sleeping before the check phase */
 }
 
+void hz_eio_stay_awake(struct hz_eio *engine)
+{
+    if (!engine->ending)
+        uv_idle_start(&engine->idle, on_dirty_idle);
+}
+
 void hz_eio_soil(struct hz_eio_session *session)
 {
     struct hz_eio *engine = session->engine;
@@ -188,8 +194,7 @@ void hz_eio_soil(struct hz_eio_session *session)
     session->dirty = true;
     session->next_dirty = engine->dirty;
     engine->dirty = session;
-    if (!engine->ending)
-        uv_idle_start(&engine->idle, on_dirty_idle);
+    hz_eio_stay_awake(engine);
 }
 
 bool hz_eio_send(struct hz_eio_session *session, struct hz_eio_buf *buf, bool passing)
@@ -247,7 +252,11 @@ void hz_eio_finish(struct hz_eio_session *session, const char *reason)
 
 bool hz_eio_paused(const struct hz_eio_session *session)
 {
-    return session->leaving || session->finishing || session->holds > HZ_EIO_PAUSE_HOLDS;
+    if (session->leaving || session->finishing || session->holds > HZ_EIO_PAUSE_HOLDS ||
+            session->queue.bytes > HZ_EIO_PAUSE_BYTES)
+        return true;
+    /* Many who let a little wait each are one who lets much wait. Each goes on as soon as it has taken what is its own. */
+    return session->engine->own_bytes > HZ_EIO_OWN_MAX && (session->queue.count > 0 || session->holds > 0);
 }
 
 void hz_eio_hold(struct hz_eio_session *session)
@@ -259,7 +268,7 @@ void hz_eio_release(struct hz_eio_session *session)
 {
     HZ_ASSERT(session->holds > 0);
     session->holds--;
-    if (session->leaving || session->holds == HZ_EIO_PAUSE_HOLDS)
+    if (session->leaving || session->holds == HZ_EIO_PAUSE_HOLDS || session->holds == 0)
         hz_eio_soil(session);
 }
 
@@ -311,8 +320,11 @@ void hz_eio_close(struct hz_eio_session *session, const char *reason, uint16_t c
     hz_timer_cancel(hz_shard_timers(engine->shard), &session->timer);
     hz_timer_cancel(hz_shard_timers(engine->shard), &session->gap_timer);
     unlink_session(engine, session);
+    hz_eio_work_remove(session);
     if (session->poll)
         hz_eio_poll_answer(session, last);
+    if (session->post)
+        hz_eio_post_end(session);
     if (session->ws) /* takes over what is in line */
         hz_eio_ws_close(session->ws, code, reason);
     if (session->probe)
@@ -355,6 +367,8 @@ static void clean(struct hz_eio_session *session)
         hz_eio_poll_answer(session, 0);
     if (!session->closed)
         end_in_order(session);
+    if (!session->closed)
+        hz_eio_work_add(session);
 }
 
 /* The end of a turn. What is soiled meanwhile (by handlers that hear of an end) is cleaned in the same one. */
@@ -369,7 +383,7 @@ void hz_eio_clean(struct hz_eio *engine)
         else
             clean(session);
     }
-    if (!engine->ending)
+    if (!engine->ending && !engine->work)
         uv_idle_stop(&engine->idle);
 }
 

@@ -28,6 +28,7 @@ struct hz_eio_buf {
      * (release, and acquire before the free, so that all reads are over). */
     _Atomic uint32_t refs;
     enum hz_eio_kind kind;
+    bool shared; /* a broadcast: one memory for all who wait for it, so that no client answers for its bytes */
     size_t len;
     char data[];
 };

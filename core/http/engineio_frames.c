@@ -169,10 +169,15 @@ void hz_eio_ws_flush(struct hz_eio_ws *ws)
     hz_eio_ws_resume(ws);
 }
 
+/* It is not read from: its session must not be, or what was read is not done with. */
+static bool is_paused(const struct hz_eio_ws *ws)
+{
+    return ws->rest || (ws->session && (hz_eio_paused(ws->session) || ws->queue.bytes > HZ_EIO_PAUSE_BYTES));
+}
+
 void hz_eio_ws_resume(struct hz_eio_ws *ws)
 {
-    bool paused = ws->session && (hz_eio_paused(ws->session) || ws->session->queue.bytes > HZ_EIO_PAUSE_BYTES);
-    int events = (paused ? 0 : UV_READABLE) | (ws->blocked ? UV_WRITABLE : 0);
+    int events = (is_paused(ws) ? 0 : UV_READABLE) | (ws->blocked ? UV_WRITABLE : 0);
     if (ws->dead || ws->events == events)
         return;
     ws->events = events;
@@ -306,7 +311,16 @@ static ssize_t collect(wslay_event_context_ptr frames, const uint8_t *data, size
     return (ssize_t)len;
 }
 
-void hz_eio_ws_forget(struct hz_eio_ws *ws)
+static void drop_rest(struct hz_eio_ws *ws)
+{
+    ws->engine->input_bytes -= ws->rest_len;
+    free(ws->rest);
+    ws->rest = NULL;
+    ws->rest_at = ws->rest_len = 0;
+}
+
+/* Between two messages nothing is kept. */
+static void forget_message(struct hz_eio_ws *ws)
 {
     if (ws->frames)
         wslay_event_context_free(ws->frames);
@@ -316,6 +330,14 @@ void hz_eio_ws_forget(struct hz_eio_ws *ws)
     ws->in = NULL;
     ws->in_len = ws->in_capacity = 0;
     ws->fed = ws->used = 0;
+}
+
+void hz_eio_ws_forget(struct hz_eio_ws *ws)
+{
+    if (ws->feeding) /* does so at its end */
+        return;
+    forget_message(ws);
+    drop_rest(ws);
 }
 
 static bool need_frames(struct hz_eio_ws *ws)
@@ -354,7 +376,7 @@ static void end_of_input(struct hz_eio_ws *ws, bool ended)
         hz_eio_ws_close(ws, code, "transport close");
 }
 
-void hz_eio_ws_feed(struct hz_eio_ws *ws, const void *data, size_t len)
+static void feed_some(struct hz_eio_ws *ws, const uint8_t *data, size_t len)
 {
     if (!need_frames(ws)) {
         hz_eio_ws_lost(ws, "out of memory");
@@ -377,14 +399,70 @@ void hz_eio_ws_feed(struct hz_eio_ws *ws, const void *data, size_t len)
     }
     if (ws->session && over)
         end_of_input(ws, ended);
-    else if (!ws->session || (ws->fed == ws->used && !ws->in_message))
+    else if (ws->session && ws->fed == ws->used && !ws->in_message)
+        forget_message(ws);
+}
+
+/* The frame under way in one piece, as its end is known; of what comes then so little that few messages are in it. */
+static size_t chunk_of(const struct hz_eio_ws *ws, size_t len)
+{
+    size_t frame = ws->used > ws->fed ? (size_t)(ws->used - ws->fed) : 0;
+    return HZ_MIN(len, HZ_MAX(frame, (size_t)HZ_EIO_CHUNK));
+}
+
+/* So much of it was taken. At least something is. */
+static size_t feed_slice(struct hz_eio_ws *ws, const uint8_t *data, size_t len)
+{
+    uint64_t began = hz_base_now_ns(), passed;
+    size_t taken = 0;
+    ws->feeding = true;
+    do {
+        size_t chunk = chunk_of(ws, len - taken);
+        feed_some(ws, data + taken, chunk);
+        taken += chunk;
+        passed = hz_base_now_ns() - began;
+    } while (taken < len && ws->session && passed < HZ_EIO_SLICE_NS && !hz_eio_paused(ws->session) &&
+             ws->queue.bytes <= HZ_EIO_PAUSE_BYTES);
+    ws->feeding = false;
+    ws->engine->spent_ns += passed;
+    return taken;
+}
+
+void hz_eio_ws_feed(struct hz_eio_ws *ws, const void *data, size_t len)
+{
+    HZ_ASSERT(!ws->rest);
+    size_t taken = feed_slice(ws, data, len);
+    if (!ws->session) {
         hz_eio_ws_forget(ws);
+        return;
+    }
+    if (taken == len)
+        return;
+    ws->rest = malloc(len - taken);
+    if (!ws->rest) {
+        hz_eio_ws_lost(ws, "out of memory");
+        return;
+    }
+    ws->rest_len = len - taken;
+    memcpy(ws->rest, (const uint8_t *)data + taken, ws->rest_len);
+    ws->engine->input_bytes += ws->rest_len;
+    hz_eio_work_add(ws->session);
+}
+
+void hz_eio_ws_slice(struct hz_eio_ws *ws)
+{
+    ws->rest_at += feed_slice(ws, ws->rest + ws->rest_at, ws->rest_len - ws->rest_at);
+    if (!ws->session)
+        hz_eio_ws_forget(ws);
+    else if (ws->rest_at == ws->rest_len)
+        drop_rest(ws);
+    hz_eio_ws_resume(ws);
 }
 
 static void on_readable(struct hz_eio_ws *ws)
 {
     struct hz_eio *engine = ws->engine;
-    for (int i = 0; i < READS && !ws->dead && ws->events & UV_READABLE; i++) {
+    for (int i = 0; i < READS && !ws->dead && ws->events & UV_READABLE && !hz_eio_work_spent(engine); i++) {
         ssize_t n = recv(ws->fd, engine->scratch, sizeof engine->scratch, MSG_DONTWAIT);
         if (n < 0 && errno == EINTR)
             continue;

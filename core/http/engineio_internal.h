@@ -18,7 +18,12 @@
 #define HZ_EIO_CHARGE       64u                   /* what a waiting packet costs besides its bytes */
 #define HZ_EIO_PAUSE_BYTES  (256u << 10)          /* more than this waits: the client is not read from */
 #define HZ_EIO_PAUSE_HOLDS  1024u                 /* more answers than this are owed: the same */
+#define HZ_EIO_OWN_MAX      (UINT64_C(32) << 20)  /* waits for all clients of a shard, without broadcasts: above it who has
+                                                     anything in line, or is owed an answer, is not read from */
 #define HZ_EIO_INPUT_MAX    (UINT64_C(256) << 20) /* bytes of unfinished messages, of all clients of a shard */
+#define HZ_EIO_SLICE_NS     UINT64_C(1000000)     /* a client's input is looked at for so long, then the next one's */
+#define HZ_EIO_TURN_NS      UINT64_C(4000000)     /* and all of it in one turn of the loop */
+#define HZ_EIO_CHUNK        1024u                 /* bytes of small frames between two looks at the clock */
 #define HZ_EIO_POLL_BYTES   (1u << 20)            /* of one answer to a poll, unless its first packet is larger */
 #define HZ_EIO_POLL_PACKETS 512u
 #define HZ_EIO_REASON       96u
@@ -46,6 +51,9 @@ struct hz_eio_session {
     struct hz_timer timer;  /* next ping, or the end of waiting for its answer */
     uint64_t due_ns;
     struct hz_eio_call *poll;  /* a request that waits for packets */
+    struct hz_eio_call *post;  /* one whose packets are not all taken yet */
+    struct hz_eio_session *next_work, *prev_work;
+    bool working; /* in the line of those whose input waits for its turn */
     struct hz_eio_ws *ws;      /* the transport, once it is one */
     struct hz_eio_ws *probe;   /* on its way to be it */
     struct hz_eio_queue queue; /* while polling */
@@ -68,7 +76,10 @@ struct hz_eio { /* one per shard */
     struct hz_eio_session *sessions, *dirty;
     struct hz_eio_ws *websockets;
     struct hz_eio_figures *figures;
-    uint64_t input_bytes;
+    struct hz_eio_session *work, *work_last; /* input that was read waits for its turn */
+    uint64_t input_bytes; /* held of messages, of posts under way, of what was read and waits */
+    uint64_t own_bytes;   /* waiting for clients; a broadcast counts HZ_EIO_CHARGE for each */
+    uint64_t spent_ns;    /* on input, in this turn */
     bool resting, ending;
     uv_check_t check;
     uv_idle_t idle;
@@ -106,7 +117,7 @@ struct hz_eio_call {
     struct hz_eio_session *session; /* waits in session->poll */
     uint8_t id[HZ_EIO_ID];
     char *body; /* POST; MOVE: what was read already */
-    size_t body_len;
+    size_t body_len, body_at; /* at: so much was taken */
     int fd; /* MOVE */
     struct hz_http_lease *lease;
     char accept[32]; /* CHECK: Sec-WebSocket-Accept */
@@ -137,6 +148,14 @@ void hz_eio_queue_clear(struct hz_eio_queue *queue, struct hz_eio *engine);
 struct hz_eio_buf *hz_eio_word(const char *text); /* a packet of these characters */
 bool hz_eio_paused(const struct hz_eio_session *session);
 void hz_eio_handle_closed(struct hz_eio *engine); /* one libuv handle less: frees it after the last */
+void hz_eio_stay_awake(struct hz_eio *engine); /* the loop does not sleep before the next check phase */
+
+/* engineio_work.c: input that waits for its turn */
+bool hz_eio_work_left(const struct hz_eio_session *session); /* it has such input */
+void hz_eio_work_add(struct hz_eio_session *session);        /* if it has some, and may be read from */
+void hz_eio_work_remove(struct hz_eio_session *session);
+void hz_eio_work(struct hz_eio *engine); /* the part of this turn */
+bool hz_eio_work_spent(const struct hz_eio *engine); /* this turn has had its part */
 
 /* Between the HTTP server and this: the same names as http.h, each called from there. */
 HZ_MUST_CHECK int hz_eio_bind(void); /* main thread, with the shards made */
@@ -149,15 +168,21 @@ void hz_eio_end(struct hz_shard *shard);
 void hz_eio_fini(void);
 
 /* engineio_poll.c */
+void hz_eio_post_slice(struct hz_eio_session *session); /* goes on with session->post */
+void hz_eio_post_end(struct hz_eio_session *session);   /* answers it: the session has ended */
 void hz_eio_handle(struct hz_http_request *request, void *arg); /* the route */
 void hz_eio_poll_answer(
         struct hz_eio_session *session, char last); /* what is in line; last: a packet behind it, 0 none */
 void hz_eio_refuse(struct hz_http_request *request, uint32_t status, unsigned code, const char *message);
 void hz_eio_call_send(struct hz_eio_call *call); /* to its owner, directly or by mail */
 /* engineio_payload.c */
-typedef bool hz_eio_payload_fn(void *arg, const char *data, size_t len, bool binary);
-/* Each packet of a payload; data: a NUL behind it. text is changed. False: it is none, or fn returned false. */
-HZ_MUST_CHECK bool hz_eio_payload_each(char *text, size_t len, hz_eio_payload_fn *fn, void *arg);
+struct hz_eio_piece {
+    const char *data; /* in the payload; a NUL behind it */
+    size_t len;
+    bool binary;
+};
+/* The packet at *at (0: the first), which is moved to the next: len + 1 after the last. text is changed. False: it is none. */
+HZ_MUST_CHECK bool hz_eio_payload_next(char *text, size_t len, size_t *at, struct hz_eio_piece *ret_piece);
 void hz_eio_base64(char *to, const void *data, size_t len); /* (len + 2) / 3 * 4 characters */
 bool hz_eio_sid_parse(const char *text, uint8_t ret_id[HZ_EIO_ID]);
 void hz_eio_sid_format(const uint8_t id[HZ_EIO_ID], char ret_text[HZ_EIO_SID + 1]);
@@ -193,6 +218,9 @@ struct hz_eio_ws {
     const uint8_t *feed, *feed_end;
     char *in; /* of the message under way */
     size_t in_len, in_capacity;
+    bool feeding;  /* the library is at work on it */
+    uint8_t *rest; /* read, and not given to the library yet; NULL: nothing */
+    size_t rest_at, rest_len;
 };
 
 /* engineio_ws.c */
@@ -207,7 +235,9 @@ void hz_eio_ws_message(struct hz_eio_ws *ws);                  /* one is complet
 bool hz_eio_ws_blocked(const struct hz_eio_ws *ws);
 void hz_eio_ws_flush(struct hz_eio_ws *ws);
 void hz_eio_ws_resume(struct hz_eio_ws *ws); /* waits for what it should wait for, now */
+/* What was read; what is too much for one slice is kept for its turn. Nothing must be kept already. */
 void hz_eio_ws_feed(struct hz_eio_ws *ws, const void *data, size_t len);
+void hz_eio_ws_slice(struct hz_eio_ws *ws); /* goes on with what is kept */
 void hz_eio_ws_say_close(struct hz_eio_ws *ws, uint16_t code, const char *reason);
 void hz_eio_ws_forget(struct hz_eio_ws *ws); /* what it holds of the library's and of a message */
 void hz_eio_ws_event(uv_poll_t *poll, int status, int events);

@@ -100,8 +100,11 @@ const struct hz_eio_figures *hz_eio_figures_of(uint32_t shard)
 static void on_check(uv_check_t *check)
 {
     struct hz_eio *engine = check->data;
+    if (engine->work)
+        hz_eio_work(engine);
     if (engine->dirty)
         hz_eio_clean(engine);
+    engine->spent_ns = 0;
 }
 
 int hz_eio_begin(struct hz_shard *shard)

@@ -61,30 +61,24 @@ static ptrdiff_t decode(char *text, size_t len)
     return (ptrdiff_t)out;
 }
 
-bool hz_eio_payload_each(char *text, size_t len, hz_eio_payload_fn *fn, void *arg)
+bool hz_eio_payload_next(char *text, size_t len, size_t *at, struct hz_eio_piece *ret_piece)
 {
-    char *end = text + len;
-    for (;;) {
-        char *stop = memchr(text, SEPARATOR, (size_t)(end - text));
-        bool last = !stop;
-        if (last)
-            stop = end;
-        *stop = 0;
-        if (stop == text)
-            return false;
-        if (*text == 'b') {
-            ptrdiff_t size = decode(text + 1, (size_t)(stop - text) - 1);
-            if (size < 0)
-                return false;
-            text[1 + size] = 0;
-            if (!fn(arg, text + 1, (size_t)size, true))
-                return false;
-        } else if (!fn(arg, text, (size_t)(stop - text), false))
-            return false;
-        if (last)
-            return true;
-        text = stop + 1;
-    }
+    char *first = text + *at, *stop = memchr(first, SEPARATOR, len - *at);
+    if (!stop)
+        stop = text + len;
+    *stop = 0;
+    if (stop == first)
+        return false;
+    *at = (size_t)(stop - text) + 1;
+    *ret_piece = (struct hz_eio_piece){first, (size_t)(stop - first), false};
+    if (*first != 'b')
+        return true;
+    ptrdiff_t size = decode(first + 1, ret_piece->len - 1);
+    if (size < 0)
+        return false;
+    first[1 + size] = 0;
+    *ret_piece = (struct hz_eio_piece){first + 1, (size_t)size, true};
+    return true;
 }
 
 /* ---- ids: 24 characters for 18 bytes, the first two of which name the shard ---- */

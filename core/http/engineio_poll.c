@@ -190,18 +190,47 @@ static void run_get(struct hz_eio *engine, struct hz_eio_call *call)
         hz_eio_poll_answer(session, '6');
 }
 
-struct posted {
-    struct hz_eio_session *session;
-    bool left; /* by a close packet of its own */
-};
-
-static bool on_packet(void *arg, const char *data, size_t len, bool binary)
+/* ---- posts: packet by packet, as long as a slice is and the session may be read from ---- */
+static void end_post(struct hz_eio *engine, struct hz_eio_call *call, uint32_t status, const char *text)
 {
-    struct posted *posted = arg;
-    if (hz_eio_packet(posted->session, data, len, binary))
-        return true;
-    posted->left = !binary && data[0] == '1';
-    return false;
+    engine->input_bytes -= call->body_len;
+    answer(call, status, text);
+}
+
+void hz_eio_post_end(struct hz_eio_session *session)
+{
+    struct hz_eio_call *call = session->post;
+    session->post = NULL;
+    if (session->leaving)
+        end_post(session->engine, call, 503, "Server restarts");
+    else
+        end_post(session->engine, call, 400, "Session ID unknown");
+}
+
+void hz_eio_post_slice(struct hz_eio_session *session)
+{
+    struct hz_eio *engine = session->engine;
+    struct hz_eio_call *call = session->post;
+    struct hz_eio_piece piece;
+    uint64_t began = hz_base_now_ns(), passed = 0;
+    bool left = false, wrong = false;
+    session->post = NULL; /* whoever ends the session meanwhile does not answer it: we do */
+    while (!session->closed && call->body_at <= call->body_len && !hz_eio_paused(session) && passed < HZ_EIO_SLICE_NS) {
+        wrong = !hz_eio_payload_next(call->body, call->body_len, &call->body_at, &piece);
+        if (wrong)
+            hz_eio_close(session, "parse error", 0, '1');
+        else if (!hz_eio_packet(session, piece.data, piece.len, piece.binary))
+            left = !piece.binary && piece.data[0] == '1';
+        passed = hz_base_now_ns() - began;
+    }
+    engine->spent_ns += passed;
+    if (session->closed && !left) {
+        hz_eio_count(&engine->figures->refused_input, 1);
+        end_post(engine, call, 400, "Bad request");
+    } else if (left || session->finishing || call->body_at > call->body_len)
+        end_post(engine, call, 200, "ok");
+    else
+        session->post = call;
 }
 
 static void run_post(struct hz_eio *engine, struct hz_eio_call *call)
@@ -217,14 +246,18 @@ static void run_post(struct hz_eio *engine, struct hz_eio_call *call)
         answer(call, 413, "Payload too large");
         return;
     }
-    struct posted posted = {session, false};
-    if (!call->body || !hz_text_is_utf8(call->body, call->body_len) ||
-            (!hz_eio_payload_each(call->body, call->body_len, on_packet, &posted) && !posted.left)) {
+    /* A client waits for the answer to one before it sends the next. */
+    if (session->post || !call->body || !hz_text_is_utf8(call->body, call->body_len)) {
         hz_eio_count(&engine->figures->refused_input, 1);
         hz_eio_close(session, "parse error", 0, '1');
         answer(call, 400, "Bad request");
-    } else
-        answer(call, 200, "ok");
+        return;
+    }
+    engine->input_bytes += call->body_len;
+    session->post = call;
+    if (!hz_eio_work_spent(engine) && !hz_eio_paused(session))
+        hz_eio_post_slice(session);
+    hz_eio_work_add(session);
 }
 
 static void run_check(struct hz_eio *engine, struct hz_eio_call *call)

@@ -17,6 +17,7 @@ HZ_KEEPS_WHAT_IS_ALLOCATED /* packets are owned by the lines they are in */
         return NULL;
     atomic_init(&buf->refs, 1);
     buf->kind = kind;
+    buf->shared = false;
     buf->len = len;
     return buf;
 }
@@ -43,6 +44,12 @@ struct hz_eio_buf *hz_eio_word(const char *text)
     return buf;
 }
 
+/* What a packet in line holds of the shard's memory. */
+static size_t weight(const struct hz_eio_buf *buf)
+{
+    return HZ_EIO_CHARGE + (buf->shared ? 0 : buf->len);
+}
+
 bool hz_eio_push(struct hz_eio_queue *queue, struct hz_eio *engine, struct hz_eio_buf *buf)
 {
     if (!buf)
@@ -63,6 +70,7 @@ bool hz_eio_push(struct hz_eio_queue *queue, struct hz_eio *engine, struct hz_ei
     }
     queue->ring[(queue->head + queue->count++) % queue->capacity] = buf;
     queue->bytes += buf->len + HZ_EIO_CHARGE;
+    engine->own_bytes += weight(buf);
     hz_eio_count(&engine->figures->waiting_bytes, (int64_t)buf->len);
     return true;
 }
@@ -73,6 +81,7 @@ struct hz_eio_buf *hz_eio_pop(struct hz_eio_queue *queue, struct hz_eio *engine)
     struct hz_eio_buf *buf = queue->ring[queue->head];
     queue->head = (queue->head + 1) % queue->capacity;
     queue->bytes -= buf->len + HZ_EIO_CHARGE;
+    engine->own_bytes -= weight(buf);
     hz_eio_count(&engine->figures->waiting_bytes, -(int64_t)buf->len);
     if (--queue->count == 0) { /* most clients have nothing in line most of the time */
         free(queue->ring);

@@ -196,6 +196,7 @@ void hz_eio_ws_close(struct hz_eio_ws *ws, uint16_t code, const char *reason)
     HZ_CHECK_OBJ(ws, HZ_EIO_WS_MAGIC);
     struct hz_eio_session *session = ws->session;
     ws->session = NULL;
+    hz_eio_ws_forget(ws);
     if (ws->dead)
         return;
     if (session && session->ws == ws) {

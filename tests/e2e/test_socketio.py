@@ -6,6 +6,7 @@ import os
 import random
 import re
 import shutil
+import socket
 import ssl
 import subprocess
 import threading
@@ -289,6 +290,78 @@ class Slow(SocketIO):
             self.assertLess(most - before, (100 * size) + count * (64 << 10) + (16 << 20))
         for client in bad:
             client.close()
+
+
+class Anonymous(SocketIO):
+    """What those can take who have no account and nothing to lose, on one shard."""
+    options = ("--shards", 1)
+
+    def opened(self, count):
+        """So many polling sessions with a socket, over one connection."""
+        sids, connection = [], http.client.HTTPConnection("127.0.0.1", self.echo.port, timeout=20 * hz.SLOW)
+
+        def ask(method, query, body=None):
+            connection.request(method, "/socket.io/?EIO=4&transport=polling" + query, body)
+            answer = connection.getresponse()
+            self.assertEqual(answer.status, 200)
+            return answer.read().decode()
+        for _ in range(count):
+            sids.append(json.loads(ask("GET", "")[1:])["sid"])
+            ask("POST", "&sid=" + sids[-1], "40")
+        connection.close()
+        return sids
+
+    def post(self, sid, body):
+        """The connection of a POST whose answer nobody waits for."""
+        connection = socket.create_connection(("127.0.0.1", self.echo.port))
+        connection.settimeout(20 * hz.SLOW)
+        connection.sendall(f"POST /socket.io/?EIO=4&transport=polling&sid={sid} HTTP/1.1\r\nHost: 127.0.0.1:{self.echo.port}\r\n"
+                           f"Content-Length: {len(body)}\r\n\r\n{body}".encode())
+        return connection
+
+    def test_answers_that_nobody_polls_for_are_bounded(self):
+        each, count, size = 300, hz.pick(400, 2000), 1500
+        body = "\x1e".join(f'42{i}["message-with-ack","{"x" * size}"]' for i in range(each))
+        witness, before = self.client(), self.echo.memory()
+        sids = self.opened(count)
+        posts = [self.post(sid, body) for sid in sids]
+        waiting, last = self.figures(witness)["waiting"], -1
+        while waiting != last:
+            time.sleep(0.2)
+            waiting, last = self.figures(witness)["waiting"], waiting
+        if not hz.SANITIZE:  # posts that wait keep their body
+            self.assertLess(self.echo.memory() - before, (64 << 20) + count * (len(body) + 50000))
+        self.assertLess(waiting, (32 << 20) + count * 2 * size)
+        # Who polls gets all of it, in order, and the POST its answer.
+        numbers = []
+        while len(numbers) < each:
+            numbers += [int(n) for n in re.findall(r"(?:^|\x1e)43(\d+)\[", self.echo.get(sids[0])[1])]
+        self.assertEqual(numbers, list(range(each)))
+        self.assertIn(b"200 OK", posts[0].recv(4096))
+        for connection in posts:
+            connection.close()
+
+    def overtaken(self, witness, send):
+        """Whether the witness's call was answered between the first and the last of 100,000 events that somebody else sends at once."""
+        send(['42["broadcast","first"]'] + ['42["x"]'] * 100000 + ['42["broadcast","last"]'])
+        seen = []
+        while not seen or '["first"' not in seen[-1]:
+            seen.append(witness.text())
+        witness.send('428["figures"]')
+        seen = []
+        while len(seen) < 2:
+            seen.append(witness.text())
+        return seen[0].startswith("438[")
+
+    def test_who_sends_much_at_once_waits_himself(self):
+        witness, other, posts = self.client(), self.client(), []
+        sid = self.opened(1)[0]
+        for send in (lambda packets: posts.append(self.post(sid, "\x1e".join(packets))),
+                     lambda packets: other.send_raw(b"".join(eio.WebSocket.frame(eio.TEXT, text.encode()) for text in packets))):
+            self.assertTrue(any(self.overtaken(witness, send) for _ in range(3)))
+        self.assertTrue(all(b"200 OK" in connection.recv(4096) for connection in posts))
+        for connection in [*posts, other]:
+            connection.close()
 
 
 if __name__ == "__main__":

@@ -13,9 +13,8 @@ struct seen {
     unsigned stop_at;
 };
 
-static bool note(void *arg, const char *data, size_t len, bool binary)
+static bool note(struct seen *seen, const char *data, size_t len, bool binary)
 {
-    struct seen *seen = arg;
     char *at = seen->text + strlen(seen->text);
     HZ_ASSERT_EQ(data[len], 0);
     if (binary) {
@@ -33,8 +32,12 @@ static bool split(const char *payload, unsigned stop_at, struct seen *seen)
     char text[256];
     size_t len = strlen(payload);
     memcpy(text, payload, len + 1);
+    struct hz_eio_piece piece;
     *seen = (struct seen){.stop_at = stop_at};
-    return hz_eio_payload_each(text, len, note, seen);
+    for (size_t at = 0; at <= len;)
+        if (!hz_eio_payload_next(text, len, &at, &piece) || !note(seen, piece.data, piece.len, piece.binary))
+            return false;
+    return true;
 }
 
 HZ_TEST(engineio_payload, packets_come_out_one_by_one)
