@@ -13,6 +13,8 @@
 
 #include "core/flow/plan.h"
 
+#include "shm/text.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -395,7 +397,7 @@ void hz_scheduler_submit(const struct hz_submit *submit, hz_accepted_fn *accepte
     *s = (struct submit){.mail = {.run = run_submit}, .workflow = workflow, .data = data, .data_len = submit->data_len,
             .wants_port = submit->wants_port, .timeout_ms = submit->timeout_ms, .priority = submit->priority, .due_ms = submit->due_wall_ms,
             .key = key, .duplicate = submit->duplicate, .caller = caller};
-    snprintf(s->trigger, sizeof s->trigger, "%s", submit->trigger ? submit->trigger : "manual");
+    (void)hz_text_copy(s->trigger, sizeof s->trigger, submit->trigger ? submit->trigger : "manual");
     /* One pool a workflow: its executions meet on its shard, and so do those that are counted, or found by a key. */
     const struct hz_queueing *q = &workflow->queueing;
     bool meet = workflow->resident || q->concurrency || q->queue || q->rate_ns || key || submit->due_wall_ms || submit->priority || q->priority;

@@ -12,7 +12,9 @@
 
 #include "shm/err.h"
 #include "shm/log.h"
+#include "shm/text.h"
 
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -44,7 +46,14 @@ const struct hz_route *hz_route_find(const char *name)
 /* ---- answers ---- */
 static json_t *message(const char *text)
 {
-    return json_pack("{s:b, s:s}", "success", 0, "message", text);
+    json_t *object = json_pack("{s:b, s:s}", "success", 0, "message", text);
+    char *mended = object ? NULL : strdup(text); /* it may quote what is no text */
+    if (mended) {
+        hz_text_mend(mended);
+        object = json_pack("{s:b, s:s}", "success", 0, "message", mended);
+    }
+    free(mended);
+    return object;
 }
 
 void hz_route_fail(const struct hz_route_call *call, uint32_t status, const char *text)
@@ -58,6 +67,18 @@ void hz_route_fail(const struct hz_route_call *call, uint32_t status, const char
     }
     call->done(call->arg, &answer);
     json_decref(object);
+}
+
+void hz_route_failf(const struct hz_route_call *call, uint32_t status, const char *format, ...)
+{
+    char *text = NULL;
+    va_list arguments;
+    va_start(arguments, format);
+    if (vasprintf(&text, format, arguments) < 0)
+        text = NULL;
+    va_end(arguments);
+    hz_route_fail(call, status, text ? text : "Error interno del servidor");
+    free(text);
 }
 
 json_t *hz_route_yes(const char *key, json_t *value)
@@ -285,14 +306,14 @@ static bool may_say(void)
 
 static void refuse(const struct hz_route_call *call, uint32_t status, const char *text, const char *name)
 {
-    char line[512];
-    snprintf(line, sizeof line, "%s %.400s", text, name);
+    char shown[400];
     if (may_say()) {
         if (status == 401)
             HZ_LOG(INFO, "No se encontró el usuario");
-        HZ_LOG(INFO, "%s", line);
+        (void)hz_text_copy(shown, sizeof shown, name);
+        HZ_LOG(INFO, "%s %s", text, shown);
     }
-    hz_route_fail(call, status, line);
+    hz_route_failf(call, status, "%s %s", text, name);
 }
 
 static const char *target_of(const json_t *data)

@@ -84,6 +84,8 @@ void hz_route_start(const struct hz_route *route, const struct hz_route_call *ca
 /* ---- for operations ---- */
 /* {"success": false, "message": text} */
 void hz_route_fail(const struct hz_route_call *call, uint32_t status, const char *message);
+/* The same of a text as printf makes it, however long. */
+void hz_route_failf(const struct hz_route_call *call, uint32_t status, const char *format, ...) HZ_PRINTF(3, 4);
 /* {"success": true, key: value}; takes value (NULL: out of memory is answered). key NULL: the members of the object `value` are added. */
 void hz_route_answer(const struct hz_route_call *call, const char *key, json_t *value);
 /* A text that is the whole object. */

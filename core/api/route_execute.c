@@ -15,6 +15,7 @@
 
 #include "shm/err.h"
 #include "shm/log.h"
+#include "shm/text.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,10 +25,12 @@
 struct starting {
     uv_work_t work;
     struct hz_route_call *call;
-    char id[128], version[32], trigger[32], execution[HZ_UUID_TEXT], error[512];
+    char id[128], version[32], trigger[32], execution[HZ_UUID_TEXT];
+    char *error;             /* of a refusal, with its status */
     struct hz_worker_info worker;
     bool chosen;             /* a version was asked for: the record's status stays */
-    uint32_t status;         /* of a refusal, its text in error; 0 none */
+    bool unheard_of;         /* longer than any version is */
+    uint32_t status;         /* of a refusal; 0 none */
     bool bare;               /* error is the whole message */
     struct hz_workflow *workflow;
     bool answered, accepted, activation;
@@ -40,6 +43,7 @@ static void unref(struct starting *s)
     if (--s->owed > 0)
         return;
     hz_route_free(&s->call);
+    free(s->error);
     free(s);
 }
 
@@ -48,21 +52,31 @@ static void refuse(struct starting *s, uint32_t status, bool bare, const char *t
 {
     s->status = status;
     s->bare = bare;
-    snprintf(s->error, sizeof s->error, "%s", text);
+    free(s->error);
+    s->error = strdup(text);
+}
+
+/* The version asked for, NULL: there is none, and that is the refusal. */
+static json_t *version_of(struct starting *s)
+{
+    json_t *data = NULL;
+    if (!s->unheard_of && hz_store_record_version(s->id, s->version, &data) == 0)
+        return data;
+    s->status = 404;
+    s->bare = true;
+    if (asprintf(&s->error, "Versión %s no encontrada para el workflow", hz_route_text(s->call->data, "version")) < 0)
+        s->error = NULL;
+    return NULL;
 }
 
 static void publish(struct starting *s, struct hz_doc *doc)
 {
     json_t *chosen = NULL, *data = doc->data;
     const char *version = json_string_value(json_object_get(data, "version"));
-    if (s->chosen && strcmp(version ? version : "", s->version) != 0) {
-        if (hz_store_record_version(s->id, s->version, &chosen)) {
-            snprintf(s->error, sizeof s->error, "Versión %.31s no encontrada para el workflow", s->version);
-            s->status = 404;
-            s->bare = true;
+    if (s->chosen && (s->unheard_of || strcmp(version ? version : "", s->version) != 0)) {
+        data = chosen = version_of(s);
+        if (!chosen)
             return;
-        }
-        data = chosen;
     } else {
         snprintf(s->version, sizeof s->version, "%s", version ? version : "0.0.1");
     }
@@ -88,14 +102,9 @@ static void prepare(uv_work_t *work)
     int err = hz_pages_workflow(s->id, NULL, &doc, NULL);
     if (err) {
         /* The version is looked for first. */
-        json_t *chosen = NULL;
-        if (s->chosen && hz_store_record_version(s->id, s->version, &chosen)) {
-            snprintf(s->error, sizeof s->error, "Versión %.31s no encontrada para el workflow", s->version);
-            s->status = 404;
-            s->bare = true;
-        } else {
+        json_t *chosen = s->chosen ? version_of(s) : NULL;
+        if (chosen || !s->chosen)
             refuse(s, err == HZ_ENOTFOUND ? 404 : 500, true, err == HZ_ENOTFOUND ? unknown : generic);
-        }
         json_decref(chosen);
     } else {
         publish(s, &doc);
@@ -140,10 +149,8 @@ static void note_run(const struct starting *s, const char *status, int64_t last_
 /* ---- answers ---- */
 static void fail_worker(struct starting *s, uint32_t status, const char *reason)
 {
-    char text[640];
-    snprintf(text, sizeof text, "Error creando worker: %.512s", reason);
     s->answered = true;
-    hz_route_fail(s->call, status, text);
+    hz_route_failf(s->call, status, "Error creando worker: %s", reason);
     note_run(s, "failed", 0);
 }
 
@@ -263,9 +270,9 @@ static void prepared(uv_work_t *work, int status)
         refuse(s, 409, false, parked);
     if (s->status || !s->workflow) {
         if (s->bare || !s->status)
-            hz_route_fail(s->call, s->status ? s->status : 500, s->status ? s->error : generic);
+            hz_route_fail(s->call, s->status ? s->status : 500, s->status && s->error ? s->error : generic);
         else
-            fail_worker(s, s->status, s->error);
+            fail_worker(s, s->status, s->error ? s->error : "out of memory");
         if (s->workflow)
             hz_workflow_unref(&s->workflow);
         unref(s);
@@ -297,8 +304,8 @@ static void workflows_execute(const struct hz_route_call *call)
     s->owed = 1;
     s->chosen = version != NULL;
     snprintf(s->id, sizeof s->id, "%s", id);
-    snprintf(s->version, sizeof s->version, "%s", version ? version : "");
-    snprintf(s->trigger, sizeof s->trigger, "%s", trigger ? trigger : "manual");
+    s->unheard_of = !hz_text_copy(s->version, sizeof s->version, version);
+    (void)hz_text_copy(s->trigger, sizeof s->trigger, trigger ? trigger : "manual");
     s->work.data = s;
     if (uv_queue_work(hz_shard_loop(hz_shard_self()), &s->work, prepare, prepared)) {
         hz_route_fail(call, 503, generic);

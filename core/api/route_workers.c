@@ -239,14 +239,12 @@ static void workers_send_message(const struct hz_route_call *call)
     const char *id = hz_route_text(call->data, "workerId"), *route = hz_route_text(call->data, "route");
     const json_t *given = json_object_get(call->data, "messageData");
     struct hz_worker_info info;
-    char text[256];
     if (!id || !route) {
         hz_route_fail(call, 400, "ID de worker y ruta requeridos");
         return;
     }
     if (hz_registry_find(id, &info) != 1 || info.status != HZ_WORKER_RUNNING) {
-        snprintf(text, sizeof text, "Worker %.128s no está disponible", id);
-        hz_route_fail(call, 409, text);
+        hz_route_failf(call, 409, "Worker %s no está disponible", id);
         return;
     }
     size_t len = 2;

@@ -67,6 +67,12 @@ class Rest(openapi.Case):
         self.assertIn("kind", self.problem(server.call("GET", "/executions?kind=x"), 400)["detail"])
         self.assertEqual(server.call("GET", "/crashes?limit=1", expect=200), {"crashes": [], "next": None})
 
+    def test_what_is_too_long_is_cut_between_characters(self):
+        server = self.start()
+        server.call("POST", "/workflows/once/execute", {"trigger": "t" * 30 + "é"}, expect=202)
+        text = hz.request(server.socket, "GET", "/api/v1/executions").body.decode()  # or it is no UTF-8
+        self.assertEqual([run["trigger"] for run in json.loads(text)["executions"]], ["t" * 30])
+
     def test_a_record_is_changed_by_who_has_seen_it(self):
         server = self.start()
         space = server.call("GET", "/workspaces", expect=200)["workspaces"][0]["id"]

@@ -80,6 +80,12 @@ class Routes(hz.Case):
         self.bad(viewer, "no:such", {}, "No cumple permisos para ejecutar el método no:such")
         self.bad(admin, "no:such", {}, "No se encontró el método no:such")
         self.bad(admin, "workers:message", {}, "No se encontró el método workers:message")
+        # Texts quote what was said as a whole, however long, with each of its characters.
+        name = "xñ" * 500
+        self.bad(admin, name, {}, f"No se encontró el método {name}")
+        self.bad(viewer, name, {}, f"No cumple permisos para ejecutar el método {name}")
+        self.bad(admin, "workers:send-message", {"workerId": name, "route": "x"}, f"Worker {name} no está disponible")
+        self.bad(admin, "workflows:execute", {"workflowId": "once", "version": name}, f"Versión {name} no encontrada para el workflow")
         self.bad(admin, "workers:get", None, "Error al obtener worker")
         self.bad(admin, "workflows:update", None, "Error al actualizar workflow")
         admin.send("workers:list", {}, ack=False)  # run, and its answer dropped
