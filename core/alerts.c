@@ -93,6 +93,13 @@ static void log_event(const char *what, int level, const struct hz_alert *a)
             over ? "" : known->look);
 }
 
+static hz_alerts_heard_fn *heard_fn; /* set before anybody is told */
+
+void hz_alerts_listen(hz_alerts_heard_fn *fn)
+{
+    heard_fn = fn;
+}
+
 static void tell(const char *what, int level, const struct hz_alert *a, bool test)
 {
     log_event(test ? "test" : what, level, a);
@@ -105,6 +112,8 @@ static void tell(const char *what, int level, const struct hz_alert *a, bool tes
     if (text) {
         hz_hook_send(text);
         hz_notify_send(text);
+        if (heard_fn)
+            heard_fn(a, text);
     } else {
         HZ_LOG(ERROR, "alerts: no memory to tell of an alert");
     }

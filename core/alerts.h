@@ -10,6 +10,11 @@
 
 #include <jansson.h>
 
+/* What every target is told, as it is told: {event: "raised" or "cleared", rule, subject, level, text, look, raisedAt, clearedAt, test}. Main thread or
+ * who asked for a test; must not call into alerts. */
+typedef void hz_alerts_heard_fn(const struct hz_alert *alert, const char *json);
+void hz_alerts_listen(hz_alerts_heard_fn *fn); /* one, before hz_alerts_begin(); NULL none */
+
 struct hz_config;
 /* Main thread, before the shards run, with the store open: reads DIR/alerts.json and what was open. HZ_EFORMAT,
  * HZ_EREFUSED. */

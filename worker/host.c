@@ -13,6 +13,8 @@
 #include <string.h>
 #include <strings.h>
 
+#define TELL_PUBLISH_MS 100
+
 static hz_str text_of(const char *text)
 {
     return (hz_str){text, strlen(text)};
@@ -265,6 +267,12 @@ static int host_tell(hz_call *call, const char *route, const hz_value *value)
         struct hz_part parts[] = {{&tell, sizeof(tell)}, {route, tell.route_len}, {data.data, data.len}};
         /* Lossy by its nature: dropped and counted, not an error of the node. */
         (void)hz_report_try(call->owner, HZ_MSG_TELL, parts, HZ_COUNT_OF(parts), drops_of(route));
+        /* What is said within a turn is published at its end. A node that computes for long is heard meanwhile, at no more than ten rings a second. */
+        struct hz_thread *own = call->owner;
+        if (own == hz_thread_self && (tell.wall_ms - own->told_ms >= TELL_PUBLISH_MS || tell.wall_ms < own->told_ms)) {
+            own->told_ms = tell.wall_ms;
+            (void)hz_stream_flush(&own->metrics);
+        }
     }
     hz_buffer_fini(&data);
     return r;

@@ -49,6 +49,7 @@ struct hz_thread {
     uint64_t cpu_base_ns, cpu_wall_ns; /* thread CPU time and clock when both were last read together; cpu_wall_ns 0: read next time */
     uint64_t billed_ns, cpu_ahead_ns;  /* the clock up to which time is charged; what was charged by the clock since cpu_base_ns */
     uint64_t slices;      /* counted into the heartbeat */
+    int64_t told_ms;      /* wall clock when a tell was last published within a node's run */
 
     struct hz_execution *ready_first, *ready_last; /* begun, with work */
     struct hz_alarms alarms;

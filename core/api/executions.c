@@ -283,7 +283,9 @@ void hz_api_executions_get(const char *id, hz_api_done_fn *done, void *arg)
     if (!find_execution(id, &uuid, &row, done, arg))
         return;
     struct hz_json json = {0};
-    char *progress = hz_events_latest_progress(id);
+    char text[HZ_UUID_TEXT];
+    hz_uuid_format(&uuid, text); /* as it is kept, whatever letter case was asked in */
+    char *progress = hz_events_latest_progress(text);
     hz_json_execution(&json, &row, true);
     hz_store_execution_fini(&row);
     if (!json.failed) { /* one member more: what its flow reported last, or null */
@@ -333,27 +335,61 @@ enum hz_exec_state hz_json_execution_state(const char *name)
 }
 
 /* ---- run again ---- */
-/* NULL: it is the start, or none was said. */
+/* The node of that id or name, its id in *ret_id; NULL: none. */
+static const json_t *find_node(const json_t *flow, const char *wanted, const char **ret_id)
+{
+    const char *key;
+    json_t *nodes = json_object_get(flow, "nodes"), *node = json_object_get(nodes, wanted);
+    *ret_id = wanted;
+    if (node)
+        return node;
+    json_object_foreach(nodes, key, node) {
+        const char *name = json_string_value(json_object_get(node, "name"));
+        *ret_id = key;
+        if (name && strcmp(name, wanted) == 0)
+            return node;
+    }
+    return NULL;
+}
+
+/* Does the start go to this node and to nothing else? Then what the node was given is what the execution was. */
+static bool is_after_start(const json_t *flow, const char *id)
+{
+    const json_t *connection, *nodes = json_object_get(flow, "nodes");
+    size_t i;
+    unsigned to_it = 0, elsewhere = 0;
+    json_array_foreach(json_object_get(flow, "connections"), i, connection) {
+        const char *from = json_string_value(json_object_get(connection, "idNodeOrigin")), *to = json_string_value(json_object_get(connection, "idNodeDestiny"));
+        const char *type = from ? json_string_value(json_object_get(json_object_get(nodes, from), "type")) : NULL;
+        bool starts = type && strcmp(type, "workflow_init") == 0;
+        if (starts && to && strcmp(to, id) == 0)
+            to_it++;
+        else if (starts)
+            elsewhere++;
+    }
+    return to_it == 1 && elsewhere == 0;
+}
+
+/* NULL: what the node was given is the input that the store keeps. */
 static const char *why_not_from(const char *workflow_id, const char *version, const char *from)
 {
     char *text = NULL, found[32];
     size_t len;
     uint64_t hash;
     int64_t updated;
-    const char *why = "from: its flow has no such node", *key;
-    if (!from || !*from)
+    const char *id, *why = NULL;
+    if (!from)
         return NULL;
     if (hz_store_workflow_get(workflow_id, version, &text, &len, found, &hash, &updated))
-        return "the version it had is not kept any more";
-    json_t *flow = hz_json_text_read(text, len), *node;
-    json_object_foreach(json_object_get(flow, "nodes"), key, node) {
-        const char *name = json_string_value(json_object_get(node, "name")), *type = json_string_value(json_object_get(node, "type"));
-        if (strcmp(key, from) != 0 && (!name || strcmp(name, from) != 0))
-            continue;
-        why = type && strcmp(type, "workflow_init") == 0 ? NULL
-                                                         : "from: nothing is kept of what this node was given; an execution runs again from its start";
-        break;
-    }
+        return "from: the version it had is not kept any more, so its nodes are not known";
+    json_t *flow = hz_json_text_read(text, len);
+    const json_t *node = find_node(flow, from, &id);
+    const char *type = json_string_value(json_object_get(node, "type"));
+    if (!node)
+        why = "from: its flow has no such node";
+    else if ((!type || strcmp(type, "workflow_init") != 0) && !is_after_start(flow, id))
+        why = "from: what this node was given is not kept. Of an execution that is over the store has its input, which is what the start and the "
+              "only node behind it were given; without `from` it runs again from there";
     json_decref(flow);
     free(text);
     return why;
@@ -368,10 +404,12 @@ void hz_api_executions_rerun(const char *id, const char *from, hz_api_done_fn *d
         return;
     }
     const char *why = why_not_from(row.workflow_id, row.version, from);
-    if (why)
-        hz_api_fail(done, arg, 422, why);
-    else if (row.state < HZ_EXEC_SUCCESS)
+    if (row.state < HZ_EXEC_SUCCESS)
         hz_api_fail(done, arg, 409, "it is not over yet");
+    else if (!row.is_activation && !hz_uuid_is_nil(&row.activation))
+        hz_api_fail(done, arg, 422, "it was begun by a trigger of its flow, and what the trigger gave it is not kept");
+    else if (why)
+        hz_api_fail(done, arg, 422, why);
     else
         hz_api_executions_start(&(struct hz_api_execute){.workflow_id = row.workflow_id, .version = row.version, .data = row.input ? row.input : "",
                                         .len = row.input ? strlen(row.input) : 0, .trigger = "rerun"},

@@ -11,6 +11,7 @@
 #include "news.h"
 #include "pages.h"
 
+#include "core/alerts.h"
 #include "core/scheduler.h"
 #include "core/shard.h"
 #include "core/supervisor.h"
@@ -347,14 +348,23 @@ static void on_event(void *arg, enum hz_worker_event event, const struct hz_work
     hz_events_worker(event, info, detail);
 }
 
+static void on_alert(const struct hz_alert *alert, const char *json)
+{
+    static const char workflow[] = "workflow:";
+    size_t len = sizeof workflow - 1;
+    hz_events_note("alert", strncmp(alert->subject, workflow, len) == 0 ? alert->subject + len : NULL, NULL, json);
+}
+
 int hz_herald_init(void)
 {
+    hz_alerts_listen(on_alert);
     hz_scheduler_on_news(on_news, on_progress);
     return hz_supervisor_listen(on_event, NULL);
 }
 
 void hz_herald_fini(void)
 {
+    hz_alerts_listen(NULL);
     hz_scheduler_on_news(NULL, NULL);
     for (struct author *a = herald.authors, *next; a; a = next) {
         next = a->next;

@@ -1,6 +1,7 @@
 """REST: pages, filters and order of lists, ETags, kept answers, events as a list and as they happen, the description of it all."""
 import http.client
 import json
+import os
 import shutil
 import socket
 import subprocess
@@ -9,6 +10,7 @@ import time
 
 import hz
 import openapi
+import sio
 
 
 class Rest(openapi.Case):
@@ -129,9 +131,76 @@ class Rest(openapi.Case):
         again = server.call("POST", f"/executions/{first['id']}/rerun", {"from": "Inicio"}, expect=202)
         row = hz.wait_for(lambda: (e := server.execution(again["executionId"]))["endedAt"] and e, what="its end")
         self.assertEqual((row["input"], row["version"], row["trigger"]), (first["input"], first["version"], "rerun"))
-        self.problem(server.call("POST", f"/executions/{first['id']}/rerun", {"from": "Paso"}), 422)
+        # The only node behind the start was given the same: the input, which is kept. What others were given is not.
+        again = server.call("POST", f"/executions/{first['id']}/rerun", {"from": "Paso"}, expect=202)
+        row = hz.wait_for(lambda: (e := server.execution(again["executionId"]))["endedAt"] and e, what="its end")
+        self.assertEqual((row["input"], row["result"], row["state"]), (first["input"], first["result"], "success"))
+        refused = server.call("POST", f"/executions/{first['id']}/rerun", {"from": "Consola"})
+        self.problem(refused, 422)
+        self.assertIn("what this node was given is not kept", refused.json["detail"])
         self.problem(server.call("POST", f"/executions/{first['id']}/rerun", {"from": "none"}), 422)
         self.problem(server.call("POST", "/executions/none/rerun", {}), 404)
+        server.start_worker("hook")
+        trigger = hz.wait_for(lambda: server.call("GET", "/executions?workflowId=hook&state=success", expect=200)["executions"], what="its first run")[0]
+        refused = server.call("POST", f"/executions/{trigger['id']}/rerun", {})
+        self.problem(refused, 422)
+        self.assertIn("begun by a trigger", refused.json["detail"])
+        late = server.call("POST", "/workflows/once/executions", {"delayMs": 600000}, expect=202)
+        self.problem(server.call("POST", f"/executions/{late['executionId']}/rerun", {}), 409)
+
+    def test_who_ended_it_is_named(self):
+        server = self.start()
+        server.call("POST", "/users", {"email": "eva@example.org", "role": "Admin", "name": "Eva Gil", "password": "secret-1234"}, expect=201)
+        cookie = server.call("POST", "/login", {"email": "eva@example.org", "password": "secret-1234"}).headers["set-cookie"].split(";")[0]
+        token = {"Authorization": "Bearer " + server.new_token(name="limpieza")}
+        for where, headers, name in ((server.port, {"Cookie": cookie}, "Eva Gil"), (server.port, token, "limpieza"), (server.socket, {}, "horizon")):
+            late = server.call("POST", "/workflows/once/executions", {"delayMs": 600000}, expect=202)["executionId"]
+            hz.request(where, "POST", f"/api/v1/executions/{late}/cancel", headers=headers)
+            row = hz.wait_for(lambda: (e := server.execution(late))["endedAt"] and e, what="its end")
+            self.assertEqual((row["state"], row["error"]["message"]), ("cancelled", "Detenido por " + name))
+            worker = server.start_worker("hook")
+            hz.request(where, "POST", f"/api/v1/workers/{worker['id']}/stop", headers=headers)
+            row = hz.wait_for(lambda: (e := server.execution(worker["executionId"]))["endedAt"] and e, what="the activation's end")
+            self.assertEqual((row["state"], row["error"]["message"]), ("cancelled", "Detenido por " + name))
+
+    def test_progress_is_told_four_times_a_second_and_the_last_always(self):
+        flow = hz.Flow("informa")
+        flow.chain(flow.node("workflow_init", "Inicio"), "init", flow.node("teller", "Informa", count=150, pause=10), "response", flow.node("console_output", "Fin"))
+        server = self.server = hz.Server(self.place, flows={"informa": flow.json}, env={"HORIZON_NODES": os.path.join(hz.BUILD, "tests", "e2e", "nodes")})
+        client = sio.Client(server, {"token": server.token})
+        events, _ = self.follow("?kind=progress")
+        began = time.monotonic()
+        first, second = (server.execute("informa", wait=False)["executionId"] for _ in range(2))
+        told, during = {first: [], second: []}, None
+        for _ in range(400):
+            report = client.event("executions:progress")
+            self.assertEqual(set(report), {"executionId", "workerId", "nodeId", "stepName", "percentage", "message"})
+            told[report["executionId"]].append((time.monotonic() - began, report["percentage"]))
+            if report["percentage"] < 100 and not during:
+                during = server.execution(report["executionId"])["progress"]
+            if all(one and one[-1][1] == 100 for one in told.values()):
+                break
+        for one in told.values():
+            self.assertEqual([percentage for _, percentage in one], sorted(percentage for _, percentage in one))
+            self.assertGreaterEqual(len(one), 3, told)
+            self.assertLessEqual(len(one), 4 * (one[-1][0] - one[0][0]) + 2, one)
+        self.assertLess(during["percentage"], 101)
+        last = server.execution(first)["progress"]
+        self.assertEqual((last["percentage"], last["message"], last["stepName"], last["executionId"]), (100, "done", "step", first))
+        self.assertEqual(server.execution(first.upper())["progress"], last)
+        hz.wait_for(lambda: {first, second} == {e[2]["executionId"] for e in events if e[2]["percentage"] == 100}, what="the stream has the last ones")
+        client.close()
+
+    def test_alerts_are_events(self):
+        server = self.start()
+        events, _ = self.follow("?kind=alert")
+        server.call("POST", "/alerts/test", {"rule": "disk"}, expect=202)
+        hz.wait_for(lambda: events, what="the alert in the stream")
+        self.assertEqual((events[0][2]["rule"], events[0][2]["event"], events[0][2]["test"]), ("disk", "raised", True))
+        kept = hz.wait_for(lambda: server.call("GET", "/events?kind=alert", expect=200)["events"], what="it is kept")
+        self.assertEqual(kept[0]["sequence"], events[0][1])
+        server.call("POST", "/alerts/silence", {"rule": "disk", "minutes": 5}, expect=200)
+        self.assertEqual(len(server.call("GET", "/events?kind=alert", expect=200)["events"]), 1)
 
     def follow(self, query="", last=None):
         """Reads the stream on a thread; (events, close)."""
