@@ -107,7 +107,7 @@ void hz_access_veil(char *text);
 HZ_MUST_CHECK bool hz_access_check(const struct hz_caller *caller, const char *user, const char *module, const char *action, bool *ret_has);
 
 /* ---- changes: blocking, any thread that may wait; 0 or hz_err_last() ---- */
-/* by: who does it (NULL: a command with the data directory to itself); nobody gives a role above his own. */
+/* by: who does it (NULL: a command with the data directory to itself); nobody gives a role above his own, no token more than its scope has. */
 HZ_MUST_CHECK int hz_access_user_add(const struct hz_caller *by, const char *email, const char *name, enum hz_role role, const char *password,
         struct hz_uuid *ret_id);
 struct hz_user_change {
@@ -117,7 +117,8 @@ struct hz_user_change {
 /* who: an account's id or mail. A new password, or active 0, ends its sessions, handles and tokens (a password: not the tokens). HZ_EREFUSED: the last
  * active SuperAdmin stays one. */
 HZ_MUST_CHECK int hz_access_user_change(const struct hz_caller *by, const char *who, const struct hz_user_change *change);
-/* scopes: permissions separated by blanks or commas, at least one, "module:*"; NULL: all of the role. expires_ms: wall clock, 0 never. */
+/* scopes: permissions separated by blanks or commas, at least one, "module:*"; NULL: all of the role. expires_ms: wall clock, 0 never; of what
+ * a token makes not after its own. */
 HZ_MUST_CHECK int hz_access_token_create(const struct hz_caller *by, const char *name, enum hz_role role, const char *scopes, int64_t expires_ms,
         char ret_token[HZ_ACCESS_SECRET]);
 HZ_MUST_CHECK int hz_access_token_revoke(const struct hz_caller *by, const char *id_or_name); /* HZ_ENOTFOUND */

@@ -33,14 +33,20 @@ static bool has_name(const struct hz_account *owner, const char *name)
     return false;
 }
 
-/* What a token that makes another may give away is at most what it has. */
-static int narrowed(const struct hz_caller *by, const uint32_t wanted[HZ_ACCESS_BITS])
+/* What a token that makes another may give away is at most what it has, for as long as it has it. */
+static int narrowed(const struct hz_caller *by, const uint32_t wanted[HZ_ACCESS_BITS], int64_t expires_ms)
 {
     const struct hz_credential *c = by && by->kind == HZ_CALLER_TOKEN ? hz_access_credential(&by->credential) : NULL;
-    for (unsigned i = 0; c && i < HZ_ACCESS_BITS; i++)
+    char iso[HZ_ISO_TEXT];
+    if (!c)
+        return by && by->kind == HZ_CALLER_TOKEN ? hz_err_set(HZ_EREFUSED, "the token that makes it has ended") : 0;
+    for (unsigned i = 0; i < HZ_ACCESS_BITS; i++)
         if (wanted[i] & ~c->scope[i])
             return hz_err_set(HZ_EREFUSED, "the new token's scope is wider than that of the token that makes it");
-    return 0;
+    if (!c->row.expires_ms || (expires_ms && expires_ms <= c->row.expires_ms))
+        return 0;
+    hz_base_iso(c->row.expires_ms, iso);
+    return hz_err_set(HZ_EREFUSED, "the new token would outlive the token that makes it, which ends %s: give it an end before", iso);
 }
 
 int hz_access_token_create(const struct hz_caller *by, const char *name, enum hz_role role, const char *scopes, int64_t expires_ms,
@@ -63,7 +69,7 @@ int hz_access_token_create(const struct hz_caller *by, const char *name, enum hz
     if (by && role < by->role)
         err = hz_err_set(HZ_EREFUSED, "nobody gives a token a role above his own (%s)", hz_role_name(by->role));
     if (!err)
-        err = narrowed(by, bits);
+        err = narrowed(by, bits, expires_ms);
     if (!err && has_name(owner, name))
         err = hz_err_set(HZ_EEXISTS, "there is a token %s already; revoke it or take another name", name);
     if (!err)

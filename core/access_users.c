@@ -62,6 +62,19 @@ int hz_access_account_put(const struct hz_store_user *row)
     return !err && !hz_access_keep_account(row) ? hz_err_set(HZ_ENOMEM, "access") : err;
 }
 
+/* Who makes an account, or gives one a password, can log in to it: a token with a scope gives only what its scope has. With `changing` held. */
+static int covers(const struct hz_caller *by, int level)
+{
+    if (!by || by->kind != HZ_CALLER_TOKEN)
+        return 0;
+    const struct hz_credential *c = hz_access_credential(&by->credential);
+    for (size_t i = 0; c && i < hz_access_permission_count(); i++)
+        if ((hz_access_permission_roles(i) >> level & 1) && !(c->scope[i / 32] >> i % 32 & 1))
+            return hz_err_set(HZ_EREFUSED, "this token's scope has less than the role %s: it cannot make or change such an account",
+                    hz_role_name((enum hz_role)level));
+    return c ? 0 : hz_err_set(HZ_EREFUSED, "this token has ended");
+}
+
 /* ---- adding ---- */
 
 int hz_access_user_add(const struct hz_caller *by, const char *email, const char *name, enum hz_role role, const char *password,
@@ -84,7 +97,9 @@ int hz_access_user_add(const struct hz_caller *by, const char *email, const char
     snprintf(row.name, sizeof row.name, "%.*s", name && *name ? HZ_ACCESS_NAME : (int)strcspn(email, "@"), name && *name ? name : email);
     row.created_ms = row.updated_ms = hz_base_wall_ms();
     pthread_mutex_lock(&hz_access.changing);
-    err = hz_access_account_by_mail(row.email) ? hz_err_set(HZ_EEXISTS, "there is an account %s already", row.email) : hz_access_account_put(&row);
+    err = covers(by, row.level);
+    if (!err)
+        err = hz_access_account_by_mail(row.email) ? hz_err_set(HZ_EEXISTS, "there is an account %s already", row.email) : hz_access_account_put(&row);
     pthread_mutex_unlock(&hz_access.changing);
     if (!err)
         *ret_id = row.id;
@@ -120,7 +135,8 @@ static int may_change(const struct hz_caller *by, const struct hz_account *accou
     bool stays = row->active && row->level == HZ_ROLE_SUPERADMIN;
     if (!stays && is_last_superadmin(account))
         return hz_err_set(HZ_EREFUSED, "%s is the last active SuperAdmin", account->row.email);
-    return 0;
+    int err = covers(by, account->row.level);
+    return err ? err : covers(by, row->level);
 }
 
 int hz_access_user_change(const struct hz_caller *by, const char *who, const struct hz_user_change *change)

@@ -172,6 +172,13 @@ class Access(openapi.Case):
         self.assertNotIn(viewer, json.dumps(listed))
         self.clean_exit(server.cli("token", "revoke", "mirador"))
         self.refused(self.ask(server, "GET", "/api/v1/workers", token=viewer), 401, "revoked")
+        # What a token makes has neither more nor longer than it has itself.
+        maker = server.new_token("SuperAdmin", "hacedor", scopes="tokens:create users:create workers:list", expiresDays=1)
+        child = {"name": "hijo", "role": "Viewer", "scopes": "workers:list"}
+        self.refused(self.ask(server, "POST", "/api/v1/tokens", child, token=maker), 403, "outlive")
+        self.assertEqual(self.ask(server, "POST", "/api/v1/tokens", {**child, "expiresDays": 0.5}, token=maker).status, 201)
+        account = {"email": "x@example.org", "role": "SuperAdmin", "password": "long enough"}
+        self.refused(self.ask(server, "POST", "/api/v1/users", account, token=maker), 403, "scope")
         made = server.call("POST", "/tokens", {"name": "lista", "role": "Admin", "scopes": ["workers:list", "executions:*"]}, expect=201)
         self.assertEqual(made["scopes"], "workers:list executions:*")
         self.assertEqual(self.ask(server, "GET", "/api/v1/workers", token=made["token"]).status, 200)

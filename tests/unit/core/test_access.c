@@ -212,6 +212,32 @@ HZ_TEST(access, nobody_gives_more_than_he_has)
     HZ_ASSERT_EQ(hz_access_user_change(&admin, HZ_ACCESS_ADMIN, &change), HZ_EREFUSED);
 }
 
+HZ_TEST(access, what_a_token_makes_has_neither_more_nor_longer)
+{
+    int64_t end = hz_base_wall_ms() + 60000;
+    struct hz_caller brief = token_of(HZ_ROLE_SUPERADMIN, "tokens:create workers:list", end, "brief");
+    struct hz_caller narrow = token_of(HZ_ROLE_SUPERADMIN, "users:create users:update", 0, "narrow"), wide = token_of(HZ_ROLE_SUPERADMIN, NULL, 0, "wide");
+    char token[HZ_ACCESS_SECRET];
+    struct hz_uuid id;
+    HZ_ASSERT_EQ(hz_access_token_create(&brief, "child", HZ_ROLE_VIEWER, "workers:list", 0, token), HZ_EREFUSED);
+    HZ_ASSERT_EQ(hz_access_token_create(&brief, "child", HZ_ROLE_VIEWER, "workers:list", end + 1, token), HZ_EREFUSED);
+    HZ_ASSERT_STR_HAS(hz_err_last(), "outlive");
+    HZ_ASSERT_OK(hz_access_token_create(&brief, "child", HZ_ROLE_VIEWER, "workers:list", end, token));
+    for (int role = 0; role < (int)HZ_ROLE_COUNT; role++)
+        HZ_ASSERT_EQ(hz_access_user_add(&narrow, "x@y.z", NULL, (enum hz_role)role, "long enough", &id), HZ_EREFUSED);
+    HZ_ASSERT_STR_HAS(hz_err_last(), "scope");
+    HZ_ASSERT_OK(hz_access_user_add(&wide, "x@y.z", NULL, HZ_ROLE_SUPERADMIN, "long enough", &id));
+    struct hz_user_change change = {.password = "taken over", .role = -1, .active = -1};
+    HZ_ASSERT_EQ(hz_access_user_change(&narrow, "x@y.z", &change), HZ_EREFUSED);
+    change = (struct hz_user_change){.role = HZ_ROLE_VIEWER, .active = -1};
+    HZ_ASSERT_EQ(hz_access_user_change(&narrow, "x@y.z", &change), HZ_EREFUSED);
+    HZ_ASSERT_OK(hz_access_user_change(&wide, "x@y.z", &change));
+    /* One that has ended while its request was under way makes nothing. */
+    HZ_ASSERT_OK(hz_access_token_revoke(NULL, "wide"));
+    HZ_ASSERT_EQ(hz_access_user_add(&wide, "w@y.z", NULL, HZ_ROLE_VIEWER, "long enough", &id), HZ_EREFUSED);
+    HZ_ASSERT_EQ(hz_access_token_create(&wide, "late", HZ_ROLE_VIEWER, NULL, 0, token), HZ_EREFUSED);
+}
+
 /* ---- accounts ---- */
 
 HZ_TEST(access, an_account_needs_a_mail_and_a_password)
