@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -54,14 +55,16 @@ static int load_numbers(struct hz_config *config)
 {
     for (size_t i = 0; i < HZ_COUNT_OF(numbers); i++) {
         const struct number *n = &numbers[i];
-        const char *text = getenv(n->variable);
-        if (strcmp(n->variable, "SERVER_PORT") == 0 && (!text || !*text))
-            text = getenv("PORT"); /* as Horizon v1's server calls it */
+        const char *variable = n->variable, *text = getenv(variable);
+        if (strcmp(variable, "SERVER_PORT") == 0 && (!text || !*text)) {
+            variable = "PORT"; /* as Horizon v1's server calls it */
+            text = getenv(variable);
+        }
         *field_of(config, n) = n->initial;
         if (!text || !*text)
             continue;
         if (parse_number(text, n->lowest, n->highest, field_of(config, n)))
-            return hz_err_set(HZ_EFORMAT, "%s is \"%s\", expected a whole number from %" PRIu32 " to %" PRIu32 " (%s)", n->variable,
+            return hz_err_set(HZ_EFORMAT, "%s is \"%s\", expected a whole number from %" PRIu32 " to %" PRIu32 " (%s)", variable,
                     text, n->lowest, n->highest, n->unit);
     }
     if (config->worker_port_start > config->worker_port_end)
@@ -171,7 +174,38 @@ static int keep_text(const char *variable, char **ret)
 static bool is_true(const char *variable)
 {
     const char *text = getenv(variable);
-    return text && (strcmp(text, "true") == 0 || strcmp(text, "1") == 0);
+    return text && (strcasecmp(text, "true") == 0 || strcmp(text, "1") == 0);
+}
+
+/* SCHEME://HOST[:PORT], as a browser says it; a slash at the end is forgiven. */
+static bool is_origin(const char *text, size_t len)
+{
+    const char *authority = memmem(text, len, "://", 3);
+    while (len > 0 && text[len - 1] == '/')
+        len--;
+    if (!authority || authority == text || authority + 3 >= text + len)
+        return false;
+    for (const char *p = authority + 3; p < text + len; p++)
+        if (*p == '/' || strchr("?#@*\"'", *p) || isspace((unsigned char)*p))
+            return false;
+    return true;
+}
+
+static int check_origins(const char *list)
+{
+    for (const char *p = list; p && *p;) {
+        size_t whole = strcspn(p, ","), len = whole;
+        const char *from = p;
+        for (; len > 0 && isspace((unsigned char)*from); from++, len--)
+            ;
+        while (len > 0 && isspace((unsigned char)from[len - 1]))
+            len--;
+        if (len > 0 && !is_origin(from, len))
+            return hz_err_set(HZ_EFORMAT, "CLIENT_URL names \"%.*s\", expected the address of a page without its path, such as http://localhost:5173; "
+                    "several: commas", (int)HZ_MIN(len, (size_t)200), from);
+        p += whole + (p[whole] == ',');
+    }
+    return 0;
 }
 
 static uint32_t online_cpus(void)
@@ -211,6 +245,8 @@ int hz_config_load(struct hz_config *ret_config)
         err = hz_err_set(HZ_EFORMAT, "HORIZON_CGROUP is \"%s\", expected auto, off, or the path of a control group", config.cgroup);
     if (!err)
         err = keep_text("CLIENT_URL", &config.client_url);
+    if (!err)
+        err = check_origins(config.client_url);
     if (!err)
         err = keep_text("WORKER_ID", &config.worker_id);
     if (!err)
@@ -428,6 +464,7 @@ void hz_config_help(void)
     for (size_t i = 0; i < HZ_COUNT_OF(numbers); i++)
         printf("  %-26s %s (%s, %" PRIu32 " to %" PRIu32 ", default %" PRIu32 ")\n", numbers[i].variable, numbers[i].meaning, numbers[i].unit,
                 numbers[i].lowest, numbers[i].highest, numbers[i].initial);
+    printf("  %-26s %s\n", "PORT", "another name of SERVER_PORT, which wins");
     printf("  %-26s %s\n", "NODE_ENV", "development (default) also serves the /f_<uid>/api paths; production, test");
     printf("  %-26s %s\n", "WORKER_ID", "id of the only worker of `horizon run`");
     printf("  %-26s %s\n", "HORIZON_SPAWN", "zygote (default) or exec, the slow fallback");
@@ -437,11 +474,12 @@ void hz_config_help(void)
     printf("  %-26s %s\n", "HORIZON_POLICY", "file that grants capabilities to nodes and workflows (default DIR/policy.json)");
     printf("  %-26s %s\n", "HORIZON_NODES", "further node folders, separated by colons");
     printf("  %-26s %s\n", "HORIZON_HOSTS", "further Host names that are answered, separated by commas");
-    printf("  %-26s %s\n", "CLIENT_URL", "further Origins that are answered, separated by commas");
+    printf("  %-26s %s\n", "CLIENT_URL", "further Origins that are answered (http://localhost:5173), separated by commas");
     printf("  %-26s %s\n", "HORIZON_ADMIN_PASSWORD", "of admin@horizon.com at the first start (default: a random one, shown once)");
     printf("  %-26s %s\n", "HORIZON_TLS_CERT", "file with the certificate chain (PEM), as --tls-cert");
     printf("  %-26s %s\n", "HORIZON_TLS_KEY", "file with its key (PEM), as --tls-key");
     printf("  %-26s %s\n", "SEED_DATABASE", "true: demo accounts with passwords that everybody knows; never where others can reach it");
     printf("  %-26s %s\n", "TRACKING_EXECUTE", "true: one log line for each hop of an execution");
+    printf("  %-26s %s\n", "TRACKING_ROUTE", "true: one log line for each call over Socket.IO");
     printf("  %-26s %s\n", "WFV_<NAME>", "value of the environment name a flow lists");
 }

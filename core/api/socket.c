@@ -19,6 +19,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 enum { KNOWN = 1, FOLLOWS = 2 }; /* channels */
 
@@ -211,7 +212,7 @@ int hz_socket_init(void)
 {
     static const struct hz_news_face face = {tell_all, tell_one, hz_sio_ref, drop};
     const char *wanted = getenv("TRACKING_ROUTE");
-    tracking = wanted && (strcmp(wanted, "true") == 0 || strcmp(wanted, "1") == 0);
+    tracking = wanted && (strcasecmp(wanted, "true") == 0 || strcmp(wanted, "1") == 0);
     hz_news_serve(&face);
     hz_events_listen(tell_delta);
     return hz_sio_serve(&(struct hz_sio_options){

@@ -16,7 +16,7 @@ static struct hz_config config;
 HZ_SETUP(config)
 {
     static const char *const names[] = {"SERVER_PORT", "WORKER_PORT_START", "WORKER_PORT_END", "SERVER_CLUSTERS", "HORIZON_SPAWN",
-            "HORIZON_SANDBOX", "NODE_ENV"};
+            "HORIZON_SANDBOX", "NODE_ENV", "PORT", "CLIENT_URL", "TRACKING_EXECUTE"};
     for (size_t i = 0; i < HZ_COUNT_OF(names); i++)
         unsetenv(names[i]);
     /* The test program stands elsewhere than horizon. */
@@ -83,8 +83,42 @@ HZ_TEST(config, port_is_another_name_of_server_port)
     setenv("SERVER_PORT", "8124", 1);
     HZ_ASSERT_OK(hz_config_load(&config));
     HZ_ASSERT_EQ(config.server_port, 8124);
-    unsetenv("PORT");
+    hz_config_fini(&config);
     unsetenv("SERVER_PORT");
+    setenv("PORT", "many", 1);
+    HZ_ASSERT_EQ(hz_config_load(&config), HZ_EFORMAT);
+    HZ_ASSERT_STR_HAS(hz_err_last(), "PORT is \"many\"");
+    HZ_ASSERT_STR_HAS_NOT(hz_err_last(), "SERVER_PORT");
+}
+
+HZ_TEST(config, client_url_names_pages_without_a_path)
+{
+    static const char *const right[] = {"", "http://localhost:5173", " https://a.example/ , http://[::1]:80,", "tauri://localhost"};
+    static const char *const wrong[] = {"*", "localhost:5173", "http://", "://a", "http://a/b", "http://a?b", "http://a, b", "http://*.example", "http:///"};
+    for (size_t i = 0; i < HZ_COUNT_OF(right); i++) {
+        setenv("CLIENT_URL", right[i], 1);
+        HZ_ASSERT_OK(hz_config_load(&config));
+        hz_config_fini(&config);
+    }
+    for (size_t i = 0; i < HZ_COUNT_OF(wrong); i++) {
+        setenv("CLIENT_URL", wrong[i], 1);
+        HZ_ASSERT_EQ(hz_config_load(&config), HZ_EFORMAT);
+        HZ_ASSERT_STR_HAS(hz_err_last(), "CLIENT_URL names \"");
+    }
+}
+
+HZ_TEST(config, switches_are_true_in_any_letter_case)
+{
+    static const struct {
+        const char *text;
+        bool on;
+    } cases[] = {{"true", true}, {"TRUE", true}, {"True", true}, {"1", true}, {"false", false}, {"yes", false}, {"", false}};
+    for (size_t i = 0; i < HZ_COUNT_OF(cases); i++) {
+        setenv("TRACKING_EXECUTE", cases[i].text, 1);
+        HZ_ASSERT_OK(hz_config_load(&config));
+        HZ_ASSERT_EQ(config.tracking, cases[i].on);
+        hz_config_fini(&config);
+    }
 }
 
 HZ_TEST(config, listen_tells_loopback_from_other_addresses)
