@@ -196,9 +196,9 @@ static void codes_add(struct hz_http_request *request, void *arg)
 
 int hz_api_login_init(void)
 {
-    int err = hz_http_route_anybody("POST", "/api/v1/login", log_in, NULL);
+    int err = hz_http_route_anybody("POST", "/api/v1/login", 0, log_in, NULL);
     if (!err)
-        err = hz_http_route_anybody("GET", "/", root, NULL);
+        err = hz_http_route_anybody("GET", "/", 0, root, NULL);
     if (!err)
         err = hz_http_route_for("POST", "/api/v1/logout", "", log_out, NULL);
     if (!err)

@@ -47,7 +47,8 @@ int hz_eio_serve(const struct hz_eio_options *options)
         return hz_err_set(HZ_ENOMEM, "serving Engine.IO");
     to->path = shared->path;
     shared->served = true;
-    int err = hz_http_route_anybody("*", shared->path, hz_eio_handle, NULL);
+    /* Twice what a post may have: who sends a little too much hears it from his session, which ends. */
+    int err = hz_http_route_anybody("*", shared->path, 2 * (size_t)to->max_payload, hz_eio_handle, NULL);
     return !err && hz_shard_count() > 0 ? hz_eio_bind() : err; /* the server may be bound already */
 }
 

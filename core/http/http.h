@@ -30,8 +30,8 @@ void hz_http_refuse(struct hz_http_request *request, uint32_t status, const char
 /* Something of the guard's that lives as long as the request; freed with free(). */
 void hz_http_keep(struct hz_http_request *request, void *kept);
 void *hz_http_kept(const struct hz_http_request *request);
-/* For everybody, but Origin is checked: logging in. */
-int hz_http_route_anybody(const char *method, const char *pattern, hz_http_handler_fn *fn, void *arg);
+/* For everybody, but Origin is checked: logging in. body_max: bytes of a body; 0: 64 KiB. */
+int hz_http_route_anybody(const char *method, const char *pattern, size_t body_max, hz_http_handler_fn *fn, void *arg);
 /* The same as hz_http_route_anybody, but for what every web page may read: no Origin is refused, CORS is `*`. */
 int hz_http_route_open(const char *method, const char *pattern, hz_http_handler_fn *fn, void *arg);
 /* Each route that was registered, in no order. permission: NULL none; open: for everybody. Once all are. */
@@ -47,7 +47,8 @@ struct hz_http_options {
     const char *allowed_hosts, *allowed_origin;  /* further ones, may be NULL */
     const int *listeners;
     size_t listener_count; /* sockets that listen already, as hz_http_listeners() had them; NULL: they are made */
-    uint32_t header_timeout_ms, idle_timeout_ms; /* 0: 10 s, 30 s */
+    uint32_t header_timeout_ms, body_timeout_ms, idle_timeout_ms; /* 0: 10 s, 20 s, 30 s */
+    size_t bodies_max;                           /* bytes of all bodies of a shard; 0: 256 MiB */
     const char *tls_cert, *tls_key;              /* files; both or none: then the server's port speaks TLS alone */
     uint32_t address_connections, address_rate;  /* of one address at once, and a second; 0: no bound */
     bool limit_loopback;                         /* also of loopback */

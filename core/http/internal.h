@@ -15,10 +15,11 @@
 
 #define HZ_HTTP_BODY_MAX    (UINT64_C(16) << 20)  /* of a route */
 #define HZ_HTTP_WEBHOOK_MAX (UINT64_C(64) << 20)  /* of the fallback */
-#define HZ_HTTP_BODIES_MAX  (UINT64_C(256) << 20) /* all bodies held by one shard */
+#define HZ_HTTP_SMALL_MAX   (UINT64_C(64) << 10)  /* of what is for everybody */
+#define HZ_HTTP_BODIES_MAX  (UINT64_C(256) << 20) /* all bodies held by one shard; three quarters of it without an account */
 #define HZ_HTTP_HEADER_MS   10000u
 #define HZ_HTTP_IDLE_MS     30000u
-#define HZ_HTTP_BODY_MS     20000u /* without progress, or below HZ_HTTP_BODY_RATE from its begin */
+#define HZ_HTTP_BODY_MS     20000u /* without progress, or below HZ_HTTP_BODY_RATE */
 #define HZ_HTTP_BODY_RATE   1024u  /* bytes a second */
 #define HZ_HTTP_EMPTY_TURNS 12u
 #define HZ_HTTP_LISTENERS   3u /* IPv4, IPv6, Unix */
@@ -46,7 +47,7 @@ struct hz_http_server { /* one per shard */
     struct hz_http_lease *given_up; /* the library may close its side of them */
     struct hz_eio *engine;        /* engineio.h; NULL: not served */
     uint32_t conn_count, conn_limit;
-    uint64_t body_bytes, turn;
+    uint64_t body_bytes, strange_bytes, turn; /* strange: of them, of those without an account */
     bool wanted;  /* run the library at the next loop turn; the idle handle is active then */
     bool running; /* inside MHD_run */
     bool again;   /* somebody was woken who is looked at by the next run alone */
@@ -103,6 +104,7 @@ struct hz_http_request {
     bool suspended, too_large, webhook, head, cors;
     bool gated;       /* its route has a gate in front, and it was asked */
     bool refused;     /* by the gate */
+    bool strange;     /* no account was needed to send its body */
     void *kept;       /* the gate's, malloc'ed */
     uint32_t empty_turns, refuse_status;
     uint64_t last_turn;
@@ -133,7 +135,8 @@ struct hz_http_shared {
     hz_http_handler_fn *fallback;
     void *fallback_arg;
     int *fds; /* HZ_HTTP_LISTENERS per shard, -1 none */
-    uint32_t shards, port, header_ms, idle_ms;
+    uint32_t shards, port, header_ms, body_ms, idle_ms;
+    uint64_t bodies_max;
     char *socket_path;
     char url[300];
     bool routed, tls;

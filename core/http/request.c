@@ -53,11 +53,19 @@ static void unlink_lost(struct hz_http_request *request)
         request->next_lost->prev_lost = request->prev_lost;
 }
 
+/* Its body counts no more. */
+static void give_back(struct hz_http_request *request)
+{
+    request->server->body_bytes -= request->body_capacity;
+    if (request->strange)
+        request->server->strange_bytes -= request->body_capacity;
+    request->body_capacity = 0;
+}
+
 void hz_request_orphan(struct hz_http_request *request)
 {
     unlink_lost(request);
-    request->server->body_bytes -= request->body_capacity;
-    request->body_capacity = 0;
+    give_back(request);
     request->server = NULL;
 }
 
@@ -75,7 +83,7 @@ void hz_request_free(struct hz_http_request *request)
     if (request->upgrade)
         hz_upgrade_lost(request->upgrade);
     if (request->server)
-        request->server->body_bytes -= request->body_capacity;
+        give_back(request);
     free(request->body);
     free(request->kept);
     free(request->query);
@@ -229,7 +237,18 @@ static bool find_handler(struct hz_http_request *request)
 
 static uint64_t body_limit(const struct hz_http_request *request)
 {
-    return request->webhook ? HZ_HTTP_WEBHOOK_MAX : HZ_HTTP_BODY_MAX;
+    return request->webhook ? HZ_HTTP_WEBHOOK_MAX : request->match.body_max ? request->match.body_max : HZ_HTTP_BODY_MAX;
+}
+
+static bool too_large(struct hz_http_request *request)
+{
+    char text[64];
+    uint64_t limit = body_limit(request);
+    if (limit >> 20)
+        snprintf(text, sizeof text, "a request body may have %u MiB", (unsigned)(limit >> 20));
+    else
+        snprintf(text, sizeof text, "a request body may have %u KiB here", (unsigned)(limit >> 10));
+    return refuse(request, 413, text);
 }
 
 static bool check_length(struct hz_http_request *request)
@@ -238,10 +257,7 @@ static bool check_length(struct hz_http_request *request)
     /* RFC 9112, 6.1: a proxy in front may believe the one where the library believes the other. */
     if (text && header_of(request, "Transfer-Encoding"))
         return refuse(request, 400, "a request has either Content-Length or Transfer-Encoding");
-    if (text && strtoull(text, NULL, 10) > body_limit(request))
-        return refuse(
-                request, 413, request->webhook ? "a request body may have 64 MiB" : "a request body may have 16 MiB");
-    return true;
+    return text && strtoull(text, NULL, 10) > body_limit(request) ? too_large(request) : true;
 }
 
 /* Splits the query into decoded pairs; what is not text is left out. */
@@ -285,26 +301,63 @@ static bool admit(struct hz_http_request *request, const char *method)
         return refuse(request, 400, "the path is not UTF-8 text");
     if (!check_host(request) || !find_handler(request) || !check_length(request))
         return false;
+    request->strange = !request->gated && !request->conn->over_socket;
     return request->webhook || !*request->raw_query || parse_query(request) ? true
                                                                             : refuse(request, 503, "out of memory");
 }
 
 /* ---- body ---- */
 
-/* A body may take 20 s; longer while it has come at 1 KiB/s since its begin and does not stop for 20 s. */
-static void extend_deadline(struct hz_http_request *request)
+/* A body may take 20 s; longer while it comes at 1 KiB/s. What comes faster earns no more than 20 s ahead, so that megabytes
+ * sent at once are not followed by hours of a byte now and then. */
+static void extend_deadline(struct hz_http_request *request, size_t len)
 {
     struct hz_http_conn *conn = request->conn;
-    uint64_t second = UINT64_C(1000000000), patience = HZ_HTTP_BODY_MS * UINT64_C(1000000);
-    uint64_t earned = conn->body_ns + patience + request->body_seen / HZ_HTTP_BODY_RATE * second;
-    conn->deadline_ns = HZ_MAX(HZ_MIN(earned, hz_base_now_ns() + patience), conn->body_ns + patience);
+    uint64_t earned = len * UINT64_C(1000000000) / HZ_HTTP_BODY_RATE;
+    conn->deadline_ns = HZ_MIN(conn->deadline_ns + earned, hz_base_now_ns() + hz_http_shared.body_ms * UINT64_C(1000000));
+}
+
+/* Of the strangers' bodies that are still coming, the one that holds most. */
+static struct hz_http_request *largest_coming(const struct hz_http_server *server)
+{
+    struct hz_http_request *largest = NULL;
+    for (struct hz_http_conn *conn = server->conns; conn; conn = conn->next) {
+        struct hz_http_request *request = conn->request;
+        if (request && request->state == HZ_HTTP_READING && request->strange &&
+                (!largest || request->body_capacity > largest->body_capacity))
+            largest = request;
+    }
+    return largest;
+}
+
+/*
+ * Room for a body of this capacity. When all bodies have what they may have, or those of strangers three quarters of it, the largest of
+ * a stranger that is still coming is given up: it is the one that harms others most, and who sends little is not in its way.
+ */
+static bool make_room(struct hz_http_request *request, size_t capacity)
+{
+    struct hz_http_server *server = request->server;
+    uint64_t more = capacity - request->body_capacity, most = hz_http_shared.bodies_max;
+    while (server->body_bytes + more > most || (request->strange && server->strange_bytes + more > most / 4 * 3)) {
+        struct hz_http_request *victim = largest_coming(server);
+        if (!victim || victim == request || (request->strange && victim->body_capacity <= capacity))
+            return false;
+        HZ_LOG(WARN, "http: a body of %zu KiB from %s, still coming, is given up: %zu MiB of bodies are held",
+                victim->body_capacity >> 10, victim->conn->peer, (size_t)(server->body_bytes >> 20));
+        give_back(victim);
+        free(victim->body);
+        victim->body = NULL;
+        victim->body_len = 0;
+        victim->refuse_status = 503;
+    }
+    return true;
 }
 
 static void take_body(struct hz_http_request *request, const char *data, size_t len)
 {
     struct hz_http_server *server = request->server;
     request->body_seen += len;
-    extend_deadline(request);
+    extend_deadline(request, len);
     if (request->refuse_status)
         return; /* thrown away; the answer says why */
     size_t needed = request->body_len + len + 1;
@@ -314,14 +367,14 @@ static void take_body(struct hz_http_request *request, const char *data, size_t 
     }
     if (needed > request->body_capacity) {
         size_t capacity = HZ_MAX(needed, request->body_capacity * 2);
-        char *body = server->body_bytes + capacity - request->body_capacity > HZ_HTTP_BODIES_MAX
-                             ? NULL
-                             : realloc(request->body, capacity);
+        char *body = make_room(request, capacity) ? realloc(request->body, capacity) : NULL;
         if (!body) {
             request->refuse_status = 503;
             return;
         }
         server->body_bytes += capacity - request->body_capacity;
+        if (request->strange)
+            server->strange_bytes += capacity - request->body_capacity;
         request->body = body;
         request->body_capacity = capacity;
     }
@@ -334,7 +387,7 @@ static void dispatch(struct hz_http_request *request)
 {
     request->conn->deadline_ns = 0;
     if (request->refuse_status == 413) {
-        refuse(request, 413, request->webhook ? "a request body may have 64 MiB" : "a request body may have 16 MiB");
+        too_large(request);
         return;
     }
     if (request->refuse_status) {
@@ -384,7 +437,7 @@ enum MHD_Result hz_request_handle(void *cls, struct MHD_Connection *mhd, const c
     if (request->state == HZ_HTTP_NEW) {
         request->state = HZ_HTTP_READING;
         conn->body_ns = hz_base_now_ns();
-        conn->deadline_ns = conn->body_ns + HZ_HTTP_BODY_MS * UINT64_C(1000000);
+        conn->deadline_ns = conn->body_ns + hz_http_shared.body_ms * UINT64_C(1000000);
         if (admit(request, method))
             return MHD_YES;
     } else if (*data_len) {
@@ -472,9 +525,9 @@ char *hz_request_take_body(struct hz_http_request *request, size_t *ret_len)
     char *body = request->body;
     *ret_len = request->body_len;
     if (request->server)
-        request->server->body_bytes -= request->body_capacity;
+        give_back(request);
     request->body = NULL;
-    request->body_len = request->body_capacity = 0;
+    request->body_len = 0;
     return body;
 }
 

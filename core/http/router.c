@@ -16,6 +16,7 @@ struct route {
     void *arg;
     enum hz_router_door door;
     const char *permission;
+    uint64_t body_max;
     struct route *next;
 };
 struct hz_router_node {
@@ -82,11 +83,11 @@ static struct hz_router_node *child_of(struct hz_router_node *node, const char *
 int hz_router_add(
         struct hz_router *router, const char *method, const char *pattern, hz_http_handler_fn *fn, void *arg, bool open)
 {
-    return hz_router_put(router, method, pattern, fn, arg, open ? HZ_DOOR_OPEN : HZ_DOOR_GATE, NULL);
+    return hz_router_put(router, method, pattern, fn, arg, open ? HZ_DOOR_OPEN : HZ_DOOR_GATE, NULL, 0);
 }
 
 int hz_router_put(struct hz_router *router, const char *method, const char *pattern, hz_http_handler_fn *fn, void *arg,
-        enum hz_router_door door, const char *permission)
+        enum hz_router_door door, const char *permission, uint64_t body_max)
 {
     if (pattern[0] != '/')
         return hz_err_set(HZ_EFORMAT, "route %s: expected a slash first", pattern);
@@ -109,7 +110,7 @@ int hz_router_put(struct hz_router *router, const char *method, const char *patt
     *at = calloc(1, sizeof **at);
     if (!*at)
         return hz_err_set(HZ_ENOMEM, "route %s", pattern);
-    **at = (struct route){method, fn, arg, door, permission, NULL};
+    **at = (struct route){method, fn, arg, door, permission, body_max, NULL};
     return 0;
 }
 
@@ -194,6 +195,7 @@ enum hz_router_result hz_router_find(const struct hz_router *router, const char 
     ret_match->arg = any->arg;
     ret_match->door = any->door;
     ret_match->permission = any->permission;
+    ret_match->body_max = any->body_max;
     return HZ_ROUTE_FOUND;
 }
 

@@ -24,6 +24,7 @@ struct hz_router_match {
     void *arg;
     enum hz_router_door door;
     const char *permission; /* for the gate; NULL: none was named */
+    uint64_t body_max;      /* bytes; 0: as usual */
     unsigned count; /* parameters */
     struct {
         const char *name, *value; /* value points into the caller's scratch */
@@ -38,9 +39,9 @@ void hz_router_fini(struct hz_router *router);
  * outlive the router. */
 HZ_MUST_CHECK int hz_router_add(struct hz_router *router, const char *method, const char *pattern,
         hz_http_handler_fn *fn, void *arg, bool open);
-/* The same with all that a route has; permission must outlive the router. */
+/* The same with all that a route has; permission must outlive the router. body_max: bytes; 0: as usual. */
 HZ_MUST_CHECK int hz_router_put(struct hz_router *router, const char *method, const char *pattern,
-        hz_http_handler_fn *fn, void *arg, enum hz_router_door door, const char *permission);
+        hz_http_handler_fn *fn, void *arg, enum hz_router_door door, const char *permission, uint64_t body_max);
 /* See hz_http_each_route(). */
 void hz_router_each(const struct hz_router *router, hz_http_route_fn *fn, void *arg);
 /* path: as sent, without query. scratch: strlen(path) + 1 bytes that hold the parameters' values. HEAD is answered by a

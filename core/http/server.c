@@ -49,30 +49,30 @@ static int need_router(void)
 }
 
 static int route(const char *method, const char *pattern, hz_http_handler_fn *fn, void *arg, enum hz_router_door door,
-        const char *permission)
+        const char *permission, uint64_t body_max)
 {
     int err = need_router();
-    return err ? err : hz_router_put(&hz_http_shared.router, method, pattern, fn, arg, door, permission);
+    return err ? err : hz_router_put(&hz_http_shared.router, method, pattern, fn, arg, door, permission, body_max);
 }
 
 int hz_http_route(const char *method, const char *pattern, hz_http_handler_fn *fn, void *arg)
 {
-    return route(method, pattern, fn, arg, HZ_DOOR_GATE, NULL);
+    return route(method, pattern, fn, arg, HZ_DOOR_GATE, NULL, 0);
 }
 
 int hz_http_route_for(const char *method, const char *pattern, const char *permission, hz_http_handler_fn *fn, void *arg)
 {
-    return route(method, pattern, fn, arg, HZ_DOOR_GATE, permission);
+    return route(method, pattern, fn, arg, HZ_DOOR_GATE, permission, 0);
 }
 
-int hz_http_route_anybody(const char *method, const char *pattern, hz_http_handler_fn *fn, void *arg)
+int hz_http_route_anybody(const char *method, const char *pattern, size_t body_max, hz_http_handler_fn *fn, void *arg)
 {
-    return route(method, pattern, fn, arg, HZ_DOOR_ANYBODY, NULL);
+    return route(method, pattern, fn, arg, HZ_DOOR_ANYBODY, NULL, body_max ? body_max : HZ_HTTP_SMALL_MAX);
 }
 
 int hz_http_route_open(const char *method, const char *pattern, hz_http_handler_fn *fn, void *arg)
 {
-    return route(method, pattern, fn, arg, HZ_DOOR_OPEN, NULL);
+    return route(method, pattern, fn, arg, HZ_DOOR_OPEN, NULL, HZ_HTTP_SMALL_MAX);
 }
 
 void hz_http_each_route(hz_http_route_fn *fn, void *arg)
@@ -128,6 +128,8 @@ int hz_http_bind(const struct hz_http_options *options, uint32_t *ret_port)
         return err;
     shared->shards = hz_shard_count();
     shared->header_ms = options->header_timeout_ms ? options->header_timeout_ms : HZ_HTTP_HEADER_MS;
+    shared->body_ms = options->body_timeout_ms ? options->body_timeout_ms : HZ_HTTP_BODY_MS;
+    shared->bodies_max = options->bodies_max ? options->bodies_max : HZ_HTTP_BODIES_MAX;
     shared->idle_ms = options->idle_timeout_ms ? options->idle_timeout_ms : HZ_HTTP_IDLE_MS;
     size_t count = (size_t)shared->shards * HZ_HTTP_LISTENERS;
     shared->fds = calloc(count, sizeof *shared->fds);

@@ -87,6 +87,8 @@ class Protocol(hz.Case):
         self.assertEqual(len(self.echo.get(sid)[1]), 1000000)
         self.assertEqual(self.echo.post(sid, "4" + "x" * 1000000)[0], 413)
         self.gone(sid)
+        self.assertEqual(self.echo.request("POST", f"EIO=4&transport=polling&sid={self.echo.open()}",  # before it is sent
+                                           headers={"Content-Length": "2000001"})[0], 413)
         self.assertEqual(self.echo.request("PUT", f"EIO=4&transport=polling&sid={self.echo.open()}")[0], 400)
 
     def test_two_polls_at_once_end_the_session(self):

@@ -22,7 +22,7 @@
 #include <unistd.h>
 #include <urcu/urcu-memb.h>
 
-enum { SHARDS = 2, HEADER_MS = 1500 };
+enum { SHARDS = 2, HEADER_MS = 1500, BODY_MS = 1500, BODIES_MAX = 64 << 20 };
 
 static uint32_t port;
 static _Atomic int gone_count, late_count;
@@ -169,6 +169,8 @@ static void start_server(void)
             .socket_path = socket_path(),
             .allowed_origin = "https://app.example",
             .header_timeout_ms = HEADER_MS,
+            .body_timeout_ms = BODY_MS,
+            .bodies_max = BODIES_MAX,
             .idle_timeout_ms = 3000};
     union {
         const char *given;
@@ -488,6 +490,60 @@ HZ_TEST(http_server, a_body_above_the_limit_is_413)
     hz_child_fini(&child);
     ask("POST /webhook HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 67108865\r\n\r\n", NULL);
     HZ_ASSERT_STR_HAS(reply, "HTTP/1.1 413");
+}
+
+/* A request whose body of `size` bytes stops short of its end by 100. */
+static int post_most(const char *path, size_t size)
+{
+    static char block[1 << 16];
+    int fd = dial();
+    say(fd, hz_test_path("POST %s HTTP/1.1\r\nHost: localhost\r\nContent-Length: %zu\r\n\r\n", path, size));
+    for (size_t left = size - 100; left > 0;) {
+        ssize_t n = send(fd, block, HZ_MIN(left, sizeof block), MSG_NOSIGNAL);
+        HZ_ASSERT_GT(n, 0);
+        left -= (size_t)n;
+    }
+    return fd;
+}
+
+HZ_TEST(http_server, a_body_that_came_fast_earns_no_hours)
+{
+    int slow = post_most("/echo", 1 << 20), steady = dial();
+    uint64_t start = hz_test_now_ms();
+    bool closed = false;
+    say(steady, "POST /echo HTTP/1.1\r\nHost: localhost\r\nContent-Length: 20000\r\n\r\n");
+    size_t sent = 0;
+    while (!closed && hz_test_now_ms() - start < 8000) {
+        struct pollfd poll_fd = {.fd = slow, .events = POLLIN};
+        closed = send(slow, "x", 1, MSG_NOSIGNAL) < 0 ||
+                 (poll(&poll_fd, 1, 100) > 0 && recv(slow, reply, sizeof reply, 0) <= 0);
+        sent += 400;
+        say(steady, hz_test_path("%400d", 1)); /* 4 KiB a second: above what is asked for */
+    }
+    HZ_ASSERT_TRUE(closed);
+    HZ_ASSERT_GE(hz_test_now_ms() - start, BODY_MS - 100);
+    for (; sent < 20000; sent += 400)
+        say(steady, hz_test_path("%400d", 1));
+    HZ_ASSERT_TRUE(hear(steady, "HTTP/1.1 200", 5000));
+    close(slow);
+    close(steady);
+}
+
+HZ_TEST(http_server, unfinished_bodies_do_not_keep_smaller_ones_out)
+{
+    enum { COUNT = 12 };
+    int fds[COUNT];
+    struct hz_child child;
+    for (int i = 0; i < COUNT; i++)
+        fds[i] = post_most(i % 2 ? "/echo" : "/webhook", 15 << 20);
+    free(big_file(1 << 20));
+    for (int i = 0; i < 6; i++) { /* on one shard or the other */
+        curl_post(&child, i % 2 ? "/echo" : "/webhook", "X-A: b");
+        HZ_ASSERT_STR_EQ(child.out, i % 2 ? "200" : "201");
+        hz_child_fini(&child);
+    }
+    for (int i = 0; i < COUNT; i++)
+        close(fds[i]);
 }
 
 HZ_TEST(http_server, two_lengths_of_one_body_are_400)
