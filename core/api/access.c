@@ -27,6 +27,7 @@ struct change {
     int (*run)(struct change *change);
     json_t *body, *answer;
     char who[HZ_ACCESS_EMAIL]; /* of the path */
+    const char *makes;         /* the body's member that names what is made, NULL: nothing is */
     uint32_t status;           /* of success */
     char error[512];
 };
@@ -45,6 +46,11 @@ static uint32_t status_of(int err)
     default:
         return 503;
     }
+}
+
+static const char *text_of(const struct change *change, const char *name)
+{
+    return json_string_value(json_object_get(change->body, name));
 }
 
 /* Passwords are in it. */
@@ -74,6 +80,9 @@ static int work(void *arg)
 static void done(void *arg, int result)
 {
     struct change *change = arg;
+    const char *name = change->makes ? text_of(change, change->makes) : NULL;
+    if (name)
+        hz_rest_made(change->request, name);
     if (result)
         hz_http_problem(change->request, status_of(result), change->error);
     else if (change->answer)
@@ -85,8 +94,8 @@ static void done(void *arg, int result)
     free(change);
 }
 
-/* body: wanted, and read here. */
-static void begin(struct hz_http_request *request, uint32_t status, bool body, int (*run)(struct change *change))
+/* body: wanted, and read here; makes: see above. */
+static void begin(struct hz_http_request *request, uint32_t status, bool body, int (*run)(struct change *change), const char *makes)
 {
     const char *who = hz_http_param(request, "id");
     struct change *change = calloc(1, sizeof *change);
@@ -98,6 +107,7 @@ static void begin(struct hz_http_request *request, uint32_t status, bool body, i
     change->caller = *hz_rest_caller(request);
     change->run = run;
     change->status = status;
+    change->makes = makes;
     if (who && strlen(who) >= sizeof change->who) {
         hz_http_problem(request, 404, "there is no such account or token");
         free(change);
@@ -114,11 +124,6 @@ static void begin(struct hz_http_request *request, uint32_t status, bool body, i
         wipe_body(change->body);
         free(change);
     }
-}
-
-static const char *text_of(const struct change *change, const char *name)
-{
-    return json_string_value(json_object_get(change->body, name));
 }
 
 /* -1: it is not there. */
@@ -201,19 +206,19 @@ static int change_own(struct change *change)
 static void me_change(struct hz_http_request *request, void *arg)
 {
     (void)arg;
-    begin(request, 204, true, change_own);
+    begin(request, 204, true, change_own, NULL);
 }
 
 static void users_add(struct hz_http_request *request, void *arg)
 {
     (void)arg;
-    begin(request, 201, true, add_user);
+    begin(request, 201, true, add_user, "email");
 }
 
 static void users_change(struct hz_http_request *request, void *arg)
 {
     (void)arg;
-    begin(request, 200, true, change_user);
+    begin(request, 200, true, change_user, NULL);
 }
 
 static void answer_list(struct hz_http_request *request, const char *name, json_t *list)
@@ -317,13 +322,13 @@ static int drop_token(struct change *change)
 static void tokens_add(struct hz_http_request *request, void *arg)
 {
     (void)arg;
-    begin(request, 201, true, add_token);
+    begin(request, 201, true, add_token, "name");
 }
 
 static void tokens_drop(struct hz_http_request *request, void *arg)
 {
     (void)arg;
-    begin(request, 204, false, drop_token);
+    begin(request, 204, false, drop_token, NULL);
 }
 
 static void tokens_list(struct hz_http_request *request, void *arg)

@@ -9,17 +9,32 @@
 #include "core/http/http.h"
 #include "rest.h"
 
+#include "shm/text.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+/* What goes along with a request. */
+struct guarded {
+    struct hz_caller caller;
+    char made[HZ_ACCESS_EMAIL];
+};
 
 static const char how[] = "WWW-Authenticate: Bearer realm=\"horizon\"\n";
 
 const struct hz_caller *hz_rest_caller(const struct hz_http_request *request)
 {
     static const struct hz_caller nobody = {.name = HZ_API_USER};
-    const struct hz_caller *caller = hz_http_kept(request);
-    return caller ? caller : &nobody; /* only where no gate stands in front, as in tests */
+    const struct guarded *guarded = hz_http_kept(request);
+    return guarded ? &guarded->caller : &nobody; /* only where no gate stands in front, as in tests */
+}
+
+void hz_rest_made(struct hz_http_request *request, const char *what)
+{
+    struct guarded *guarded = hz_http_kept(request);
+    if (guarded)
+        (void)hz_text_copy(guarded->made, sizeof guarded->made, what);
 }
 
 static void refuse_unknown(struct hz_http_request *request, bool shown)
@@ -34,12 +49,13 @@ static void refuse_unknown(struct hz_http_request *request, bool shown)
 
 static bool guard(struct hz_http_request *request, const char *permission)
 {
-    struct hz_caller *caller = calloc(1, sizeof *caller);
-    if (!caller) {
+    struct guarded *guarded = calloc(1, sizeof *guarded);
+    if (!guarded) {
         hz_http_refuse(request, 503, "out of memory", "");
         return false;
     }
-    hz_http_keep(request, caller);
+    hz_http_keep(request, guarded);
+    struct hz_caller *caller = &guarded->caller;
     if (hz_http_over_socket(request)) {
         hz_access_unix_caller(caller);
         return true;
@@ -67,12 +83,15 @@ static bool guard(struct hz_http_request *request, const char *permission)
 /* Looking is not noted, being refused is. */
 static void after(struct hz_http_request *request, const char *permission, uint32_t status)
 {
-    const struct hz_caller *caller = hz_http_kept(request);
+    const struct guarded *guarded = hz_http_kept(request);
     const char *method = hz_http_method(request);
+    char target[512];
     bool looks = strcmp(method, "GET") == 0 || strcmp(method, "HEAD") == 0;
-    if (!caller || caller->kind == HZ_CALLER_NONE || (looks && status != 403))
+    if (!guarded || guarded->caller.kind == HZ_CALLER_NONE || (looks && status != 403))
         return;
-    hz_audit_note(caller, permission && *permission ? permission : method, hz_http_path(request), status);
+    snprintf(target, sizeof target, "%s%s%s", hz_http_path(request), guarded->made[0] ? "/" : "", guarded->made);
+    hz_text_mend(target); /* it may be cut */
+    hz_audit_note(&guarded->caller, permission && *permission ? permission : method, target, status);
 }
 
 void hz_gate_open(void)

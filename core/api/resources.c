@@ -191,8 +191,10 @@ static void respond(struct hz_http_request *request, const struct hz_resource *r
     const char *id = json_string_value(json_object_get(body, "id"));
     if (revision)
         snprintf(headers, sizeof headers, "ETag: \"r%llu\"\n", (unsigned long long)revision);
-    if (resource->status == 201 && id)
+    if (resource->status == 201 && id) {
         snprintf(headers + strlen(headers), sizeof headers - strlen(headers), "Location: %s/%s\n", resource->pattern, id);
+        hz_rest_made(request, id);
+    }
     if (text)
         hz_http_respond(request, &(struct hz_http_response){.status = resource->status, .type = "application/json", .body = text, .len = len,
                                          .headers = headers, .headers_len = strlen(headers)});

@@ -17,5 +17,7 @@ bool hz_rest_number(struct hz_http_request *request, const char *name, uint64_t 
 /* Who asks: of a route behind the gate (gate.c); valid as long as the request. */
 struct hz_caller;
 const struct hz_caller *hz_rest_caller(const struct hz_http_request *request);
+/* For the audit log, before the answer: what the request makes below its path (an id, mail, name), a copy. */
+void hz_rest_made(struct hz_http_request *request, const char *what);
 
 #endif

@@ -316,6 +316,7 @@ static void refuse(const struct hz_route_call *call, uint32_t status, const char
     hz_route_failf(call, status, "%s %s", text, name);
 }
 
+/* ---- the audit log ---- */
 static const char *target_of(const json_t *data)
 {
     static const char *const keys[] = {"id", "workerId", "workflowId", "projectId", "email", "userId"};
@@ -325,20 +326,73 @@ static const char *target_of(const json_t *data)
     return text;
 }
 
+/* What was asked for is noted when it is known what came of it. */
+struct noting {
+    struct hz_caller caller;
+    hz_route_done_fn *done;
+    void *arg;
+    const char *name; /* the route's */
+    char target[512];
+};
+
+/* The record an answer is about: what was made has its id only there. */
+static const char *record_of(const json_t *answer)
+{
+    const char *key, *id = NULL;
+    json_t *member;
+    json_object_foreach((json_t *)(uintptr_t)answer, key, member)
+        if (!id)
+            id = hz_route_text(member, "id");
+    return id;
+}
+
+static void note_done(void *arg, const struct hz_route_answer *answer)
+{
+    struct noting *noting = arg;
+    const char *record = answer->object ? record_of(answer->object) : NULL;
+    hz_audit_note(&noting->caller, noting->name, record ? record : noting->target, answer->status);
+    noting->done(noting->arg, answer);
+    free(noting);
+}
+
+/* False: out of memory, and that is answered. */
+static bool note_later(const struct hz_route *route, const struct hz_route_call *call, struct hz_route_call *ret)
+{
+    struct noting *noting = malloc(sizeof *noting);
+    *ret = *call;
+    if (!noting) {
+        hz_route_fail(call, 503, route->failure);
+        return false;
+    }
+    HZ_ASSERT(!call->became || route->permission); /* no login changes anything: who asked stays who he is */
+    noting->caller = *call->caller;
+    noting->done = call->done;
+    noting->arg = call->arg;
+    noting->name = route->name;
+    (void)hz_text_copy(noting->target, sizeof noting->target, target_of(call->data));
+    ret->done = note_done;
+    ret->arg = noting;
+    ret->became = NULL;
+    return true;
+}
+
 void hz_route_run(const char *name, const struct hz_route_call *call)
 {
     const struct hz_route *route = hz_route_find(name);
     const char *wanted = route ? route->permission : name;
-    bool known = call->caller->kind != HZ_CALLER_NONE;
+    bool known = call->caller->kind != HZ_CALLER_NONE, noted = route && route->changes && known; /* nobody could fill the log */
+    struct hz_route_call later;
     /* Who may do everything may also do what does not exist. */
     bool allowed = !wanted || hz_access_allows(call->caller, wanted) || (route && route->also && hz_access_allows(call->caller, route->also)) ||
                    (known && !route && call->caller->role == HZ_ROLE_SUPERADMIN && !hz_access_known(wanted));
+    if (noted && !note_later(route, call, &later))
+        return;
+    if (noted)
+        call = &later;
     if (!allowed)
         refuse(call, known ? 403 : 401, "No cumple permisos para ejecutar el método", name);
     else if (!route)
         refuse(call, 404, "No se encontró el método", name);
     else
         hz_route_start(route, call, NULL);
-    if (route && route->changes && known) /* nobody has no name to note, and could fill the log with it */
-        hz_audit_note(call->caller, name, target_of(call->data), allowed ? 202 : 403);
 }

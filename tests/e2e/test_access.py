@@ -138,6 +138,7 @@ class Access(openapi.Case):
     def test_tokens_have_a_role_a_scope_and_an_end(self):
         server = self.server(flows={"w": hz.webhook_flow("w", "/w")})
         worker = server.start_worker("w")["id"]
+        brief = server.cli("token", "create", "breve", "--role", "admin", "--expires", "1s").out.split()[-1]
         result = server.cli("token", "create", "mirador", "--role", "vIEWER")
         self.clean_exit(result)
         viewer = result.out.split()[-1]
@@ -164,9 +165,6 @@ class Access(openapi.Case):
         narrow = server.cli("token", "create", "estrecho", "--role", "admin", "--scope", "executions:*").out.split()[-1]
         self.assertEqual(self.ask(server, "GET", "/api/v1/executions", token=narrow).status, 200)
         self.refused(self.ask(server, "GET", "/api/v1/workers", token=narrow), 403, "scope")
-        brief = server.cli("token", "create", "breve", "--role", "admin", "--expires", "1s").out.split()[-1]
-        hz.wait_for(lambda: self.ask(server, "GET", "/api/v1/workers", token=brief).status == 401, 5, what="the end of a token")
-        self.refused(self.ask(server, "GET", "/api/v1/workers", token=brief), 401, "expired")
         listed = json.loads(server.cli("token", "list", "--json").out)["tokens"]
         self.assertLessEqual({"mirador", "estrecho"}, {token["name"] for token in listed})
         self.assertNotIn(viewer, json.dumps(listed))
@@ -193,6 +191,8 @@ class Access(openapi.Case):
             self.assertNotIn(narrow[4:30].encode(), file.read())
         stopper = server.cli("token", "create", "parador", "--role", "superadmin").out.split()[-1]
         self.assertEqual(self.ask(server, "POST", f"/api/v1/workers/{worker}/stop", token=stopper).status, 200)
+        hz.wait_for(lambda: self.ask(server, "GET", "/api/v1/workers", token=brief).status == 401, 5, what="the end of a token")
+        self.refused(self.ask(server, "GET", "/api/v1/workers", token=brief), 401, "expired")
 
     def test_sessions_end(self):
         server = self.server()
@@ -226,6 +226,9 @@ class Access(openapi.Case):
             self.assertEqual(answer.status, status, answer)
         self.assertIn("a" * 125 + "é", [user["name"] for user in server.call("GET", "/users", expect=200)["users"]])
         self.refused(server.call("PATCH", "/users/larga@example.org", {"name": "a" * 126 + "é"}), 422, "127 bytes")
+        noted = lambda: [(row["target"], row["status"]) for row in server.call("GET", "/audit?action=users:create", expect=200)["audit"]]
+        hz.wait_for(lambda: len(noted()) >= 3, what="who was made")
+        self.assertEqual(noted(), [(f"/api/v1/users/{name}@example.org", status) for name, status in (("larga", 201), ("larga", 422), ("eva", 201))])
         self.clean_exit(server.cli("user", "role", "eva@example.org", "admin"))
         self.assertEqual(self.ask(server, "GET", "/api/v1/users", Cookie=cookie).status, 200, "a new role counts at once")
         self.refused(self.ask(server, "PATCH", f"/api/v1/users/{ADMIN}", {"active": False}, Cookie=cookie), 403, "above his own")
@@ -284,6 +287,7 @@ class Access(openapi.Case):
         self.assertIn(("token curioso", "workers:stop", 403), done)
         self.assertIn((ADMIN, "auth:login", 200), done)
         self.assertIn("horizon", {row[0] for row in done if row[1] == "tokens:create"})
+        self.assertIn("/api/v1/tokens/curioso", [row["target"] for row in rows])
         one = server.call("GET", "/audit?limit=1", expect=200)
         older = server.call("GET", f"/audit?limit=1&cursor={one['next']}", expect=200)
         self.assertLess(older["audit"][0]["sequence"], one["audit"][0]["sequence"])

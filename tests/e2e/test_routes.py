@@ -187,6 +187,16 @@ class Routes(hz.Case):
         admin.settle()
         self.assertEqual([name for name in admin.names() if name in ("workers:stopped", "workers:restarted")], [])
         self.assertEqual(self.good(admin, "workers:list")["workers"], [])
+        # The audit log says what came of it, and what was made.
+        self.bad(viewer, "workers:stop", {"workerId": unknown}, "No cumple permisos para ejecutar el método workers:stop")
+        space = self.good(admin, "workspaces:create", {"name": "S"})["workspace"]["id"]
+        audit = lambda: [(row["action"], row["target"], row["status"]) for row in server.call("GET", "/audit", expect=200)["audit"]]
+        hz.wait_for(lambda: ("workspaces:create", space, 200) in audit(), what="the audit log")
+        rows = audit()
+        for row in (("workers:stop", unknown, 404), ("workers:stop", unknown, 403), ("workers:stop", restarted["worker"]["id"], 200),
+                    ("workers:restart", unknown, 404), ("workers:restart", identity, 200), ("workers:send-message", unknown, 409)):
+            self.assertIn(row, rows)
+        self.assertNotIn(202, [row[2] for row in rows])
 
     # ---- 1.4
     def flow_parts(self, name="x"):
