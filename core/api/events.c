@@ -28,7 +28,7 @@
 #define GRACE_NS      UINT64_C(60000000000) /* after the last follower: he may come back */
 #define PROGRESS_KEPT 8192u
 #define PROGRESS_NS   UINT64_C(250000000)
-#define TICK_MOST     20000u /* events in one tick that only pass; further ones of them are left out and counted */
+#define TICK_MOST     (HZ_EVENTS_REPLAY / 2) /* events in one tick; further ones that only pass are left out and counted */
 #define UNSAVED_MOST  100000u
 
 struct event {
@@ -51,7 +51,8 @@ static struct {
     uint64_t next; /* sequence */
     struct event *ring;
     uint64_t ring_from, ring_to; /* counts of events ever put in: [from, to) are there */
-    uint64_t told;               /* up to here (count) deltas were made */
+    uint64_t told, told_to;      /* up to here (count; sequence) deltas were made */
+    uint64_t hole;               /* who has nothing since this sequence has missed some that got no number */
     size_t bytes;
     struct hz_store_event *unsaved;
     size_t unsaved_count, unsaved_capacity;
@@ -59,6 +60,7 @@ static struct {
     struct report reports[PROGRESS_KEPT];
     _Atomic int followers;
     _Atomic uint64_t followed_until_ns;
+    _Atomic bool passed; /* something got no number since nobody followed; set and cleared under the lock */
     hz_events_batch_fn *faces[4];
     unsigned face_count;
     struct hz_timer timer;
@@ -74,21 +76,45 @@ void hz_events_listen(hz_events_batch_fn *fn)
 
 void hz_events_followers(int more)
 {
-    /* Relaxed: a follower who comes sees what happens from some moment on, and asks for what was before. */
+    /* Relaxed: a follower who comes sees what happens from some moment on, and asks for what was before. The lock taken behind it orders
+     * it with a tick, and with an event that finds nobody. */
     atomic_fetch_add_explicit(&hub.followers, more, memory_order_relaxed);
     atomic_store_explicit(&hub.followed_until_ns, hz_base_now_ns() + GRACE_NS, memory_order_relaxed);
+    pthread_mutex_lock(&hub.lock);
+    if (more > 0 && atomic_load_explicit(&hub.passed, memory_order_relaxed)) {
+        atomic_store_explicit(&hub.passed, false, memory_order_relaxed);
+        hub.told_to = hub.hole = hub.next++; /* a number of nothing: below it something is missing, above it nothing */
+        hub.told = hub.ring_to;              /* nobody was there to be told */
+    }
+    pthread_mutex_unlock(&hub.lock);
 }
 
-static bool is_followed(void)
+static bool has_followers(void)
 {
     return atomic_load_explicit(&hub.followers, memory_order_relaxed) > 0 ||
            atomic_load_explicit(&hub.followed_until_ns, memory_order_relaxed) > hz_base_now_ns();
 }
 
+/* An event that finds nobody leaves a note, under the lock unless it is there already: who comes at this moment either is seen here, or
+ * sees it, or came after what happened and reads it in the lists. */
+static bool is_followed(void)
+{
+    if (has_followers())
+        return true;
+    if (atomic_load_explicit(&hub.passed, memory_order_relaxed))
+        return false;
+    pthread_mutex_lock(&hub.lock);
+    bool followed = has_followers();
+    if (!followed)
+        atomic_store_explicit(&hub.passed, true, memory_order_relaxed);
+    pthread_mutex_unlock(&hub.lock);
+    return followed;
+}
+
 uint64_t hz_events_last(void)
 {
     pthread_mutex_lock(&hub.lock);
-    uint64_t last = hub.next - 1;
+    uint64_t last = hub.told_to;
     pthread_mutex_unlock(&hub.lock);
     return last;
 }
@@ -334,18 +360,18 @@ static void tell_late(void)
 }
 
 /* ---- deltas ---- */
-/* Under the lock: those of [from, to) counts. False: no memory. */
-static bool encode(uint64_t from, uint64_t to, uint32_t left_out, struct hz_events_batch *ret)
+/* Under the lock: those of [from, to) counts, the last of which is `last` or before it. False: no memory. */
+static bool encode(uint64_t from, uint64_t to, uint64_t last, uint64_t left_out, struct hz_events_batch *ret)
 {
     struct hz_json json = {0};
-    size_t size = 1;
+    size_t size = 64;
     for (uint64_t i = from; i < to; i++)
         size += hub.ring[i % HZ_EVENTS_REPLAY].len + 64;
     char *lines = malloc(size), *end = lines;
     hz_json_open(&json, '{');
     HZ_JSON_KEY(&json, "from");
-    ret->from = from < to ? hub.ring[from % HZ_EVENTS_REPLAY].sequence : hub.next;
-    ret->to = from < to ? hub.ring[(to - 1) % HZ_EVENTS_REPLAY].sequence : hub.next - 1;
+    ret->from = from < to ? hub.ring[from % HZ_EVENTS_REPLAY].sequence : last + 1;
+    ret->to = last;
     hz_json_uint(&json, ret->from);
     HZ_JSON_KEY(&json, "to");
     hz_json_uint(&json, ret->to);
@@ -364,6 +390,8 @@ static bool encode(uint64_t from, uint64_t to, uint32_t left_out, struct hz_even
     }
     hz_json_close(&json, ']');
     hz_json_close(&json, '}');
+    if (left_out && lines)
+        end += sprintf(end, "id: %llu\nevent: reset\ndata: {}\n\n", (unsigned long long)last);
     ret->lines = lines;
     ret->lines_len = lines ? (size_t)(end - lines) : 0;
     ret->json = hz_json_take(&json, &ret->json_len);
@@ -380,17 +408,39 @@ void hz_events_replay_free(struct hz_events_batch *batch)
     memset(batch, 0, sizeof *batch);
 }
 
-bool hz_events_replay(uint64_t after, struct hz_events_batch *ret_batch)
+/* Under the lock: the count of the first event above that sequence. Binary search. */
+static uint64_t count_after(uint64_t sequence)
+{
+    uint64_t low = hub.ring_from, high = hub.ring_to;
+    while (low < high) {
+        uint64_t middle = low + (high - low) / 2;
+        if (hub.ring[middle % HZ_EVENTS_REPLAY].sequence > sequence)
+            high = middle;
+        else
+            low = middle + 1;
+    }
+    return low;
+}
+
+bool hz_events_replay(uint64_t after, size_t most, struct hz_events_batch *ret_batch)
 {
     memset(ret_batch, 0, sizeof *ret_batch);
     pthread_mutex_lock(&hub.lock);
-    uint64_t at = hub.ring_to, oldest = hub.ring_from < hub.ring_to ? hub.ring[hub.ring_from % HZ_EVENTS_REPLAY].sequence : hub.next;
-    bool known = after < hub.next && after + 1 >= oldest;
-    while (known && at > hub.ring_from && hub.ring[(at - 1) % HZ_EVENTS_REPLAY].sequence > after)
-        at--;
-    /* What no delta has told yet comes with the next one. */
-    uint64_t to = HZ_MAX(HZ_MIN(hub.told, hub.ring_to), at);
-    bool ok = encode(known ? at : to, to, 0, ret_batch);
+    uint64_t oldest = hub.ring_from < hub.ring_to ? hub.ring[hub.ring_from % HZ_EVENTS_REPLAY].sequence : hub.next;
+    uint64_t told = HZ_MAX(hub.told, hub.ring_from);
+    bool known = after < hub.next && after >= hub.hole && after + 1 >= oldest;
+    /* What no delta has told yet comes with the next one. Who knows some of it already (from the list) goes on behind that. */
+    uint64_t from = known ? HZ_MIN(count_after(after), told) : told, to = from;
+    for (size_t size = 0; to < told; to++) {
+        size += hub.ring[to % HZ_EVENTS_REPLAY].len;
+        if (size > most && to > from)
+            break;
+    }
+    uint64_t last = to < told ? hub.ring[(to - 1) % HZ_EVENTS_REPLAY].sequence : known ? HZ_MAX(hub.told_to, after) : hub.told_to;
+    bool ok = encode(from, to, last, 0, ret_batch);
+    ret_batch->to = last;
+    ret_batch->from = ok ? ret_batch->from : last + 1;
+    ret_batch->more = ok && to < told;
     pthread_mutex_unlock(&hub.lock);
     return ok && known;
 }
@@ -445,10 +495,15 @@ static void tick(struct hz_timer *timer)
     struct hz_events_batch batch = {0};
     tell_late();
     pthread_mutex_lock(&hub.lock);
-    uint64_t from = HZ_MAX(hub.told, hub.ring_from), to = hub.ring_to;
-    bool some = from < to && atomic_load_explicit(&hub.followers, memory_order_relaxed) > 0 && encode(from, to, hub.left_out, &batch);
-    hub.told = to;
-    hub.tick_count = hub.left_out = 0;
+    uint64_t from = HZ_MAX(hub.told, hub.ring_from), to = hub.ring_to, left_out = hub.left_out + from - hub.told;
+    bool wanted = (from < to || left_out) && atomic_load_explicit(&hub.followers, memory_order_relaxed) > 0;
+    bool some = wanted && encode(from, to, hub.next - 1, left_out, &batch);
+    if (some || !wanted) { /* without memory: the next tick tells them */
+        hub.told = to;
+        hub.told_to = hub.next - 1;
+        hub.hole = left_out ? hub.told_to : hub.hole;
+        hub.tick_count = hub.left_out = 0;
+    }
     bool unsaved = hub.unsaved_count > 0;
     pthread_mutex_unlock(&hub.lock);
     for (unsigned i = 0; some && i < hub.face_count; i++)
@@ -471,7 +526,10 @@ int hz_events_init(void)
     hub.ring = calloc(HZ_EVENTS_REPLAY, sizeof *hub.ring);
     /* Numbers go on above those of any manager before this one, which gave out less than a million a second. */
     hub.next = (uint64_t)hz_base_wall_ms() * 1000u;
+    hub.told_to = hub.next - 1;
+    hub.hole = 0;
     hub.ring_from = hub.ring_to = hub.told = 0;
+    atomic_store_explicit(&hub.passed, false, memory_order_relaxed);
     return hub.ring ? 0 : hz_err_set(HZ_ENOMEM, "events");
 }
 

@@ -13,6 +13,7 @@
 
 #define HZ_EVENTS_TICK_MS  250u
 #define HZ_EVENTS_REPLAY   16384u /* events, and at most 16 MiB, that a client may have missed */
+#define HZ_EVENTS_PART     ((size_t)256 << 10) /* of what was missed, at once */
 
 /* Main thread: before the shards run, after they run (its timer), when none runs any more. keep_ms: of kept kinds. */
 HZ_MUST_CHECK int hz_events_init(void);
@@ -33,21 +34,28 @@ char *hz_events_latest_progress(const char *execution);
 /* ---- followers: any shard ---- */
 /* One delta, {"from", "to", "events": [...]}, shared by all; shard: what is called there. Called on the main thread once a tick. */
 struct hz_events_batch {
-    uint64_t from, to; /* sequences */
-    const char *json;  /* {"from":..,"to":..,"events":[..]} */
+    uint64_t from, to; /* sequences; from > to: there is nothing in it */
+    bool more;         /* of a replay: there is a further part after `to` */
+    const char *json;  /* {"from":..,"to":..,"leftOut":..,"events":[..]} */
     size_t json_len;
-    const char *lines; /* the same as server-sent events */
+    const char *lines; /* the same as server-sent events; where some were left out, `reset` is the last */
     size_t lines_len;
 };
 typedef void hz_events_batch_fn(const struct hz_events_batch *batch);
 /* Up to four faces; before the shards run. */
 void hz_events_listen(hz_events_batch_fn *fn);
-/* +1 somebody follows, -1 no longer. Without followers of the last minute only what is kept gets a number. */
+/* +1 somebody follows (before he asks for anything below), -1 no longer. Without followers of the last minute only what is kept gets a
+ * number; who comes after that with an older number has missed something. */
 void hz_events_followers(int more);
-/* What came after `after`, in the form of a batch (json and lines malloc'ed, hz_events_replay_free()). False: it is not known any more, or is
- * no number of ours: the client reads lists anew; to is the present number all the same. */
-bool hz_events_replay(uint64_t after, struct hz_events_batch *ret_batch);
+/*
+ * hz_events_replay - what came after `after` and deltas have told, in the form of a batch (hz_events_replay_free()).
+ *
+ * most    bytes, but one event at least: who reads slowly has a part in memory, not all
+ * to      where to go on: the next part, or the next delta, begins behind it. Never beyond what deltas have told
+ * False   it is not known any more, or is no number of ours, or memory is out: the client reads lists anew, and goes on behind `to`
+ */
+bool hz_events_replay(uint64_t after, size_t most, struct hz_events_batch *ret_batch);
 void hz_events_replay_free(struct hz_events_batch *batch);
-uint64_t hz_events_last(void);
+uint64_t hz_events_last(void); /* what deltas have told so far */
 
 #endif

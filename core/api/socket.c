@@ -12,6 +12,7 @@
 #include "core/flow/json_text.h"
 #include "core/http/socketio.h"
 #include "core/lines.h"
+#include "core/shard.h"
 
 #include "shm/err.h"
 #include "shm/log.h"
@@ -22,11 +23,16 @@
 #include <strings.h>
 
 enum { KNOWN = 1, FOLLOWS = 2 }; /* channels */
+enum { BEHIND_MS = 10 };         /* between two looks at a client that has not taken the last part */
 
 struct client {
+    struct hz_sio_socket *socket; /* whose it is */
     struct hz_caller caller;
     struct hz_route_line *line;
     bool follows;
+    struct call *behind;   /* events:follow that is answered once the client has what it missed; NULL: it has */
+    uint64_t after;        /* up to here it has, or was sent */
+    struct hz_timer timer; /* the next part */
 };
 static bool tracking; /* TRACKING_ROUTE; written before the shards run */
 
@@ -51,6 +57,94 @@ static void on_done(void *arg, const struct hz_route_answer *answer)
     free(call);
 }
 
+/* ---- following ---- */
+static void set_channels(const struct client *client)
+{
+    uint32_t follows = client->follows && !client->behind ? FOLLOWS : 0u;
+    hz_sio_set_channels(client->socket, client->caller.kind == HZ_CALLER_NONE ? 0u : KNOWN | follows);
+}
+
+/* It has what it missed, or nobody waits for it any more. */
+static void answer_follow(struct client *client, bool reset)
+{
+    struct call *call = client->behind;
+    if (!call)
+        return;
+    hz_timer_cancel(hz_shard_timers(hz_shard_self()), &client->timer);
+    client->behind = NULL;
+    json_t *object = json_pack("{s:b, s:I, s:b}", "success", 1, "last", (json_int_t)client->after, "reset", reset);
+    on_done(call, &(struct hz_route_answer){.status = 200, .object = object});
+    json_decref(object);
+}
+
+static void set_follows(struct client *client, bool follows)
+{
+    if (!follows)
+        answer_follow(client, false);
+    if (client->follows != follows)
+        hz_events_followers(follows ? 1 : -1);
+    client->follows = follows;
+    set_channels(client);
+}
+
+static void on_behind(struct hz_timer *timer);
+
+static void caught_up(struct client *client, bool reset)
+{
+    hz_sio_set_mark(client->socket, client->after);
+    answer_follow(client, reset);
+    set_channels(client);
+}
+
+/* Parts of what was missed while the client takes them; deltas pass it by until it has all, and begin behind that. */
+static void catch_up(struct client *client)
+{
+    bool more = true, known = true;
+    while (more && hz_sio_waiting(client->socket) < 2 * HZ_EVENTS_PART) {
+        struct hz_events_batch part;
+        known = hz_events_replay(client->after, HZ_EVENTS_PART, &part);
+        if (known && part.from <= part.to)
+            (void)hz_sio_emit_text(client->socket, "events:delta", part.json, part.json_len);
+        client->after = part.to;
+        more = known && part.more;
+        hz_events_replay_free(&part);
+    }
+    if (more) {
+        hz_timer_after(hz_shard_timers(hz_shard_self()), &client->timer, BEHIND_MS, on_behind);
+        return;
+    }
+    caught_up(client, !known);
+}
+
+static void on_behind(struct hz_timer *timer)
+{
+    catch_up(HZ_CONTAINER_OF(timer, struct client, timer));
+}
+
+/* events:follow {after?}: deltas from now on, what came after `after` first; reset: it is not known any more, read the lists anew. */
+static void follow(struct client *client, const json_t *data, struct call *call)
+{
+    const json_t *after = json_object_get(data, "after");
+    bool resumes = json_is_integer(after) && json_integer_value(after) > 0;
+    answer_follow(client, false); /* one that is under way ends where it is */
+    set_follows(client, true);    /* before anything is asked: no tick in between finds nobody */
+    client->behind = call;
+    client->after = resumes ? (uint64_t)json_integer_value(after) : hz_events_last();
+    set_channels(client);
+    if (resumes)
+        catch_up(client);
+    else
+        caught_up(client, false);
+}
+
+static void unfollow(struct client *client, struct call *call)
+{
+    set_follows(client, false);
+    json_t *object = json_pack("{s:b}", "success", 1);
+    on_done(call, &(struct hz_route_answer){.status = 200, .object = object});
+    json_decref(object);
+}
+
 static void on_became(void *arg, const struct hz_caller *caller)
 {
     const struct call *call = arg;
@@ -58,43 +152,7 @@ static void on_became(void *arg, const struct hz_caller *caller)
     if (!client || !hz_sio_connected(call->socket))
         return;
     client->caller = *caller;
-    hz_sio_set_channels(call->socket, KNOWN | (client->follows ? FOLLOWS : 0u));
-}
-
-/* ---- following ---- */
-static void set_follows(struct hz_sio_socket *socket, struct client *client, bool follows)
-{
-    if (client->follows == follows)
-        return;
-    client->follows = follows;
-    hz_events_followers(follows ? 1 : -1);
-    hz_sio_set_channels(socket, KNOWN | (follows ? FOLLOWS : 0u));
-}
-
-/* events:follow {after?}: deltas from now on, what came after `after` first; reset: it is not known any more, read the lists anew. */
-static void follow(struct hz_sio_socket *socket, struct client *client, const json_t *data, struct call *call)
-{
-    const json_t *after = json_object_get(data, "after");
-    struct hz_events_batch batch;
-    bool known = true;
-    if (json_is_integer(after) && json_integer_value(after) > 0) {
-        known = hz_events_replay((uint64_t)json_integer_value(after), &batch);
-        if (known && batch.from <= batch.to)
-            (void)hz_sio_emit_text(socket, "events:delta", batch.json, batch.json_len);
-        hz_events_replay_free(&batch);
-    }
-    set_follows(socket, client, true);
-    json_t *object = json_pack("{s:b, s:I, s:b}", "success", 1, "last", (json_int_t)hz_events_last(), "reset", !known);
-    on_done(call, &(struct hz_route_answer){.status = 200, .object = object});
-    json_decref(object);
-}
-
-static void unfollow(struct hz_sio_socket *socket, struct client *client, struct call *call)
-{
-    set_follows(socket, client, false);
-    json_t *object = json_pack("{s:b}", "success", 1);
-    on_done(call, &(struct hz_route_answer){.status = 200, .object = object});
-    json_decref(object);
+    set_follows(client, client->follows && hz_access_allows(caller, "events:list"));
 }
 
 /* ---- events ---- */
@@ -127,15 +185,14 @@ static void on_event(struct hz_sio_socket *socket, const char *name, json_t *arg
         track(name, data);
     if (client->caller.kind != HZ_CALLER_NONE && !hz_access_refresh(&client->caller)) { /* logged out, disabled */
         client->caller = (struct hz_caller){.kind = HZ_CALLER_NONE};
-        set_follows(socket, client, false);
-        hz_sio_set_channels(socket, 0);
+        set_follows(client, false);
     }
     bool starts = strcmp(name, "events:follow") == 0, ends = strcmp(name, "events:unfollow") == 0;
     if ((starts || ends) && hz_access_allows(&client->caller, "events:list")) {
         if (starts)
-            follow(socket, client, data, call);
+            follow(client, data, call);
         else
-            unfollow(socket, client, call);
+            unfollow(client, call);
     } else {
         hz_route_run(name, &(struct hz_route_call){.caller = &client->caller, .origin = socket, .line = client->line, .data = data, .done = on_done,
                                    .arg = call, .became = on_became});
@@ -158,8 +215,9 @@ static const char *on_connect(struct hz_sio_socket *socket, const json_t *auth, 
         hz_access_unix_caller(&client->caller);
     else
         hz_access_resolve_handshake(auth, hz_sio_header(socket, "Cookie"), hz_sio_address(socket), &client->caller);
+    client->socket = socket;
     hz_sio_set_user(socket, client);
-    hz_sio_set_channels(socket, client->caller.kind == HZ_CALLER_NONE ? 0u : KNOWN);
+    set_channels(client);
     return NULL;
 }
 
@@ -175,10 +233,10 @@ static void on_disconnect(struct hz_sio_socket *socket, const char *reason, void
     (void)arg;
     struct client *client = hz_sio_user(socket);
     hz_sio_set_user(socket, NULL);
-    if (client && client->follows)
-        hz_events_followers(-1);
-    if (client)
+    if (client) {
+        set_follows(client, false);
         hz_route_line_unref(&client->line);
+    }
     free(client);
     hz_lines_print(false, "Cliente desconectado: %s", hz_sio_sid(socket));
     HZ_LOG(DEBUG, "socket %s: %s", hz_sio_sid(socket), reason);
@@ -204,7 +262,7 @@ static void drop(struct hz_sio_socket *socket)
 
 static void tell_delta(const struct hz_events_batch *batch)
 {
-    if (hz_sio_broadcast_channels("events:delta", batch->json, batch->json_len, NULL, FOLLOWS, false))
+    if (hz_sio_broadcast_marked("events:delta", batch->json, batch->json_len, FOLLOWS, batch->to))
         HZ_LOG(WARN, "a delta was not told: %s", hz_err_last());
 }
 

@@ -19,16 +19,22 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define SHOWN_MOST 1024u /* numbers that may pass until a client that chose kinds is told where it is */
+#define BEAT_MS    15000u /* proxies cut what is silent for a minute, and a client that vanished is noticed by what it does not take */
+
 struct client {
     struct client *next, *prev;
     struct hz_http_stream *stream;
     struct hz_caller caller;
-    uint64_t last; /* the newest sequence it has, or that was before it came */
-    char *kinds; /* ",crashed,stopped,"; NULL all */
+    uint64_t last;  /* the newest sequence it has, or that was before it came */
+    uint64_t shown; /* of those it chose by kind: the last number it was told */
+    bool behind;    /* it takes up what it missed, part by part; deltas pass it by until then */
+    char *kinds;    /* ",crashed,stopped,"; NULL all */
 };
 
 /* Each shard's thread has its own; only it looks there. */
 static _Thread_local struct client *clients;
+static _Thread_local struct hz_timer beat;
 
 static void gone(void *arg)
 {
@@ -41,58 +47,97 @@ static void gone(void *arg)
     free(c);
 }
 
-/* The events of these kinds out of a batch. NULL: none, or no memory. */
-static struct hz_http_piece *chosen(const char *lines, size_t len, const char *kinds)
+/* One event as text, [event, event + len): is it for this client? */
+static bool is_chosen(const struct client *c, const char *event, size_t len)
 {
-    char *text = malloc(len + 1), *to = text;
+    char wanted[64];
+    const char *kind = memmem(event, len, "\nevent: ", 8);
+    if (!kind || strtoull(event + 4, NULL, 10) <= c->last) /* "id: 17\nevent: ..." */
+        return false;
+    kind += 8;
+    const char *end = memchr(kind, '\n', (size_t)(event + len - kind));
+    size_t kind_len = end ? (size_t)(end - kind) : 0;
+    if (!c->kinds || (kind_len == 5 && memcmp(kind, "reset", 5) == 0))
+        return true;
+    snprintf(wanted, sizeof wanted, ",%.*s,", (int)HZ_MIN(kind_len, (size_t)60), kind);
+    return strstr(c->kinds, wanted) != NULL;
+}
+
+/* What of a batch is for this client, and the number it ends with: who comes again with it is not sent through all that others saw.
+ * NULL: no memory. */
+static struct hz_http_piece *chosen(const struct client *c, const char *lines, size_t len, uint64_t last, bool *ret_some)
+{
+    char *text = malloc(len + 64), *to = text;
     const char *end = lines + len;
     while (text && lines < end) {
-        const char *stop = memmem(lines, (size_t)(end - lines), "\n\n", 2), *kind = memmem(lines, (size_t)(end - lines), "\nevent: ", 8);
+        const char *stop = memmem(lines, (size_t)(end - lines), "\n\n", 2);
         size_t size = stop ? (size_t)(stop + 2 - lines) : (size_t)(end - lines);
-        char wanted[64];
-        if (kind && kind < lines + size) {
-            const char *from = kind + 8, *behind = memchr(from, '\n', (size_t)(lines + size - from)); /* no NUL ends a batch */
-            size_t kind_len = behind ? (size_t)(behind - from) : 0;
-            snprintf(wanted, sizeof wanted, ",%.*s,", (int)HZ_MIN(kind_len, (size_t)60), from);
-            if (strstr(kinds, wanted)) {
-                memcpy(to, lines, size);
-                to += size;
-            }
+        if (is_chosen(c, lines, size)) {
+            memcpy(to, lines, size);
+            to += size;
         }
         lines += size;
     }
-    struct hz_http_piece *piece = text && to > text ? hz_http_piece_new(text, (size_t)(to - text)) : NULL;
+    *ret_some = to > text;
+    if (text && c->kinds)
+        to += sprintf(to, "id: %llu\n\n", (unsigned long long)last);
+    struct hz_http_piece *piece = text ? hz_http_piece_new(text, (size_t)(to - text)) : NULL;
     free(text);
     return piece;
 }
 
+/* piece: NULL no memory. */
 static void write_to(struct client *c, struct hz_http_piece *piece)
 {
-    if (piece && !hz_http_stream_write(c->stream, piece))
-        hz_http_stream_end(c->stream); /* it does not read: it comes again and asks for what it missed */
+    if (!piece || !hz_http_stream_write(c->stream, piece))
+        hz_http_stream_end(c->stream); /* it comes again and asks for what it missed */
 }
 
+static void write_own(struct client *c, struct hz_http_piece *piece)
+{
+    write_to(c, piece);
+    hz_http_piece_unref(piece);
+}
+
+static void write_text(struct client *c, const char *text)
+{
+    write_own(c, hz_http_piece_new(text, strlen(text)));
+}
+
+/* ---- what happens now ---- */
 struct delivery {
     struct hz_mail mail;
     struct hz_http_piece *piece;
-    uint64_t to;
+    uint64_t from, to;
 };
+
+static bool may_hear(struct client *c)
+{
+    if (c->caller.kind == HZ_CALLER_UNIX || hz_access_refresh(&c->caller))
+        return true;
+    hz_http_stream_end(c->stream);
+    return false;
+}
 
 static void run_delivery(struct hz_mail *mail)
 {
     struct delivery *d = HZ_CONTAINER_OF(mail, struct delivery, mail);
     for (struct client *c = clients, *next; c; c = next) {
         next = c->next;
-        if (d->to <= c->last)
+        if (c->behind || d->to <= c->last || !may_hear(c))
             continue;
-        c->last = d->to;
-        if (c->caller.kind != HZ_CALLER_UNIX && !hz_access_refresh(&c->caller)) {
-            hz_http_stream_end(c->stream);
-            continue;
+        if (!c->kinds && c->last < d->from) {
+            write_to(c, d->piece);
+        } else {
+            bool some;
+            struct hz_http_piece *own = chosen(c, d->piece->data, d->piece->len, d->to, &some);
+            if (!own || some || d->to - c->shown >= SHOWN_MOST) {
+                write_to(c, own);
+                c->shown = d->to;
+            }
+            hz_http_piece_unref(own);
         }
-        struct hz_http_piece *own = c->kinds ? chosen(d->piece->data, d->piece->len, c->kinds) : NULL;
-        write_to(c, c->kinds ? own : d->piece);
-        hz_http_piece_unref(own);
+        c->last = d->to;
     }
     hz_http_piece_unref(d->piece);
     free(d);
@@ -107,10 +152,52 @@ static void tell(const struct hz_events_batch *batch)
             break; /* who misses it sees the gap in the numbers */
         d->mail.run = run_delivery;
         d->piece = hz_http_piece_ref(piece);
+        d->from = batch->from;
         d->to = batch->to;
         hz_shard_post(hz_shard_at(i), &d->mail);
     }
     hz_http_piece_unref(piece);
+}
+
+static void on_beat(struct hz_timer *timer)
+{
+    for (struct client *c = clients, *next; c; c = next) {
+        next = c->next;
+        if (!may_hear(c) || c->behind)
+            continue;
+        char text[64] = ":\n\n";
+        if (c->kinds && c->shown < c->last)
+            snprintf(text, sizeof text, "id: %llu\n\n", (unsigned long long)c->last);
+        write_text(c, text);
+        c->shown = c->last;
+    }
+    if (clients)
+        hz_timer_after(hz_shard_timers(hz_shard_self()), timer, BEAT_MS, on_beat);
+}
+
+/* ---- what was missed ---- */
+
+/* The next part, each time the client has taken the one before. */
+static void go_on(void *arg)
+{
+    struct client *c = arg;
+    struct hz_events_batch part;
+    if (!c->behind)
+        return;
+    if (hz_events_replay(c->last, HZ_EVENTS_PART, &part)) {
+        bool some;
+        c->behind = part.more;
+        if (part.from <= part.to)
+            write_own(c, chosen(c, part.lines, part.lines_len, part.to, &some));
+    } else {
+        char reset[96];
+        snprintf(reset, sizeof reset, "id: %llu\nevent: reset\ndata: {}\n\n", (unsigned long long)part.to);
+        c->behind = false;
+        write_text(c, reset);
+    }
+    c->last = c->shown = part.to;
+    hz_events_replay_free(&part);
+    hz_http_stream_on_drained(c->stream, c->behind ? go_on : NULL);
 }
 
 static void start(struct hz_http_request *request)
@@ -125,11 +212,14 @@ static void start(struct hz_http_request *request)
         return;
     }
     c->caller = *hz_rest_caller(request);
-    c->last = hz_events_last();
+    hz_events_followers(1); /* before anything is asked: no tick in between finds nobody */
+    c->behind = after != NULL;
+    c->last = c->shown = after ? strtoull(after, NULL, 10) : hz_events_last();
     static const char headers[] = "Cache-Control: no-store\nX-Accel-Buffering: no\n";
     c->stream = hz_http_stream_open(request,
             &(struct hz_http_response){.status = 200, .type = "text/event-stream", .headers = headers, .headers_len = sizeof headers - 1}, gone, c);
     if (!c->stream) {
+        hz_events_followers(-1);
         free(c->kinds);
         free(c);
         return;
@@ -138,24 +228,10 @@ static void start(struct hz_http_request *request)
     if (clients)
         clients->prev = c;
     clients = c;
-    hz_events_followers(1);
-    static const char hello[] = "retry: 1000\n\n", reset[] = "event: reset\ndata: {}\n\n";
-    struct hz_http_piece *first = hz_http_piece_new(hello, sizeof hello - 1), *missed = NULL;
-    if (after) {
-        struct hz_events_batch batch;
-        bool known = hz_events_replay(strtoull(after, NULL, 10), &batch);
-        c->last = batch.to ? batch.to : c->last;
-        missed = !known ? hz_http_piece_new(reset, sizeof reset - 1)
-                 : c->kinds ? chosen(batch.lines, batch.lines_len, c->kinds)
-                            : hz_http_piece_new(batch.lines, batch.lines_len);
-        hz_events_replay_free(&batch);
-    } else {
-        c->last = 0; /* what the next tick tells */
-    }
-    write_to(c, first);
-    write_to(c, missed);
-    hz_http_piece_unref(first);
-    hz_http_piece_unref(missed);
+    if (!hz_timer_armed(&beat))
+        hz_timer_after(hz_shard_timers(hz_shard_self()), &beat, BEAT_MS, on_beat);
+    write_text(c, "retry: 1000\n\n");
+    go_on(c);
 }
 
 static void events(struct hz_http_request *request, void *arg)

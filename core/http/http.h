@@ -147,9 +147,12 @@ void hz_http_piece_unref(struct hz_http_piece *piece);
  */
 struct hz_http_stream *hz_http_stream_open(
         struct hz_http_request *request, const struct hz_http_response *head, void (*gone)(void *arg), void *arg);
-/* False: the client does not read, 4 MiB wait for it; end it. */
+/* False: the client does not read, 4 MiB (or one larger piece) wait for it; end it. */
 HZ_MUST_CHECK bool hz_http_stream_write(struct hz_http_stream *stream, struct hz_http_piece *piece);
 void hz_http_stream_end(struct hz_http_stream *stream); /* after what was written */
+/* drained(arg of hz_http_stream_open) is called each time the library has taken all that was written, and may write or end; NULL: no longer.
+ * Who has much to say writes a part and waits for it, instead of having it all in memory. */
+void hz_http_stream_on_drained(struct hz_http_stream *stream, void (*drained)(void *arg));
 
 /* ---- another protocol on the same connection ---- */
 struct hz_http_lease; /* of a connection that the server still carries below (TLS) */

@@ -170,6 +170,7 @@ void hz_upgrade_lost(struct hz_http_lease *lease); /* it will not come to that *
 bool hz_upgrade_give_up(struct hz_http_server *server, bool all); /* tells the library; true: it has to run */
 /* stream.c */
 void hz_stream_detach(struct hz_http_stream *stream); /* its request is going; hears of it */
+void hz_stream_lose(struct hz_http_stream *stream);   /* its client has gone: the library is to end it when it asks next */
 /* respond.c */
 /* Headers of `from` and ours, status; the response is the request's from now on. */
 void hz_respond_head(struct hz_http_request *request, struct MHD_Response *response, const struct hz_http_response *from);

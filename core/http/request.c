@@ -109,6 +109,8 @@ void hz_request_abandon(struct hz_http_request *request)
     HZ_CHECK_OBJ(request, HZ_HTTP_REQUEST_MAGIC);
     struct hz_http_conn *conn = request->conn;
     if (request->state != HZ_HTTP_PENDING) {
+        if (request->stream && !request->server->ending)
+            hz_stream_lose(request->stream);
         if (request->suspended) { /* answered meanwhile: the library ends it itself */
             request->suspended = false;
             MHD_resume_connection(request->mhd);

@@ -330,6 +330,18 @@ void hz_sio_set_channels(struct hz_sio_socket *socket, uint32_t channels)
     socket->channels = channels;
 }
 
+void hz_sio_set_mark(struct hz_sio_socket *socket, uint64_t mark)
+{
+    HZ_ASSERT_SHARD(socket->shard);
+    socket->mark = mark;
+}
+
+size_t hz_sio_waiting(const struct hz_sio_socket *socket)
+{
+    HZ_ASSERT_SHARD(socket->shard);
+    return socket->client ? socket->client->session->queue.bytes : 0;
+}
+
 bool hz_sio_connected(const struct hz_sio_socket *socket)
 {
     HZ_ASSERT_SHARD(socket->shard);

@@ -56,6 +56,8 @@ void hz_sio_set_user(struct hz_sio_socket *socket, void *user); /* something of 
 void *hz_sio_user(const struct hz_sio_socket *socket);
 bool hz_sio_connected(const struct hz_sio_socket *socket);
 void hz_sio_set_channels(struct hz_sio_socket *socket, uint32_t channels); /* a bit each; none at first */
+void hz_sio_set_mark(struct hz_sio_socket *socket, uint64_t mark);         /* see hz_sio_broadcast_marked(); 0 at first */
+size_t hz_sio_waiting(const struct hz_sio_socket *socket);                 /* bytes in line for its connection */
 /* Of the request that opened the connection: Authorization, Cookie, Host, Origin, User-Agent; NULL: not sent. */
 const char *hz_sio_header(const struct hz_sio_socket *socket, const char *name);
 const char *hz_sio_address(const struct hz_sio_socket *socket); /* as hz_http_peer() */
@@ -95,6 +97,8 @@ int hz_sio_broadcast_volatile(const char *name, const char *json, size_t len);
 /* The same for sockets that are in one of these channels alone, see hz_sio_set_channels(). passing: volatile. */
 int hz_sio_broadcast_channels(
         const char *name, const char *json, size_t len, struct hz_sio_socket *except, uint32_t channels, bool passing);
+/* ... and that have a mark below this one: who was told of it already in another way is passed by. */
+int hz_sio_broadcast_marked(const char *name, const char *json, size_t len, uint32_t channels, uint64_t mark);
 
 /* ---- attachments (options.binary) ---- */
 struct hz_sio_blob {

@@ -27,6 +27,7 @@ struct hz_sio_socket {
     /* From here on its shard's thread alone. */
     bool connected;
     uint32_t channels;
+    uint64_t mark;
     struct hz_sio_client *client; /* NULL: it has gone */
     struct hz_sio_socket *next;
     void *user;

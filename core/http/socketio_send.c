@@ -83,6 +83,7 @@ struct parcel {
     struct hz_mail mail;
     struct hz_sio_socket *to, *except; /* references; to NULL: everybody */
     uint32_t channels; /* 0: everybody */
+    uint64_t mark;     /* 0: whatever theirs is */
     bool passing;
     unsigned count;
     struct hz_eio_buf *bufs[];
@@ -116,7 +117,8 @@ static void deliver_to(struct hz_eio_session *session, void *arg)
     struct hz_sio_socket *socket = client ? client->sockets : NULL;
     while (socket && strcmp(socket->nsp, "/") != 0)
         socket = socket->next;
-    if (socket && socket != parcel->except && (!parcel->channels || (socket->channels & parcel->channels) != 0))
+    if (socket && socket != parcel->except && (!parcel->channels || (socket->channels & parcel->channels) != 0) &&
+            (!parcel->mark || socket->mark < parcel->mark))
         (void)hz_eio_send(session, parcel->bufs[0], parcel->passing);
 }
 
@@ -205,7 +207,8 @@ int hz_sio_emit_args(struct hz_sio_socket *socket, const char *name, const json_
     return hz_sio_emit_binary(socket, name, args, NULL, 0);
 }
 
-static int broadcast(const char *name, const char *json, size_t len, struct hz_sio_socket *except, uint32_t channels, bool passing)
+static int broadcast(const char *name, const char *json, size_t len, struct hz_sio_socket *except, uint32_t channels, uint64_t mark,
+        bool passing)
 {
     uint32_t shards = hz_shard_count(), made = 0;
     struct hz_eio_buf *buf = event_buf(0, false, "/", name, json, json ? len : 0);
@@ -213,6 +216,7 @@ static int broadcast(const char *name, const char *json, size_t len, struct hz_s
     while (parcels && made < shards && (parcels[made] = new_parcel(&buf, 1)) != NULL) {
         parcels[made]->except = except ? hz_sio_ref(except) : NULL;
         parcels[made]->channels = channels;
+        parcels[made]->mark = mark;
         parcels[made++]->passing = passing;
     }
     hz_eio_buf_unref(&buf);
@@ -228,26 +232,32 @@ static int broadcast(const char *name, const char *json, size_t len, struct hz_s
 
 int hz_sio_broadcast_text(const char *name, const char *json, size_t len, struct hz_sio_socket *except)
 {
-    return broadcast(name, json, len, except, 0, false);
+    return broadcast(name, json, len, except, 0, 0, false);
 }
 
 int hz_sio_broadcast_volatile(const char *name, const char *json, size_t len)
 {
-    return broadcast(name, json, len, NULL, 0, true);
+    return broadcast(name, json, len, NULL, 0, 0, true);
 }
 
 int hz_sio_broadcast_channels(
         const char *name, const char *json, size_t len, struct hz_sio_socket *except, uint32_t channels, bool passing)
 {
     HZ_ASSERT(channels != 0);
-    return broadcast(name, json, len, except, channels, passing);
+    return broadcast(name, json, len, except, channels, 0, passing);
+}
+
+int hz_sio_broadcast_marked(const char *name, const char *json, size_t len, uint32_t channels, uint64_t mark)
+{
+    HZ_ASSERT(channels != 0 && mark != 0);
+    return broadcast(name, json, len, NULL, channels, mark, false);
 }
 
 int hz_sio_broadcast(const char *name, const json_t *arg, struct hz_sio_socket *except)
 {
     size_t len = 0;
     char *json = arg ? hz_json_text_print(arg, 0, &len) : NULL;
-    int err = arg && !json ? hz_err_set(HZ_ENOMEM, "sending an event") : broadcast(name, json, len, except, 0, false);
+    int err = arg && !json ? hz_err_set(HZ_ENOMEM, "sending an event") : broadcast(name, json, len, except, 0, 0, false);
     free(json);
     return err;
 }

@@ -17,8 +17,9 @@ struct hz_http_stream {
     struct hz_http_piece *pieces[QUEUE_MOST]; /* ring */
     unsigned from, count;
     size_t sent, waiting; /* of the first piece; of all */
-    bool ended;
+    bool ended, lost;     /* lost: the client has gone, what waited was given back */
     void (*gone)(void *arg);
+    void (*drained)(void *arg);
     void *arg;
 };
 
@@ -57,6 +58,10 @@ static ssize_t read_some(void *cls, uint64_t pos, char *to, size_t max)
     (void)pos;
     struct hz_http_stream *stream = cls;
     struct hz_http_request *request = stream->request;
+    if (stream->lost) /* not asked again: the library lets go of the connection, and tells so */
+        return MHD_CONTENT_READER_END_WITH_ERROR;
+    if (stream->count == 0 && stream->drained && request && !stream->ended)
+        stream->drained(stream->arg); /* may write, or end it */
     if (stream->count == 0) {
         if (stream->ended || !request || !request->server || request->server->ending)
             return MHD_CONTENT_READER_END_OF_STREAM;
@@ -82,14 +87,26 @@ static ssize_t read_some(void *cls, uint64_t pos, char *to, size_t max)
     return (ssize_t)done;
 }
 
+static void drop_pieces(struct hz_http_stream *stream)
+{
+    for (; stream->count > 0; stream->count--, stream->from = (stream->from + 1) % QUEUE_MOST)
+        hz_http_piece_unref(stream->pieces[stream->from]);
+    stream->sent = stream->waiting = 0;
+}
+
 /* The library and we have given it back. */
 static void freed(void *cls)
 {
     struct hz_http_stream *stream = cls;
-    for (; stream->count > 0; stream->count--, stream->from = (stream->from + 1) % QUEUE_MOST)
-        hz_http_piece_unref(stream->pieces[stream->from]);
+    drop_pieces(stream);
     hz_stream_detach(stream);
     free(stream);
+}
+
+void hz_stream_lose(struct hz_http_stream *stream)
+{
+    stream->lost = stream->ended = true;
+    drop_pieces(stream);
 }
 
 void hz_stream_detach(struct hz_http_stream *stream)
@@ -134,12 +151,18 @@ bool hz_http_stream_write(struct hz_http_stream *stream, struct hz_http_piece *p
 {
     if (!stream->request || stream->ended || piece->len == 0)
         return true;
-    if (stream->count == QUEUE_MOST || stream->waiting + piece->len > BYTES_MOST)
+    /* One may always wait, however large it is. */
+    if (stream->count == QUEUE_MOST || (stream->count > 0 && stream->waiting + piece->len > BYTES_MOST))
         return false;
     stream->pieces[(stream->from + stream->count++) % QUEUE_MOST] = hz_http_piece_ref(piece);
     stream->waiting += piece->len;
     wake(stream);
     return true;
+}
+
+void hz_http_stream_on_drained(struct hz_http_stream *stream, void (*drained)(void *arg))
+{
+    stream->drained = drained;
 }
 
 void hz_http_stream_end(struct hz_http_stream *stream)

@@ -268,6 +268,103 @@ class Rest(openapi.Case):
         self.assertEqual((len(page["events"]), page["next"]), (1, page["events"][0]["sequence"]))
         self.assertEqual(server.stop(), 0)
 
+    def test_streams_that_were_closed_leave_nothing_behind(self):
+        server = self.start()
+        server.call("GET", "/workers")
+        before = hz.fd_count(server.pid)
+        streams = []
+        for _ in range(40):
+            stream = socket.create_connection(("127.0.0.1", server.port), timeout=10 * hz.SLOW)
+            self.addCleanup(stream.close)
+            stream.sendall(f"GET /api/v1/events?kind=crashed HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {server.token}\r\n"
+                           "Accept: text/event-stream\r\n\r\n".encode())
+            streams.append(stream)
+        for stream in streams:
+            self.assertIn(b" 200 ", stream.recv(4096))
+        self.assertGreaterEqual(hz.fd_count(server.pid), before + 30)
+        for number, stream in enumerate(streams):
+            if number % 2:
+                stream.shutdown(socket.SHUT_WR)  # some say that they go, others are gone
+            else:
+                stream.close()
+        hz.wait_for(lambda: hz.fd_count(server.pid) <= before + 5, 8, what="their descriptors")
+
+    def followed(self):
+        """A client of Socket.IO that follows, and the sequence up to which it knows everything."""
+        client = sio.Client(self.server, {"token": self.server.token})
+        self.addCleanup(client.close)
+        return client, client.call("events:follow", {})["last"]
+
+    def test_who_resumes_within_a_tick_misses_nothing(self):
+        server = self.start()
+        worker = server.start_worker("hook")["id"]
+        for turn in range(hz.pick(3, 40)):
+            client, last = self.followed()
+            client.call("events:unfollow")
+            route = f"r{turn}"
+            client.send("workers:send-message", {"workerId": worker, "route": route, "messageData": {}})
+            client.settle()
+            streamed, close = self.follow(last=last)
+            client.send("events:follow", {"after": last})
+            hz.wait_for(lambda: route in [e[2].get("route") for e in streamed], 5, what=f"{route} in the stream")
+            told = lambda delta: [e["sequence"] for e in delta["events"] if e.get("route") == route]
+            first = told(client.event("events:delta", told))
+            self.assertEqual([e[1] for e in streamed], sorted({e[1] for e in streamed}), "each once, in order")
+            client.send("workers:send-message", {"workerId": worker, "route": "more", "messageData": {}})
+            client.event("events:delta", lambda delta: [e for e in delta["events"] if e.get("route") == "more"])
+            self.assertFalse([d for name, d, *_ in client.events if name == "events:delta" and set(told(d)) & set(first)], "told twice")
+            close()
+            client.close()
+
+    def test_who_missed_megabytes_gets_them(self):
+        server = self.start()
+        worker = server.start_worker("hook")["id"]
+        client, last = self.followed()
+        client.call("events:unfollow")
+        count = 15000  # of some 350 bytes: more than may wait for one client
+        for start in range(0, count, 250):
+            numbers = client.send_together(*[("workers:send-message", {"workerId": worker, "route": f"{n}-" + "r" * 120, "messageData": {}})
+                                             for n in range(start, start + 250)])
+            for answered in numbers:
+                client.answer(answered)
+            time.sleep(0.03)  # more than a tick takes would be left out
+        number = lambda event: int(event["route"].split("-")[0]) if event.get("route") else None
+        ids = set(range(count))
+        streamed, _ = self.follow(last=last)
+        hz.wait_for(lambda: len(streamed) >= count and {number(e[2]) for e in streamed} >= ids, 15, what="all of it, streamed")
+        self.assertEqual([e[1] for e in streamed], sorted({e[1] for e in streamed}))
+        again, _ = self.followed()
+        again.call("events:unfollow")
+        answer = again.call("events:follow", {"after": last})
+        self.assertEqual((answer["success"], answer["reset"]), (True, False), answer)
+        deltas = [event[1] for event in again.events if event[0] == "events:delta"]
+        self.assertEqual({number(e) for delta in deltas for e in delta["events"]} - {None}, ids, "before the answer")
+        self.assertTrue(all(a["to"] < b["from"] for a, b in zip(deltas, deltas[1:])), [(d["from"], d["to"]) for d in deltas])
+
+    def test_who_chose_kinds_resumes_behind_what_others_saw(self):
+        server = self.start()
+        worker = server.start_worker("hook")["id"]
+        chosen = socket.create_connection(("127.0.0.1", server.port), timeout=20 * hz.SLOW)
+        self.addCleanup(chosen.close)
+        chosen.sendall(f"GET /api/v1/events?kind=message HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {server.token}\r\n"
+                       "Accept: text/event-stream\r\nLast-Event-ID: 7\r\n\r\n".encode())
+        got = b""
+        while b"event: reset" not in got:
+            got += chosen.recv(65536)
+        self.assertRegex(got, rb"id: \d+\nevent: reset\n", "who comes again after a reset is not reset again")
+        client, _ = self.followed()
+        client.send("workers:send-message", {"workerId": worker, "route": "a", "messageData": {}})
+        while b"event: message" not in got:
+            got += chosen.recv(65536)
+        server.call("POST", f"/workers/{worker}/stop", expect=200)
+        client.send_together(*[("events:list", {"limit": 1})] * 3)
+        client.settle()
+        if not hz.CAMPAIGN:
+            return
+        last = client.call("events:follow", {})["last"]
+        while f"id: {last}\n\n".encode() not in got:  # every 15 s, which also keeps proxies from cutting it
+            got += chosen.recv(65536)
+
     def test_metrics_are_what_prometheus_reads(self):
         server = self.start()
         server.start_worker("hook")
