@@ -14,6 +14,7 @@
 #define HZ_EIO_SID         24u /* characters */
 #define HZ_EIO_MAX_PAYLOAD 1000000u
 #define HZ_EIO_MAX_WAITING (4u << 20)
+#define HZ_EIO_MAX_INPUT   (256u << 20)
 
 struct hz_eio_session;
 
@@ -46,7 +47,7 @@ struct hz_eio_handlers {
 };
 struct hz_eio_options { /* 0: as said in socketio.h */
     const char *path;
-    uint32_t ping_interval_ms, ping_timeout_ms, max_payload, max_waiting;
+    uint32_t ping_interval_ms, ping_timeout_ms, max_payload, max_waiting, max_input;
     struct hz_eio_handlers handlers;
     void *arg;
 };

@@ -252,9 +252,7 @@ static bool make_room(struct hz_eio_ws *ws, size_t len)
     if (needed <= ws->in_capacity)
         return true;
     size_t capacity = HZ_MAX(needed, HZ_MAX(ws->in_capacity * 2, (size_t)512));
-    if (ws->engine->input_bytes + capacity - ws->in_capacity > HZ_EIO_INPUT_MAX)
-        return false;
-    char *in = realloc(ws->in, capacity);
+    char *in = hz_eio_input_room(ws->session, capacity - ws->in_capacity) ? realloc(ws->in, capacity) : NULL;
     if (!in)
         return false;
     ws->engine->input_bytes += capacity - ws->in_capacity;
@@ -270,8 +268,6 @@ static void on_piece(wslay_event_context_ptr frames, const struct wslay_event_on
     if (!ws->data_frame || !ws->session)
         return;
     if (!make_room(ws, arg->data_length)) {
-        HZ_LOG(WARN, "client %s: no room for its message: %zu MiB of unfinished ones are held", ws->session->sid,
-                (size_t)(ws->engine->input_bytes >> 20));
         refuse(ws, WSLAY_CODE_INTERNAL_SERVER_ERROR, "too much input at once");
         return;
     }
@@ -438,6 +434,11 @@ void hz_eio_ws_feed(struct hz_eio_ws *ws, const void *data, size_t len)
     }
     if (taken == len)
         return;
+    if (!hz_eio_input_room(ws->session, len - taken)) {
+        refuse(ws, WSLAY_CODE_INTERNAL_SERVER_ERROR, "too much input at once");
+        hz_eio_ws_forget(ws);
+        return;
+    }
     ws->rest = malloc(len - taken);
     if (!ws->rest) {
         hz_eio_ws_lost(ws, "out of memory");

@@ -20,7 +20,6 @@
 #define HZ_EIO_PAUSE_HOLDS  1024u                 /* more answers than this are owed: the same */
 #define HZ_EIO_OWN_MAX      (UINT64_C(32) << 20)  /* waits for all clients of a shard, without broadcasts: above it who has
                                                      anything in line, or is owed an answer, is not read from */
-#define HZ_EIO_INPUT_MAX    (UINT64_C(256) << 20) /* bytes of unfinished messages, of all clients of a shard */
 #define HZ_EIO_SLICE_NS     UINT64_C(1000000)     /* a client's input is looked at for so long, then the next one's */
 #define HZ_EIO_TURN_NS      UINT64_C(4000000)     /* and all of it in one turn of the loop */
 #define HZ_EIO_CHUNK        1024u                 /* bytes of small frames between two looks at the clock */
@@ -154,6 +153,8 @@ void hz_eio_stay_awake(struct hz_eio *engine); /* the loop does not sleep before
 bool hz_eio_work_left(const struct hz_eio_session *session); /* it has such input */
 void hz_eio_work_add(struct hz_eio_session *session);        /* if it has some, and may be read from */
 void hz_eio_work_remove(struct hz_eio_session *session);
+/* So much more may be held of its input, if need be because another client is dropped. */
+HZ_MUST_CHECK bool hz_eio_input_room(struct hz_eio_session *session, size_t more);
 void hz_eio_work(struct hz_eio *engine); /* the part of this turn */
 bool hz_eio_work_spent(const struct hz_eio *engine); /* this turn has had its part */
 

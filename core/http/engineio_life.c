@@ -42,6 +42,7 @@ int hz_eio_serve(const struct hz_eio_options *options)
     to->ping_timeout_ms = to->ping_timeout_ms ? to->ping_timeout_ms : 20000;
     to->max_payload = to->max_payload ? to->max_payload : HZ_EIO_MAX_PAYLOAD;
     to->max_waiting = to->max_waiting ? to->max_waiting : HZ_EIO_MAX_WAITING;
+    to->max_input = to->max_input ? to->max_input : HZ_EIO_MAX_INPUT;
     shared->path = strdup(options->path ? options->path : "/engine.io/");
     if (!shared->path)
         return hz_err_set(HZ_ENOMEM, "serving Engine.IO");

@@ -253,6 +253,12 @@ static void run_post(struct hz_eio *engine, struct hz_eio_call *call)
         answer(call, 400, "Bad request");
         return;
     }
+    if (!hz_eio_input_room(session, call->body_len)) {
+        hz_eio_count(&engine->figures->refused_input, 1);
+        hz_eio_close(session, "too much input at once", 0, '1');
+        answer(call, 503, "Too much input at once");
+        return;
+    }
     engine->input_bytes += call->body_len;
     session->post = call;
     if (!hz_eio_work_spent(engine) && !hz_eio_paused(session))

@@ -7,6 +7,7 @@
 #include "engineio_internal.h"
 
 #include "shm/err.h"
+#include "shm/log.h"
 
 bool hz_eio_work_left(const struct hz_eio_session *session)
 {
@@ -43,6 +44,43 @@ void hz_eio_work_remove(struct hz_eio_session *session)
         session->next_work->prev_work = session->prev_work;
     else
         engine->work_last = session->prev_work;
+}
+
+static size_t held_ws(const struct hz_eio_ws *ws)
+{
+    return ws ? ws->in_capacity + ws->rest_len : 0;
+}
+
+static size_t held(const struct hz_eio_session *session)
+{
+    return held_ws(session->ws) + held_ws(session->probe) + (session->post ? session->post->body_len : 0);
+}
+
+static struct hz_eio_session *heaviest(const struct hz_eio *engine)
+{
+    struct hz_eio_session *most = NULL;
+    for (struct hz_eio_session *session = engine->sessions; session; session = session->next)
+        if (!most || held(session) > held(most))
+            most = session;
+    return most;
+}
+
+/* The one that holds most goes first: a client that sends little is in nobody's way, however many hoard. */
+bool hz_eio_input_room(struct hz_eio_session *session, size_t more)
+{
+    struct hz_eio *engine = session->engine;
+    while (engine->input_bytes + more > hz_eio_shared.options.max_input) {
+        struct hz_eio_session *most = heaviest(engine);
+        bool other = most && most != session && held(most) > held(session) + more;
+        const struct hz_eio_session *victim = other ? most : session;
+        HZ_LOG(WARN, "client %s (%s) dropped: %zu KiB of its input are still coming, of %zu MiB in all", victim->sid, victim->address,
+                held(victim) >> 10, (size_t)(engine->input_bytes >> 20));
+        if (!other)
+            return false; /* who asks drops it */
+        hz_eio_count(&engine->figures->refused_input, 1);
+        hz_eio_close(most, "too much input at once", 1011, '1');
+    }
+    return true;
 }
 
 bool hz_eio_work_spent(const struct hz_eio *engine)

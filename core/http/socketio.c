@@ -410,6 +410,7 @@ int hz_sio_serve(const struct hz_sio_options *options)
             .ping_timeout_ms = options->ping_timeout_ms,
             .max_payload = options->max_payload,
             .max_waiting = options->max_waiting,
+            .max_input = options->max_input,
             .handlers = {.open = on_open, .message = on_message, .close = on_close}};
     if (hz_sio_shared.namespaces)
         return hz_err_set(HZ_EEXISTS, "Socket.IO is served already");

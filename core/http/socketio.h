@@ -40,6 +40,7 @@ struct hz_sio_options {                                             /* 0 or NULL
     uint32_t ping_interval_ms, ping_timeout_ms, connect_timeout_ms; /* 25000, 20000, 45000 */
     uint32_t max_payload;          /* 1000000 bytes of a message, or of a POST, from a client */
     uint32_t max_waiting;          /* 4 MiB may wait for one client; one that has more, and does not read, is dropped */
+    uint32_t max_input;            /* 256 MiB of unfinished messages on a shard; who has most of it is dropped then */
     const char *const *namespaces; /* further ones besides "/", NULL-terminated: none */
     bool binary;                   /* attachments are taken; else they end the connection */
     struct hz_sio_handlers handlers;

@@ -3,7 +3,7 @@
  * With --engine the Engine.IO below alone. Prints `listening on PORT` and runs until SIGTERM or SIGINT.
  *
  *     socketio_echo [--port N] [--ping-interval MS] [--ping-timeout MS] [--connect-timeout MS] [--shards N]
- *                   [--max-waiting BYTES] [--tls-cert FILE --tls-key FILE] [--engine]
+ *                   [--max-waiting BYTES] [--max-input BYTES] [--tls-cert FILE --tls-key FILE] [--engine]
  *
  * Besides the suites' events: `broadcast` [name, value] goes to all others, `flood` [n, bytes] sends that many packets
  * to everybody, `figures` is answered with the server's counts, `bye` disconnects.
@@ -138,7 +138,7 @@ int main(int argc, char **argv)
 {
     static const struct option known[] = {{"port", 1, NULL, 'p'}, {"ping-interval", 1, NULL, 'i'},
             {"ping-timeout", 1, NULL, 't'}, {"connect-timeout", 1, NULL, 'c'}, {"shards", 1, NULL, 's'},
-            {"max-waiting", 1, NULL, 'w'}, {"engine", 0, NULL, 'e'}, {"tls-cert", 1, NULL, 'C'},
+            {"max-waiting", 1, NULL, 'w'}, {"max-input", 1, NULL, 'I'}, {"engine", 0, NULL, 'e'}, {"tls-cert", 1, NULL, 'C'},
             {"tls-key", 1, NULL, 'K'}, {NULL, 0, NULL, 0}};
     static const char *const namespaces[] = {"/custom", NULL};
     struct hz_sio_options sio = {.namespaces = namespaces,
@@ -168,6 +168,9 @@ int main(int argc, char **argv)
         case 'w':
             sio.max_waiting = number;
             break;
+        case 'I':
+            sio.max_input = number;
+            break;
         case 'C':
             http.tls_cert = optarg;
             break;
@@ -189,6 +192,7 @@ int main(int argc, char **argv)
     struct hz_eio_options eio = {.ping_interval_ms = sio.ping_interval_ms,
             .ping_timeout_ms = sio.ping_timeout_ms,
             .max_waiting = sio.max_waiting,
+            .max_input = sio.max_input,
             .handlers = {.message = engine_message}};
     (void)signal(SIGPIPE, SIG_IGN);
     urcu_memb_register_thread();

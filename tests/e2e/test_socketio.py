@@ -364,5 +364,29 @@ class Anonymous(SocketIO):
             connection.close()
 
 
+class Unfinished(SocketIO):
+    options = ("--shards", 1, "--max-input", 4 << 20)
+
+    def test_unfinished_messages_keep_nobody_out(self):
+        before = self.client()
+        hoard = []
+        for size in (300000, 100000, 50000, 25000, 12000, 6000, 3000, 1500, 700, 300):
+            for _ in range(20 if size == 300000 else 6):  # far more than there is room for, and no gap is left
+                client = self.echo.websocket()
+                client.send_raw(client.frame(eio.TEXT, b"4" * size, length=999000))
+                hoard.append(client)
+        hz.wait_for(lambda: self.figures(before)["refused"] > 0, what="the end of one that holds most")
+        later = self.client()
+        for client in (before, later):
+            text = '42["message","' + "x" * 20000 + '"]'
+            client.send(text)
+            self.assertEqual(client.text(), text.replace("message", "message-back"))
+        sid = self.echo.open()
+        self.assertEqual(self.echo.post(sid, "40"), (200, "ok"))
+        self.assertIn("still coming", self.echo.process.text())
+        for client in hoard:
+            client.close()
+
+
 if __name__ == "__main__":
     hz.main()
