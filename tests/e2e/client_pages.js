@@ -1,13 +1,13 @@
 // Plays what the web client of Horizon v1 says, page by page; prints what came of it as JSON. `wrong` lists fields a page reads that were not as it
 // needs them.
-//   node client_pages.js PORT ORIGIN REFRESH_MS
+//   node client_pages.js PORT ORIGIN REFRESH_MS PATIENCE_MS
 "use strict";
 const { io } = require("socket.io-client");
 
-const [port, origin, refresh] = process.argv.slice(2);
+const [port, origin, refresh, patienceMs] = process.argv.slice(2);
 const url = `http://localhost:${port}`;
 const seen = { wrong: [], transports: {} };
-const patience = 20000;
+const patience = Number(patienceMs);
 
 // ---- what a page needs of a value: "string", "number", "date", "id" (eight characters of it are shown), a list of words, "object", "array", "boolean",
 // with ? where the page does without; {field: ...} of an object, [of each], {"*": of every value}

@@ -43,7 +43,7 @@ class Client(hz.Case):
     def test_every_page_of_the_client_finds_what_it_reads(self):
         server = self.start()
         self.login(server)
-        seen = npm.node(self, "client_pages.js", server.port, ORIGIN, hz.pick(300, 5000))
+        seen = npm.node(self, "client_pages.js", server.port, ORIGIN, hz.pick(300, 5000), 20000 * hz.SLOW)
         if os.environ.get("HZ_SHOW"):
             print(json.dumps(seen, indent=2, ensure_ascii=False))
         self.assertEqual(seen["wrong"], [])
