@@ -21,6 +21,8 @@
 #define HZ_ACCESS_CODE_MS     INT64_C(600000)
 #define HZ_ACCESS_SEEN_MS     INT64_C(300000)    /* the store learns of a later use so much later at most */
 #define HZ_ACCESS_LOGINS_MOST 4096u              /* sessions and handles of one account; the one seen longest ago goes */
+#define HZ_ACCESS_TOKENS_MOST 256u               /* living tokens of one account */
+#define HZ_ACCESS_NOBODYS_MOST 4096u             /* ... and of nobody */
 #define HZ_ACCESS_BUCKETS     1024u
 #define HZ_ACCESS_PASSWORD_MIN 8u
 #define HZ_ACCESS_PASSWORD_MAX 1024u
@@ -83,6 +85,9 @@ HZ_MUST_CHECK int hz_access_credential_make(int kind, const struct hz_account *a
         int64_t expires_ms, char ret_secret[HZ_ACCESS_SECRET], struct hz_uuid *ret_id);
 /* Ends those for which `which` says true, in the store and in the book. */
 HZ_MUST_CHECK int hz_access_credentials_end(bool (*which)(const struct hz_credential *credential, const void *arg), const void *arg);
+/* The same in one commit with the account's row as it shall be (NULL: that alone). */
+HZ_MUST_CHECK int hz_access_account_end(
+        const struct hz_store_user *row, bool (*which)(const struct hz_credential *credential, const void *arg), const void *arg);
 void hz_access_tend(void); /* helper thread, now and then: forgets what is over, tells the store who was seen */
 
 /* ---- access_users.c ---- */

@@ -85,12 +85,16 @@ static struct hz_store_seen *collect(bool (*which)(const struct hz_credential *c
     return list;
 }
 
-int hz_access_credentials_end(bool (*which)(const struct hz_credential *c, const void *arg), const void *arg)
+int hz_access_account_end(const struct hz_store_user *row, bool (*which)(const struct hz_credential *c, const void *arg), const void *arg)
 {
     size_t count = 0;
     bool failed = false;
     struct hz_store_seen *list = collect(which, arg, &count, &failed);
-    int err = failed ? hz_err_set(HZ_ENOMEM, "access") : hz_store_credentials_seen(list, count);
+    int err = failed ? hz_err_set(HZ_ENOMEM, "access")
+              : row  ? hz_store_user_change(row, list, count)
+                     : hz_store_credentials_seen(list, count);
+    if (!err && row && !hz_access_keep_account(row))
+        err = hz_err_set(HZ_ENOMEM, "access");
     for (size_t i = 0; i < count && !err; i++) {
         struct hz_credential *c = hz_access_credential(&list[i].id);
         if (c)
@@ -98,6 +102,11 @@ int hz_access_credentials_end(bool (*which)(const struct hz_credential *c, const
     }
     free(list);
     return err;
+}
+
+int hz_access_credentials_end(bool (*which)(const struct hz_credential *c, const void *arg), const void *arg)
+{
+    return hz_access_account_end(NULL, which, arg);
 }
 
 static bool is_over(const struct hz_credential *c, const void *arg)

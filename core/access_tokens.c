@@ -24,13 +24,20 @@ static const struct hz_account *owner_for(const struct hz_caller *by)
     return c ? c->account : hz_access_account(&by->user);
 }
 
-static bool has_name(const struct hz_account *owner, const char *name)
+/* Whether the owner may have one more of this name. */
+static int room_for(const struct hz_account *owner, const char *name)
 {
+    unsigned count = 0, most = owner ? HZ_ACCESS_TOKENS_MOST : HZ_ACCESS_NOBODYS_MOST;
+    int64_t now = hz_base_wall_ms();
     for (unsigned i = 0; i < HZ_ACCESS_BUCKETS; i++)
-        for (const struct hz_credential *c = hz_access.by_id[i]; c; c = c->by_id)
-            if (c->row.kind == HZ_CREDENTIAL_TOKEN && c->account == owner && strcmp(c->row.name, name) == 0)
-                return true;
-    return false;
+        for (const struct hz_credential *c = hz_access.by_id[i]; c; c = c->by_id) {
+            if (c->row.kind != HZ_CREDENTIAL_TOKEN || c->account != owner)
+                continue;
+            if (strcmp(c->row.name, name) == 0)
+                return hz_err_set(HZ_EEXISTS, "there is a token %s already; revoke it or take another name", name);
+            count += hz_access_living(c, now);
+        }
+    return count < most ? 0 : hz_err_set(HZ_EREFUSED, "%s has %u tokens, more are not kept: revoke some", owner ? "this account" : "this server", most);
 }
 
 /* What a token that makes another may give away is at most what it has, for as long as it has it. */
@@ -70,8 +77,8 @@ int hz_access_token_create(const struct hz_caller *by, const char *name, enum hz
         err = hz_err_set(HZ_EREFUSED, "nobody gives a token a role above his own (%s)", hz_role_name(by->role));
     if (!err)
         err = narrowed(by, bits, expires_ms);
-    if (!err && has_name(owner, name))
-        err = hz_err_set(HZ_EEXISTS, "there is a token %s already; revoke it or take another name", name);
+    if (!err)
+        err = room_for(owner, name);
     if (!err)
         err = hz_access_credential_make(HZ_CREDENTIAL_TOKEN, owner, (int)role, name, scopes ? scopes : "", expires_ms, ret_token, &id);
     pthread_mutex_unlock(&hz_access.changing);

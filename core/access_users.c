@@ -167,11 +167,11 @@ int hz_access_user_change(const struct hz_caller *by, const char *who, const str
     row.updated_ms = hz_base_wall_ms();
     if (!err)
         err = may_change(by, account, &row);
-    if (!err)
-        err = hz_access_account_put(&row);
     if (!err && (change->password || !row.active)) {
         struct ending ending = {.account = account, .tokens = !row.active};
-        err = hz_access_credentials_end(ends, &ending);
+        err = hz_access_account_end(&row, ends, &ending);
+    } else if (!err) {
+        err = hz_access_account_put(&row);
     }
     pthread_mutex_unlock(&hz_access.changing);
     return err;

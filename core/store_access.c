@@ -241,6 +241,25 @@ int hz_store_credentials_seen(const struct hz_store_seen *seen, size_t count)
     return count ? hz_store_call(put_seen, &all) : 0;
 }
 
+struct change {
+    struct users users;
+    struct seen ended;
+};
+
+/* The writer has no savepoint within a call: what cannot be refused by a rule of the tables comes first. */
+static int put_change(struct hz_store_connection *c, void *arg)
+{
+    struct change *change = arg;
+    int err = put_seen(c, &change->ended);
+    return err ? err : put_users(c, &change->users);
+}
+
+int hz_store_user_change(const struct hz_store_user *user, const struct hz_store_seen *ended, size_t count)
+{
+    struct change change = {{user, 1}, {ended, count}};
+    return hz_store_call(put_change, &change);
+}
+
 /* ---- audit ---- */
 
 struct audit {

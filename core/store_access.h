@@ -58,6 +58,8 @@ struct hz_store_seen {
     int64_t seen_ms; /* 0: the row goes */
 };
 HZ_MUST_CHECK int hz_store_credentials_seen(const struct hz_store_seen *seen, size_t count);
+/* An account's row and what ends with its change, in one commit; nothing of it when one part fails. */
+HZ_MUST_CHECK int hz_store_user_change(const struct hz_store_user *user, const struct hz_store_seen *ended, size_t count);
 
 struct hz_store_audit {
     int64_t at_ms;

@@ -7,6 +7,7 @@
 #include "shm/err.h"
 #include "tests/harness.h"
 
+#include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -238,6 +239,23 @@ HZ_TEST(access, what_a_token_makes_has_neither_more_nor_longer)
     HZ_ASSERT_EQ(hz_access_token_create(&wide, "late", HZ_ROLE_VIEWER, NULL, 0, token), HZ_EREFUSED);
 }
 
+HZ_TEST(access, an_account_has_a_bounded_number_of_tokens)
+{
+    char name[32], token[HZ_ACCESS_SECRET];
+    struct hz_caller owner = {.kind = HZ_CALLER_SESSION, .role = HZ_ROLE_VIEWER};
+    HZ_ASSERT_OK(hz_access_user_add(NULL, "many@b.c", NULL, HZ_ROLE_VIEWER, "long enough", &owner.user));
+    for (unsigned i = 0; i < HZ_ACCESS_TOKENS_MOST; i++) {
+        snprintf(name, sizeof name, "t%u", i);
+        HZ_ASSERT_OK(hz_access_token_create(&owner, name, HZ_ROLE_VIEWER, NULL, 0, token));
+    }
+    HZ_ASSERT_EQ(hz_access_token_create(&owner, "more", HZ_ROLE_VIEWER, NULL, 0, token), HZ_EREFUSED);
+    HZ_ASSERT_STR_HAS(hz_err_last(), "256 tokens");
+    HZ_ASSERT_EQ(hz_access_token_create(&owner, "t7", HZ_ROLE_VIEWER, NULL, 0, token), HZ_EEXISTS);
+    HZ_ASSERT_OK(hz_access_token_create(NULL, "more", HZ_ROLE_VIEWER, NULL, 0, token));
+    HZ_ASSERT_OK(hz_access_token_revoke(&owner, "t7"));
+    HZ_ASSERT_OK(hz_access_token_create(&owner, "more", HZ_ROLE_VIEWER, NULL, 0, token));
+}
+
 /* ---- accounts ---- */
 
 HZ_TEST(access, an_account_needs_a_mail_and_a_password)
@@ -462,6 +480,31 @@ HZ_TEST(access, a_handle_is_worth_its_login_and_an_account_s_id_nothing)
     HZ_ASSERT_OK(hz_access_user_change(NULL, HZ_ACCESS_ADMIN, &change));
     HZ_ASSERT_FALSE(hz_access_allows(&again, "workers:stop"));
     HZ_ASSERT_EQ((int)handshake(first.handle).kind, HZ_CALLER_NONE);
+    end();
+}
+
+static void with_the_store(const char *sql)
+{
+    sqlite3 *db;
+    HZ_ASSERT_EQ(sqlite3_open("data/horizon.db", &db), SQLITE_OK);
+    HZ_ASSERT_EQ(sqlite3_busy_timeout(db, 10000), SQLITE_OK);
+    HZ_ASSERT_EQ(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
+    HZ_ASSERT_EQ(sqlite3_close(db), SQLITE_OK);
+}
+
+HZ_TEST(access, a_new_password_and_the_end_of_the_sessions_are_one_change)
+{
+    begin();
+    struct hz_caller session = log_in(HZ_CALLER_SESSION, HZ_ACCESS_ADMIN, "a password")->caller;
+    with_the_store("CREATE TRIGGER stays BEFORE DELETE ON credentials BEGIN SELECT RAISE(ABORT, 'it stays'); END");
+    const struct hz_user_change change = {.password = "another one", .role = -1, .active = -1};
+    HZ_ASSERT_TRUE(hz_access_user_change(NULL, HZ_ACCESS_ADMIN, &change) != 0);
+    HZ_ASSERT_TRUE(hz_access_allows(&session, "workers:stop"));
+    HZ_ASSERT_EQ((int)log_in(HZ_CALLER_SESSION, HZ_ACCESS_ADMIN, "another one")->result, HZ_LOGIN_REFUSED);
+    with_the_store("DROP TRIGGER stays");
+    HZ_ASSERT_OK(hz_access_user_change(NULL, HZ_ACCESS_ADMIN, &change));
+    HZ_ASSERT_FALSE(hz_access_allows(&session, "workers:stop"));
+    HZ_ASSERT_EQ((int)log_in(HZ_CALLER_SESSION, HZ_ACCESS_ADMIN, "another one")->result, HZ_LOGIN_OK);
     end();
 }
 
