@@ -493,6 +493,8 @@ void hz_eio_ws_event(uv_poll_t *poll, int status, int events)
     if (events & UV_WRITABLE) {
         ws->blocked = false;
         hz_eio_ws_flush(ws);
+        if (!ws->dead && ws->session)
+            hz_eio_work_add(ws->session); /* there is room for answers to what was read and kept */
     }
     if (events & UV_READABLE && !ws->dead)
         on_readable(ws);

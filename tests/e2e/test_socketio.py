@@ -15,6 +15,7 @@ import time
 import eio
 import hz
 import npm
+import sio
 
 
 class SocketIO(hz.Case):
@@ -234,6 +235,16 @@ class Manager(hz.Case):
             hz.wait_for(lambda client=client: len(re.findall("^connect ", client.text(), re.M)) >= 2, 30, what=f"{way}: a second connect")
             self.assertRegex(client.text(), "(?m)^disconnect transport (close|error)")
         self.assertLess(time.monotonic() - began, 8 * hz.SLOW, "clients hold a restart up")
+        self.assertEqual(server.stop(), 0)
+        self.assert_no_sanitizer_report(server.process.text())
+
+
+    def test_who_asks_much_at_once_and_reads_gets_it_all(self):
+        server = hz.Server(self.place)
+        client = sio.Client(server, {"token": server.token})
+        for count in (1, 300):  # 8 MB of answers, twice what may wait for a client
+            numbers = client.send_together(*[("nodes:list", {})] * count)
+            self.assertEqual(numbers, [n for n in numbers if client.answer(n)["success"] is True])
         self.assertEqual(server.stop(), 0)
         self.assert_no_sanitizer_report(server.process.text())
 
