@@ -270,6 +270,8 @@ static void busy_clients(struct shared *shared)
     shared->echo.answer = crowd.answers ? (uint32_t)((sum_bytes(&crowd) - bytes) / crowd.answers) : 1;
     for (unsigned i = 0; i < crowd.count; i++)
         hz_bench_sio_close(&crowd.clients[i]);
+    for (unsigned i = 0; i < others.count; i++)
+        hz_bench_sio_close(&others.clients[i]);
     set(&shared->ready);
     if (!good || crowd.answers == 0 || !busy_floor(shared))
         set(&shared->failed);
