@@ -148,6 +148,32 @@ bool hz_access_allows(const struct hz_caller *caller, const char *permission)
     return allowed;
 }
 
+bool hz_access_holds(const struct hz_caller *caller, const char *permission)
+{
+    int index = permission ? hz_access_permission_index(permission) : 0;
+    if (index < 0 || caller->kind == HZ_CALLER_NONE || caller->kind == HZ_CALLER_UNIX)
+        return index >= 0 && caller->kind == HZ_CALLER_UNIX;
+    pthread_rwlock_rdlock(&hz_access.lock);
+    const struct hz_credential *c = present(caller, hz_base_wall_ms());
+    bool holds = c && (!permission || (hz_access_permission_roles((size_t)index) >> level_of(c) & 1 && c->scope[index / 32] >> index % 32 & 1));
+    pthread_rwlock_unlock(&hz_access.lock);
+    return holds;
+}
+
+static void (*_Atomic changed)(void); /* the helper thread may run already when the main thread sets it */
+
+void hz_access_on_change(void (*fn)(void))
+{
+    atomic_store_explicit(&changed, fn, memory_order_release);
+}
+
+void hz_access_changed(void)
+{
+    void (*fn)(void) = atomic_load_explicit(&changed, memory_order_acquire);
+    if (fn)
+        fn();
+}
+
 bool hz_access_refresh(struct hz_caller *caller)
 {
     if (caller->kind == HZ_CALLER_NONE || caller->kind == HZ_CALLER_UNIX)

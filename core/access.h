@@ -50,6 +50,11 @@ struct hz_caller {
 HZ_MUST_CHECK bool hz_access_allows(const struct hz_caller *caller, const char *permission);
 /* Is the caller still who he was (credential not ended, account active)? Fills role and name anew, notes that he was seen. */
 HZ_MUST_CHECK bool hz_access_refresh(struct hz_caller *caller);
+/* The same of who only listens: that he is told something does not count as use of his session. permission NULL: is he still who he was? */
+HZ_MUST_CHECK bool hz_access_holds(const struct hz_caller *caller, const char *permission);
+/* fn hears each time a credential has ended or an account was changed, once that is in force: on the thread that did it, which must not wait
+ * there nor ask anything of this file. What ends by its time alone is not told. Main thread, before the shards run; NULL: nobody. */
+void hz_access_on_change(void (*fn)(void));
 /* Does anybody know this permission's name (else: the route is unknown, not refused)? */
 bool hz_access_known(const char *permission);
 

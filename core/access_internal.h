@@ -74,6 +74,7 @@ bool hz_access_living(const struct hz_credential *credential, int64_t now_ms);
 struct hz_account *hz_access_keep_account(const struct hz_store_user *row);
 struct hz_credential *hz_access_keep_credential(const struct hz_store_credential *row);
 void hz_access_forget_credential(struct hz_credential *credential); /* frees it */
+void hz_access_changed(void); /* a credential ended, or an account is another one: tells who wants to hear */
 void hz_access_hash(const char *secret, uint8_t ret_hash[32]);
 void hz_access_caller_of(const struct hz_credential *credential, const char *address, struct hz_caller *ret_caller);
 /* The text by which an audit row names him: a mail, or what he used. */

@@ -59,7 +59,11 @@ int hz_access_password_hash(const char *password, char ret_hash[128])
 int hz_access_account_put(const struct hz_store_user *row)
 {
     int err = hz_store_users_put(row, 1);
-    return !err && !hz_access_keep_account(row) ? hz_err_set(HZ_ENOMEM, "access") : err;
+    if (!err && !hz_access_keep_account(row))
+        err = hz_err_set(HZ_ENOMEM, "access");
+    if (!err)
+        hz_access_changed();
+    return err;
 }
 
 /* Who makes an account, or gives one a password, can log in to it: a token with a scope gives only what its scope has. With `changing` held. */

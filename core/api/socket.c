@@ -5,6 +5,7 @@
 #include "socket.h"
 
 #include "events.h"
+#include "listeners.h"
 #include "news.h"
 #include "route.h"
 
@@ -26,6 +27,7 @@ enum { KNOWN = 1, FOLLOWS = 2 }; /* channels */
 enum { BEHIND_MS = 10 };         /* between two looks at a client that has not taken the last part */
 
 struct client {
+    struct client *next, *prev;
     struct hz_sio_socket *socket; /* whose it is */
     struct hz_caller caller;
     struct hz_route_line *line;
@@ -34,6 +36,7 @@ struct client {
     uint64_t after;        /* up to here it has, or was sent */
     struct hz_timer timer; /* the next part */
 };
+static _Thread_local struct client *clients; /* of the shard whose thread it is */
 static bool tracking; /* TRACKING_ROUTE; written before the shards run */
 
 /* ---- answers ---- */
@@ -166,6 +169,26 @@ static void track(const char *name, const json_t *data)
     free(text);
 }
 
+/* Logged out, disabled: from here on nobody in particular. */
+static void forget_caller(struct client *client)
+{
+    client->caller = (struct hz_caller){.kind = HZ_CALLER_NONE};
+    set_follows(client, false);
+}
+
+static bool check_all(void)
+{
+    for (struct client *client = clients; client; client = client->next) {
+        if (client->caller.kind == HZ_CALLER_NONE)
+            continue;
+        if (!hz_access_holds(&client->caller, NULL))
+            forget_caller(client);
+        else if (client->follows && !hz_access_holds(&client->caller, "events:list"))
+            set_follows(client, false);
+    }
+    return clients != NULL;
+}
+
 static void on_event(struct hz_sio_socket *socket, const char *name, json_t *args, struct hz_sio_ack *ack, void *arg)
 {
     (void)arg;
@@ -183,10 +206,8 @@ static void on_event(struct hz_sio_socket *socket, const char *name, json_t *arg
     json_t *data = json_is_object(given) ? given : json_is_null(given) ? NULL : none;
     if (tracking)
         track(name, data);
-    if (client->caller.kind != HZ_CALLER_NONE && !hz_access_refresh(&client->caller)) { /* logged out, disabled */
-        client->caller = (struct hz_caller){.kind = HZ_CALLER_NONE};
-        set_follows(client, false);
-    }
+    if (client->caller.kind != HZ_CALLER_NONE && !hz_access_refresh(&client->caller))
+        forget_caller(client);
     bool starts = strcmp(name, "events:follow") == 0, ends = strcmp(name, "events:unfollow") == 0;
     if ((starts || ends) && hz_access_allows(&client->caller, "events:list")) {
         if (starts)
@@ -216,6 +237,11 @@ static const char *on_connect(struct hz_sio_socket *socket, const json_t *auth, 
     else
         hz_access_resolve_handshake(auth, hz_sio_header(socket, "Cookie"), hz_sio_address(socket), &client->caller);
     client->socket = socket;
+    client->next = clients;
+    if (clients)
+        clients->prev = client;
+    clients = client;
+    hz_listeners_begin();
     hz_sio_set_user(socket, client);
     set_channels(client);
     return NULL;
@@ -234,6 +260,9 @@ static void on_disconnect(struct hz_sio_socket *socket, const char *reason, void
     struct client *client = hz_sio_user(socket);
     hz_sio_set_user(socket, NULL);
     if (client) {
+        *(client->prev ? &client->prev->next : &clients) = client->next;
+        if (client->next)
+            client->next->prev = client->prev;
         set_follows(client, false);
         hz_route_line_unref(&client->line);
     }
@@ -273,6 +302,8 @@ int hz_socket_init(void)
     tracking = wanted && (strcasecmp(wanted, "true") == 0 || strcmp(wanted, "1") == 0);
     hz_news_serve(&face);
     hz_events_listen(tell_delta);
+    hz_listeners_check_by(check_all);
+    hz_listeners_init();
     return hz_sio_serve(&(struct hz_sio_options){
             .handlers = {.connect = on_connect, .connected = on_connected, .event = on_event, .disconnect = on_disconnect}});
 }

@@ -6,6 +6,7 @@
 
 #include "events.h"
 #include "internal.h"
+#include "listeners.h"
 #include "rest.h"
 #include "resources.h"
 
@@ -113,10 +114,19 @@ struct delivery {
 
 static bool may_hear(struct client *c)
 {
-    if (c->caller.kind == HZ_CALLER_UNIX || hz_access_refresh(&c->caller))
+    if (hz_access_holds(&c->caller, "events:list"))
         return true;
     hz_http_stream_end(c->stream);
     return false;
+}
+
+static bool check_all(void)
+{
+    for (struct client *c = clients, *next; c; c = next) {
+        next = c->next;
+        (void)may_hear(c);
+    }
+    return clients != NULL;
 }
 
 static void run_delivery(struct hz_mail *mail)
@@ -228,6 +238,7 @@ static void start(struct hz_http_request *request)
     if (clients)
         clients->prev = c;
     clients = c;
+    hz_listeners_begin();
     if (!hz_timer_armed(&beat))
         hz_timer_after(hz_shard_timers(hz_shard_self()), &beat, BEAT_MS, on_beat);
     write_text(c, "retry: 1000\n\n");
@@ -246,5 +257,6 @@ static void events(struct hz_http_request *request, void *arg)
 int hz_stream_init(const struct hz_resource *list)
 {
     hz_events_listen(tell);
+    hz_listeners_check_by(check_all);
     return hz_http_route_for("GET", "/api/v1/events", "events:list", events, (void *)(uintptr_t)list);
 }

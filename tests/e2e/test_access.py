@@ -383,6 +383,41 @@ class Access(openapi.Case):
                 "Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13", "Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA==", **headers})
             self.assertEqual(answer.status, status, headers)
 
+    def test_who_only_listens_hears_nothing_after_his_end(self):
+        server = self.server(flows={"w": hz.webhook_flow("w", "/w")})
+        self.session(server)
+        self.clean_exit(server.cli("user", "add", "eva@example.org", "--role", "admin", stdin="eva's password\n"))
+        cookie = self.log_in(server, "eva's password", "eva@example.org").headers["set-cookie"].split(";")[0]
+        admins = self.session(server)[1]
+        tokens = {name: server.new_token("Viewer", name) for name in ("revoked", "brief", "stays")}
+        ends = {"revoked": lambda: server.cli("token", "revoke", "revoked"),
+                "eva": lambda: server.cli("user", "disable", "eva@example.org"),
+                "admin": lambda: self.ask(server, "POST", "/api/v1/logout", Cookie=admins)}
+        sockets, streams = {}, {}
+        for name, headers in [(n, {"Authorization": "Bearer " + t}) for n, t in tokens.items()] + [("eva", {"Cookie": cookie}), ("admin", {"Cookie": admins})]:
+            sockets[name] = sio.Client(server, {"token": tokens[name]} if name in tokens else {}, headers)
+            self.addCleanup(sockets[name].close)
+            self.assertTrue(sockets[name].call("events:follow", {})["success"], name)
+            stream = streams[name] = socket.create_connection(("127.0.0.1", server.port), timeout=15 * hz.SLOW)
+            self.addCleanup(stream.close)
+            lines = "".join(f"{key}: {value}\r\n" for key, value in headers.items())
+            stream.sendall(f"GET /api/v1/events HTTP/1.1\r\nHost: localhost\r\n{lines}Accept: text/event-stream\r\n\r\n".encode())
+            self.assertIn(b" 200 ", stream.recv(4096))
+        for name, end in ends.items():
+            end()
+            got = b"-"
+            while got and not got.endswith(b"0\r\n\r\n"):  # the last chunk comes though nothing happens there
+                got = streams[name].recv(65536)
+        server.start_worker("w")
+        sockets["stays"].event("workers:created")
+        sockets["stays"].event("events:delta", lambda delta: [e for e in delta["events"] if e["kind"] == "ready"])
+        for name in ends:
+            self.assertFalse(sockets[name].call("workers:list", {})["success"], name)
+            self.assertEqual(sockets[name].names(), [], name)
+        got = b""
+        while b"event: ready" not in got:
+            got += streams["stays"].recv(1 << 20)
+
     def test_slow_and_greedy_clients_end_and_others_do_not_notice(self):
         server = self.server(env={"HORIZON_LIMIT_LOOPBACK": 1, "HORIZON_ADDRESS_CONNECTIONS": 20, "HORIZON_ADDRESS_RATE": 50})
         slow = socket.create_connection(("127.0.0.1", server.port))
