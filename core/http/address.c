@@ -20,7 +20,7 @@ enum { STRIPES = 64, CHAINS = 64, ADDRESSES_MOST = 65536 };
 struct entry {
     struct entry *next;
     uint8_t key[16];
-    uint32_t connections;
+    uint32_t connections, sessions;
     uint64_t last_ns, credit_ns; /* credit: requests times the time of one */
 };
 struct stripe {
@@ -99,7 +99,7 @@ static struct entry *find(struct stripe *stripe, size_t chain, const uint8_t key
         struct entry *entry = *at;
         if (memcmp(entry->key, key, 16) == 0)
             found = entry;
-        else if (entry->connections == 0 && now_ns - entry->last_ns > HZ_ADDRESS_BURST_S * SECOND_NS) {
+        else if (entry->connections == 0 && entry->sessions == 0 && now_ns - entry->last_ns > HZ_ADDRESS_BURST_S * SECOND_NS) {
             *at = entry->next;
             free(entry);
             atomic_fetch_sub(&table.count, 1);
@@ -162,6 +162,36 @@ void hz_address_leave(struct hz_address *address)
         entry->connections--;
     pthread_mutex_unlock(&stripe->lock);
     address->counted = false;
+}
+
+bool hz_address_open_session(const struct hz_address *address, struct hz_address *ret)
+{
+    memset(ret, 0, sizeof *ret);
+    if (!address->counted || !table.connections)
+        return true;
+    *ret = *address;
+    size_t chain;
+    struct stripe *stripe = lock_chain(ret->key, &chain);
+    struct entry *entry = find(stripe, chain, ret->key, hz_base_now_ns(), false);
+    bool room = !entry || entry->sessions < table.connections;
+    ret->counted = entry && room;
+    if (ret->counted)
+        entry->sessions++;
+    pthread_mutex_unlock(&stripe->lock);
+    return room;
+}
+
+void hz_address_close_session(struct hz_address *session)
+{
+    if (!session->counted)
+        return;
+    size_t chain;
+    struct stripe *stripe = lock_chain(session->key, &chain);
+    struct entry *entry = find(stripe, chain, session->key, hz_base_now_ns(), false);
+    if (entry && entry->sessions > 0)
+        entry->sessions--;
+    pthread_mutex_unlock(&stripe->lock);
+    session->counted = false;
 }
 
 bool hz_address_ask(const struct hz_address *address, uint64_t now_ns)

@@ -1,5 +1,5 @@
 /*
- * address.h - how much one address may ask of us: connections at once, requests a second. One table for all shards, because the kernel
+ * address.h - how much one address may ask of us: connections and sessions at once, requests a second. One table for all shards, because the kernel
  * spreads the connections of one address over them. Any thread.
  */
 #ifndef HZ_CORE_HTTP_ADDRESS_H
@@ -19,6 +19,9 @@ void hz_address_fini(void);
 /* A connection from there. False: it has too many; nothing was counted. address: a struct sockaddr of any family. */
 HZ_MUST_CHECK bool hz_address_enter(const void *sockaddr, struct hz_address *ret_address);
 void hz_address_leave(struct hz_address *address);
+/* A session that somebody on such a connection opens; it may outlive the connection. As many as connections; false: too many. */
+HZ_MUST_CHECK bool hz_address_open_session(const struct hz_address *address, struct hz_address *ret_session);
+void hz_address_close_session(struct hz_address *session);
 /* A request on such a connection. False: too many in this time. */
 HZ_MUST_CHECK bool hz_address_ask(const struct hz_address *address, uint64_t now_ns);
 

@@ -50,8 +50,32 @@ static void link_session(struct hz_eio *engine, struct hz_eio_session *session)
     if (session->next)
         session->next->prev = session;
     engine->sessions = session;
+    session->older = engine->newest;
+    if (session->older)
+        session->older->newer = session;
+    else
+        engine->oldest = session;
+    engine->newest = session;
+    hz_eio_count(&engine->figures->strangers, 1);
     hz_eio_count(&engine->figures->sessions, 1);
     hz_eio_count(&engine->figures->opened, 1);
+}
+
+void hz_eio_known(struct hz_eio_session *session)
+{
+    struct hz_eio *engine = session->engine;
+    if (session->known || session->closed)
+        return;
+    session->known = true;
+    if (session->older)
+        session->older->newer = session->newer;
+    else
+        engine->oldest = session->newer;
+    if (session->newer)
+        session->newer->older = session->older;
+    else
+        engine->newest = session->older;
+    hz_eio_count(&engine->figures->strangers, -1);
 }
 
 static void unlink_session(struct hz_eio *engine, struct hz_eio_session *session)
@@ -125,22 +149,67 @@ static char *keep_headers(const struct hz_http_request *request)
 }
 
 /* Relaxed reads: two shards that open at once may go over the bound by one each. */
-static bool is_full(void)
+static uint64_t session_count(void)
 {
     uint64_t count = 0;
     for (uint32_t i = 0; i < hz_eio_shared.shards; i++)
         count += atomic_load_explicit(&hz_eio_shared.figures[i].sessions, memory_order_relaxed);
-    return count >= hz_eio_shared.max_sessions;
+    return count;
+}
+
+static void drop_stranger(struct hz_eio *engine)
+{
+    if (!engine || !engine->oldest)
+        return;
+    HZ_LOG(DEBUG, "client %s (%s) makes room for a new one: nobody knows it", engine->oldest->sid, engine->oldest->address);
+    hz_eio_close(engine->oldest, "too many sessions", 1013, '1');
+}
+
+static void run_drop(struct hz_mail *mail)
+{
+    if (session_count() > hz_eio_shared.max_sessions)
+        drop_stranger(hz_eio_here());
+    free(mail);
+}
+
+/*
+ * With the table full, the shard that has most strangers gives up its oldest. Who has just come is the youngest and has the time of so
+ * many handshakes as the table has places to become known. Another shard does so a moment later; so much may be over the bound
+ * (HZ_EIO_OVER).
+ */
+static bool make_room(struct hz_eio *engine)
+{
+    uint64_t count = session_count(), most = 0;
+    uint32_t where = 0;
+    if (count < hz_eio_shared.max_sessions)
+        return true;
+    for (uint32_t i = 0; i < hz_eio_shared.shards; i++) {
+        uint64_t strangers = atomic_load_explicit(&hz_eio_shared.figures[i].strangers, memory_order_relaxed);
+        where = strangers > most ? i : where;
+        most = HZ_MAX(most, strangers);
+    }
+    if (most == 0)
+        return false;
+    if (hz_shard_at(where) == engine->shard) {
+        drop_stranger(engine);
+        return true;
+    }
+    struct hz_mail *mail = count < hz_eio_shared.max_sessions + HZ_EIO_OVER ? calloc(1, sizeof *mail) : NULL;
+    if (!mail)
+        return false;
+    mail->run = run_drop;
+    hz_shard_post(hz_shard_at(where), mail);
+    return true;
 }
 
 struct hz_eio_session *hz_eio_open(struct hz_eio *engine, const struct hz_http_request *request)
 {
-    struct hz_eio_session *session = is_full() ? NULL : calloc(1, sizeof *session);
+    struct hz_eio_session *session = calloc(1, sizeof *session);
     if (!session)
         return NULL;
     session->headers = keep_headers(request);
-    if (!session->headers) {
-        free(session);
+    if (!session->headers || !request->conn || !hz_address_open_session(&request->conn->address, &session->counted) || !make_room(engine)) {
+        hz_eio_discard(session);
         return NULL;
     }
     session->magic = HZ_EIO_SESSION_MAGIC;
@@ -316,6 +385,7 @@ void hz_eio_close(struct hz_eio_session *session, const char *reason, uint16_t c
     struct hz_eio *engine = session->engine;
     if (session->closed)
         return;
+    hz_eio_known(session); /* no longer a stranger who could make room */
     session->closed = true;
     hz_timer_cancel(hz_shard_timers(engine->shard), &session->timer);
     hz_timer_cancel(hz_shard_timers(engine->shard), &session->gap_timer);
@@ -339,6 +409,7 @@ void hz_eio_close(struct hz_eio_session *session, const char *reason, uint16_t c
 void hz_eio_discard(struct hz_eio_session *session)
 {
     session->magic = 0;
+    hz_address_close_session(&session->counted);
     free(session->headers);
     free(session);
 }

@@ -83,11 +83,14 @@ void hz_eio_finish(struct hz_eio_session *session, const char *reason);
  * from. */
 void hz_eio_hold(struct hz_eio_session *session);
 void hz_eio_release(struct hz_eio_session *session);
+/* An account, or the like, is behind it. When the table of sessions is full, the oldest that is not known makes room for a new one. */
+void hz_eio_known(struct hz_eio_session *session);
 /* Each open session of the calling shard. fn must not end sessions (but may hz_eio_finish()). */
 void hz_eio_each(void (*fn)(struct hz_eio_session *session, void *arg), void *arg);
 
 struct hz_eio_figures { /* of one shard: written by it alone, read by any thread (relaxed: each number for itself) */
     _Alignas(HZ_CACHE_LINE) _Atomic uint64_t sessions;
+    _Atomic uint64_t strangers; /* of them, not known */
     _Atomic uint64_t websockets, sockets, waiting_bytes, opened, dropped_slow, refused_input, timed_out, events_in,
             packets_out, bytes_out;
 };

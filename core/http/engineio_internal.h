@@ -26,6 +26,7 @@
                                                      about a thousand workers has 330 kB */
 #define HZ_EIO_POLL_BYTES   (1u << 20)            /* of one answer to a poll, unless its first packet is larger */
 #define HZ_EIO_POLL_PACKETS 512u
+#define HZ_EIO_OVER         64u /* sessions above the bound while another shard makes room */
 #define HZ_EIO_REASON       96u
 
 struct hz_eio;
@@ -53,6 +54,9 @@ struct hz_eio_session {
     struct hz_eio_call *poll;  /* a request that waits for packets */
     struct hz_eio_call *post;  /* one whose packets are not all taken yet */
     struct hz_eio_session *next_work, *prev_work;
+    struct hz_eio_session *newer, *older; /* among strangers */
+    bool known;
+    struct hz_address counted;
     bool working; /* in the line of those whose input waits for its turn */
     struct hz_eio_ws *ws;      /* the transport, once it is one */
     struct hz_eio_ws *probe;   /* on its way to be it */
@@ -76,6 +80,7 @@ struct hz_eio { /* one per shard */
     struct hz_eio_session *sessions, *dirty;
     struct hz_eio_ws *websockets;
     struct hz_eio_figures *figures;
+    struct hz_eio_session *oldest, *newest; /* strangers */
     struct hz_eio_session *work, *work_last; /* input that was read waits for its turn */
     uint64_t input_bytes; /* held of messages, of posts under way, of what was read and waits */
     uint64_t own_bytes;   /* waiting for clients; a broadcast counts HZ_EIO_CHARGE for each */
@@ -120,6 +125,7 @@ struct hz_eio_call {
     size_t body_len, body_at; /* at: so much was taken */
     int fd; /* MOVE */
     struct hz_http_lease *lease;
+    struct hz_address address; /* MOVE: as which the connection is counted */
     char accept[32]; /* CHECK: Sec-WebSocket-Accept */
     uint32_t status; /* the answer */
     const char *text;
@@ -205,7 +211,7 @@ struct hz_eio_ws {
     int fd, events;
     struct hz_timer timer; /* the upgrade, or the closing handshake, takes too long */
     struct hz_http_lease *lease;
-    struct hz_address address; /* counted from here on; with a lease the connection below still is */
+    struct hz_address address; /* as which it is counted; with a lease the connection below still is */
     bool blocked;              /* the kernel takes no more: waits until it does */
     bool closing, dead;        /* our close frame is in line; the descriptor is closed */
     bool said;                 /* a close frame is in line already */

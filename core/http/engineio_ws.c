@@ -56,7 +56,7 @@ static bool make_accept(const char *key, char accept[32])
     return true;
 }
 
-static void on_upgraded(void *arg, int fd, const void *data, size_t len, struct hz_http_lease *lease);
+static void on_upgraded(void *arg, const struct hz_http_upgraded *upgraded);
 
 static void answer(struct hz_eio_call *call)
 {
@@ -133,25 +133,35 @@ void hz_eio_ws_checked(struct hz_eio_call *call)
     answer(call);
 }
 
+/* What came with a MOVE that nobody takes over. */
+static void drop_connection(struct hz_eio_call *call)
+{
+    if (call->fd >= 0)
+        close(call->fd);
+    hz_address_leave(&call->address);
+    hz_http_lease_end(call->lease);
+}
+
 /* The library has let go of the connection. fd -1: the client has. */
-static void on_upgraded(void *arg, int fd, const void *data, size_t len, struct hz_http_lease *lease)
+static void on_upgraded(void *arg, const struct hz_http_upgraded *upgraded)
 {
     struct hz_eio_call *call = arg;
-    call->body = fd >= 0 && len ? malloc(len) : NULL;
-    if (fd < 0 || (len && !call->body)) {
-        if (fd >= 0)
-            close(fd);
-        hz_http_lease_end(lease);
+    call->fd = upgraded->fd;
+    call->lease = upgraded->lease;
+    if (upgraded->address)
+        call->address = *upgraded->address;
+    size_t len = upgraded->len;
+    call->body = len ? malloc(len) : NULL;
+    if (call->fd < 0 || (len && !call->body)) {
+        drop_connection(call);
         if (call->session)
             hz_eio_discard(call->session);
         free(call);
         return;
     }
     if (len)
-        memcpy(call->body, data, len);
+        memcpy(call->body, upgraded->data, len);
     call->body_len = len;
-    call->fd = fd;
-    call->lease = lease;
     call->kind = HZ_EIO_MOVE;
     hz_eio_call_send(call);
 }
@@ -226,28 +236,20 @@ void hz_eio_ws_lost(struct hz_eio_ws *ws, const char *reason)
         hz_eio_ws_close(ws, 0, reason);
 }
 
-static struct hz_eio_ws *new_ws(struct hz_eio *engine, int fd, struct hz_http_lease *lease)
+/* Takes descriptor, lease and count over if there is one. */
+static struct hz_eio_ws *new_ws(struct hz_eio *engine, struct hz_eio_call *call)
 {
     struct hz_eio_ws *ws = calloc(1, sizeof *ws);
-    int one = 1, size = SEND_BUFFER;
-    if (!ws)
+    int one = 1, size = SEND_BUFFER, fd = call->fd;
+    if (!ws || uv_poll_init(hz_shard_loop(engine->shard), &ws->poll, fd)) {
+        free(ws);
         return NULL;
+    }
     ws->magic = HZ_EIO_WS_MAGIC;
     ws->engine = engine;
     ws->fd = fd;
-    ws->lease = lease;
-    struct sockaddr_storage peer;
-    socklen_t len = sizeof peer;
-    if (!lease && getpeername(fd, (struct sockaddr *)&peer, &len) == 0 && !hz_address_enter(&peer, &ws->address)) {
-        HZ_LOG(DEBUG, "engine.io: an address has too many connections");
-        free(ws);
-        return NULL;
-    }
-    if (uv_poll_init(hz_shard_loop(engine->shard), &ws->poll, fd)) {
-        hz_address_leave(&ws->address);
-        free(ws);
-        return NULL;
-    }
+    ws->lease = call->lease;
+    ws->address = call->address;
     (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one); /* neither is known to Unix sockets */
     (void)setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof size);
     ws->poll.data = ws;
@@ -279,11 +281,10 @@ void hz_eio_ws_moved(struct hz_eio_call *call)
 {
     struct hz_eio *engine = hz_eio_here();
     bool fresh = call->session;
-    struct hz_eio_ws *ws = engine && !engine->resting ? new_ws(engine, call->fd, call->lease) : NULL;
+    struct hz_eio_ws *ws = engine && !engine->resting ? new_ws(engine, call) : NULL;
     struct hz_eio_session *session = ws ? session_of(engine, call) : NULL;
     if (!ws) {
-        close(call->fd);
-        hz_http_lease_end(call->lease);
+        drop_connection(call);
         if (call->session)
             hz_eio_discard(call->session);
     } else if (!session)

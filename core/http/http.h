@@ -162,10 +162,16 @@ bool hz_http_can_upgrade(const struct hz_http_request *request);
  * hz_http_upgrade - answers 101; then the connection is no longer the server's.
  *
  * protocol  value of the Upgrade header; headers: further "Name: value\n" lines
- * fn        called once on the shard. fd: the connection, non-blocking, owned by fn from then on; -1: the client has gone. data:
- *           what the client sent behind its request, valid during the call. lease: NULL, or to be ended after fd was closed
+ * fn        called once on the shard, with what is valid during the call
  */
-typedef void hz_http_upgraded_fn(void *arg, int fd, const void *data, size_t len, struct hz_http_lease *lease);
+struct hz_http_upgraded {
+    int fd; /* the connection, non-blocking, fn's from now on; -1: the client has gone, and the rest is empty */
+    const void *data; /* what the client sent behind its request */
+    size_t len;
+    struct hz_http_lease *lease;      /* NULL, or to be ended after fd was closed */
+    const struct hz_address *address; /* as which it is counted, and fn leaves it when it is over; NULL: the lease does */
+};
+typedef void hz_http_upgraded_fn(void *arg, const struct hz_http_upgraded *upgraded);
 void hz_http_upgrade(struct hz_http_request *request, const char *protocol, const char *headers, hz_http_upgraded_fn *fn,
         void *arg);
 void hz_http_lease_end(struct hz_http_lease *lease); /* any shard; NULL: nothing */

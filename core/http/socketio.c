@@ -328,6 +328,8 @@ void hz_sio_set_channels(struct hz_sio_socket *socket, uint32_t channels)
     HZ_CHECK_OBJ(socket, HZ_SIO_SOCKET_MAGIC);
     HZ_ASSERT_SHARD(socket->shard);
     socket->channels = channels;
+    if (channels && socket->client)
+        hz_eio_known(socket->client->session);
 }
 
 void hz_sio_set_mark(struct hz_sio_socket *socket, uint64_t mark)

@@ -56,7 +56,8 @@ const char *hz_sio_namespace(const struct hz_sio_socket *socket);
 void hz_sio_set_user(struct hz_sio_socket *socket, void *user); /* something of the handlers' own; NULL at first */
 void *hz_sio_user(const struct hz_sio_socket *socket);
 bool hz_sio_connected(const struct hz_sio_socket *socket);
-void hz_sio_set_channels(struct hz_sio_socket *socket, uint32_t channels); /* a bit each; none at first */
+/* A bit each; none at first. Who is in any is known: when there are too many clients, the others make room first. */
+void hz_sio_set_channels(struct hz_sio_socket *socket, uint32_t channels);
 void hz_sio_set_mark(struct hz_sio_socket *socket, uint64_t mark);         /* see hz_sio_broadcast_marked(); 0 at first */
 size_t hz_sio_waiting(const struct hz_sio_socket *socket);                 /* bytes in line for its connection */
 /* Of the request that opened the connection: Authorization, Cookie, Host, Origin, User-Agent; NULL: not sent. */

@@ -88,8 +88,12 @@ static void on_upgrade(void *cls, struct MHD_Connection *mhd, void *context, con
     lease->request = NULL;
     lease->below = below;
     kept &= own >= 0;
+    struct hz_address address = conn->address; /* goes with the descriptor: counted once, without a moment of twice or not at all */
+    bool moves = own >= 0 && !kept;
+    conn->address.counted &= !moves;
     link_lease(kept ? &server->leases : &server->given_up, lease);
-    fn(arg, own, data, own < 0 ? 0 : len, kept ? lease : NULL);
+    fn(arg, &(struct hz_http_upgraded){.fd = own, .data = data, .len = own < 0 ? 0 : len, .lease = kept ? lease : NULL,
+                    .address = moves ? &address : NULL});
 }
 
 void hz_http_upgrade(
@@ -98,7 +102,7 @@ void hz_http_upgrade(
     HZ_CHECK_OBJ(request, HZ_HTTP_REQUEST_MAGIC);
     if (request->state == HZ_HTTP_LOST) {
         hz_request_free(request);
-        fn(arg, -1, NULL, 0, NULL);
+        fn(arg, &(struct hz_http_upgraded){.fd = -1});
         return;
     }
     HZ_ASSERT(request->state == HZ_HTTP_PENDING);
@@ -107,7 +111,7 @@ void hz_http_upgrade(
     request->state = response ? HZ_HTTP_ANSWERED : HZ_HTTP_FAILED;
     if (!response) {
         free(lease);
-        fn(arg, -1, NULL, 0, NULL);
+        fn(arg, &(struct hz_http_upgraded){.fd = -1});
     } else {
         *lease = (struct hz_http_lease){
                 .shard = request->server->shard, .server = request->server, .request = request, .fn = fn, .arg = arg};
@@ -122,7 +126,7 @@ void hz_http_upgrade(
 
 void hz_upgrade_lost(struct hz_http_lease *lease)
 {
-    lease->fn(lease->arg, -1, NULL, 0, NULL);
+    lease->fn(lease->arg, &(struct hz_http_upgraded){.fd = -1});
     free(lease);
 }
 

@@ -3,8 +3,10 @@
  * With --engine the Engine.IO below alone. Prints `listening on PORT` and runs until SIGTERM or SIGINT.
  *
  *     socketio_echo [--port N] [--ping-interval MS] [--ping-timeout MS] [--connect-timeout MS] [--shards N]
- *                   [--max-waiting BYTES] [--max-input BYTES] [--tls-cert FILE --tls-key FILE] [--engine]
+ *                   [--max-waiting BYTES] [--max-input BYTES]
+ *                   [--address-connections N] [--tls-cert FILE --tls-key FILE] [--engine]
  *
+ * --address-connections counts loopback, too. An Engine.IO client is known when it has said something; of Socket.IO nobody is.
  * Besides the suites' events: `broadcast` [name, value] goes to all others, `flood` [n, bytes] sends that many packets
  * to everybody, `figures` is answered with the server's counts, `bye` disconnects.
  */
@@ -37,6 +39,7 @@ static const char *engine_message(struct hz_eio_session *session, const char *da
         memcpy(buf->data + !binary, data, len);
     (void)hz_eio_send(session, buf, false);
     hz_eio_buf_unref(&buf);
+    hz_eio_known(session);
     return NULL;
 }
 
@@ -138,7 +141,7 @@ int main(int argc, char **argv)
 {
     static const struct option known[] = {{"port", 1, NULL, 'p'}, {"ping-interval", 1, NULL, 'i'},
             {"ping-timeout", 1, NULL, 't'}, {"connect-timeout", 1, NULL, 'c'}, {"shards", 1, NULL, 's'},
-            {"max-waiting", 1, NULL, 'w'}, {"max-input", 1, NULL, 'I'}, {"engine", 0, NULL, 'e'}, {"tls-cert", 1, NULL, 'C'},
+            {"max-waiting", 1, NULL, 'w'}, {"max-input", 1, NULL, 'I'}, {"address-connections", 1, NULL, 'a'}, {"engine", 0, NULL, 'e'}, {"tls-cert", 1, NULL, 'C'},
             {"tls-key", 1, NULL, 'K'}, {NULL, 0, NULL, 0}};
     static const char *const namespaces[] = {"/custom", NULL};
     struct hz_sio_options sio = {.namespaces = namespaces,
@@ -167,6 +170,10 @@ int main(int argc, char **argv)
             break;
         case 'w':
             sio.max_waiting = number;
+            break;
+        case 'a':
+            http.address_connections = number;
+            http.limit_loopback = true;
             break;
         case 'I':
             sio.max_input = number;

@@ -1,5 +1,6 @@
 """Engine.IO 4 by hand: what the protocol says of handshake, messages, heartbeat, upgrade and end, and what clients send
 that no client should."""
+import http.client
 import json
 import random
 import threading
@@ -243,8 +244,49 @@ class Bounds(hz.Case):
     def test_half_of_the_descriptors_are_for_sessions_on_whichever_shard(self):
         echo = eio.Echo(self.place, "--engine", "--shards", 4, descriptors=400)
         sids = [echo.open() for _ in range(200)]
+        for sid in sids:
+            self.assertEqual(echo.post(sid, "4here"), (200, "ok"))
         self.assertEqual(echo.get(), (503, '{"code":3,"message":"Too many sessions"}'))
         echo.post(sids[0], "1")
+        hz.wait_for(lambda: echo.get()[0] == 200, what="room for one more")
+
+    def test_handshakes_without_more_take_nobody_the_place(self):
+        echo = eio.Echo(self.place, "--engine", "--shards", 4, descriptors=400)
+        client = echo.websocket()
+        client.text()
+        client.send("4first")
+        connection, sids = http.client.HTTPConnection("127.0.0.1", echo.port, timeout=20 * hz.SLOW), []
+        for _ in range(1000):  # of one connection, so all of them on one shard
+            connection.request("GET", "/engine.io/?EIO=4&transport=polling")
+            answer = connection.getresponse()
+            text = answer.read().decode()
+            self.assertEqual(answer.status, 200, text)
+            sids.append(json.loads(text[1:])["sid"])
+        connection.close()
+        others = [echo.websocket() for _ in range(20)]  # on whichever shard
+        for other in others:
+            self.assertEqual(other.text()[0], "0")
+            other.send("4here")
+            self.assertEqual(other.text(), "4here")
+        self.assertEqual([client.text(), echo.get(sids[0])[0], echo.post(sids[-1], "4last")[0]], ["4first", 400, 200])
+        left = sum(echo.post(sid, "3")[0] == 200 for sid in sids)
+        self.assertLessEqual(left, 200)
+        self.assertGreater(left, 100)
+
+    def test_one_address_has_so_many_connections_and_sessions(self):
+        echo = eio.Echo(self.place, "--engine", "--shards", 2, "--address-connections", 8)
+        clients = []
+        for _ in range(8):  # each is counted once, also while HTTP turns into a WebSocket
+            clients.append(echo.websocket())
+            self.assertEqual(clients[-1].text()[0], "0")
+        with self.assertRaises(eio.Refused) as refused:
+            echo.websocket()
+        self.assertEqual(refused.exception.status, 429)
+        for client in clients:
+            client.close()
+        sids = [hz.wait_for(lambda: (lambda answer: answer[1] if answer[0] == 200 else None)(echo.get()), what="a place") for _ in range(8)]
+        self.assertEqual(echo.get(), (503, '{"code":3,"message":"Too many sessions"}'))
+        echo.post(json.loads(sids[0][1:])["sid"], "1")
         hz.wait_for(lambda: echo.get()[0] == 200, what="room for one more")
 
 

@@ -44,6 +44,25 @@ HZ_TEST(address, connections_of_one_address_are_bounded_and_counted_down)
     HZ_ASSERT_FALSE(enter("192.0.2.1", &a));
 }
 
+HZ_TEST(address, sessions_are_bounded_apart_from_connections)
+{
+    struct hz_address a, b, one, two, three;
+    HZ_ASSERT_OK(hz_address_init(2, 0, false));
+    HZ_ASSERT_TRUE(enter("192.0.2.1", &a));
+    HZ_ASSERT_TRUE(hz_address_open_session(&a, &one) && hz_address_open_session(&a, &two));
+    HZ_ASSERT_FALSE(hz_address_open_session(&a, &three));
+    HZ_ASSERT_TRUE(enter("192.0.2.1", &b));
+    hz_address_leave(&a);
+    hz_address_leave(&b); /* sessions outlive their connections */
+    HZ_ASSERT_TRUE(enter("192.0.2.1", &a));
+    HZ_ASSERT_FALSE(hz_address_open_session(&a, &three));
+    hz_address_close_session(&one);
+    hz_address_close_session(&one);
+    HZ_ASSERT_TRUE(hz_address_open_session(&a, &three));
+    HZ_ASSERT_TRUE(enter("127.0.0.1", &b) && hz_address_open_session(&b, &one) && hz_address_open_session(&b, &one) &&
+                   hz_address_open_session(&b, &one)); /* not counted */
+}
+
 HZ_TEST(address, a_network_of_64_bits_is_one_address_of_ipv6)
 {
     struct hz_address a, b;
