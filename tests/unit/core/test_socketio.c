@@ -339,6 +339,8 @@ HZ_TEST(socketio, an_event_sent_on_any_shard_arrives_in_order)
         HZ_ASSERT_STR_EQ(text, wanted);
     }
     close(fd);
+    int count = atomic_load(&connected);
+    HZ_ASSERT_TRUE(hz_test_wait(has_gone, &count, 20000)); /* the next test counts ends */
 }
 
 static void look(void *arg)
