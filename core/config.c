@@ -238,6 +238,8 @@ int hz_config_load(struct hz_config *ret_config)
     if (!err)
         err = keep_text("HORIZON_HOSTS", &config.hosts);
     if (!err)
+        err = keep_text("HORIZON_TRUSTED_PROXIES", &config.trusted_proxies);
+    if (!err)
         err = keep_text("HORIZON_POLICY", &config.policy_path);
     if (!err)
         err = keep_text("HORIZON_CGROUP", &config.cgroup);
@@ -339,6 +341,18 @@ int hz_config_tls(struct hz_config *config, const char *cert, const char *key)
     if (!err && !config->tls_cert != !config->tls_key)
         err = hz_err_set(HZ_EFORMAT, "--tls-cert and --tls-key belong together: one of them is missing");
     return err;
+}
+
+int hz_config_trust(struct hz_config *config, const char *list)
+{
+    char *copy = list ? strdup(list) : NULL;
+    if (!list)
+        return 0;
+    if (!copy)
+        return hz_err_set(HZ_ENOMEM, "reading the options");
+    free(config->trusted_proxies);
+    config->trusted_proxies = copy;
+    return 0;
 }
 
 static bool valid_instance(const char *text)
@@ -450,6 +464,7 @@ void hz_config_fini(struct hz_config *config)
     free(config->nodes_path);
     free(config->extra_nodes_path);
     free(config->hosts);
+    free(config->trusted_proxies);
     free(config->policy_path);
     free(config->cgroup);
     free(config->client_url);
@@ -475,6 +490,7 @@ void hz_config_help(void)
     printf("  %-26s %s\n", "HORIZON_NODES", "further node folders, separated by colons");
     printf("  %-26s %s\n", "HORIZON_HOSTS", "further Host names that are answered, separated by commas");
     printf("  %-26s %s\n", "CLIENT_URL", "further Origins that are answered (http://localhost:5173), separated by commas");
+    printf("  %-26s %s\n", "HORIZON_TRUSTED_PROXIES", "addresses and networks whose X-Forwarded-For is believed, as --trusted-proxy");
     printf("  %-26s %s\n", "HORIZON_ADMIN_PASSWORD", "of admin@horizon.com at the first start (default: a random one, shown once)");
     printf("  %-26s %s\n", "HORIZON_TLS_CERT", "file with the certificate chain (PEM), as --tls-cert");
     printf("  %-26s %s\n", "HORIZON_TLS_KEY", "file with its key (PEM), as --tls-key");

@@ -39,6 +39,7 @@ struct hz_config {
     char *policy_path;    /* HORIZON_POLICY, or NULL: DIR/policy.json */
     char *cgroup;         /* HORIZON_CGROUP, or NULL: auto (cgroup.h) */
     char *client_url;     /* CLIENT_URL: further allowed Origins */
+    char *trusted_proxies; /* --trusted-proxy or HORIZON_TRUSTED_PROXIES: addresses and networks, comma-separated; or NULL */
     char *admin_password; /* HORIZON_ADMIN_PASSWORD or NULL: of the first start; wiped when it was used */
     bool seed_database;   /* SEED_DATABASE: demo accounts */
     char *tls_cert, *tls_key; /* --tls-cert, --tls-key, or HORIZON_TLS_CERT, HORIZON_TLS_KEY; absolute paths; both or none */
@@ -53,6 +54,8 @@ HZ_MUST_CHECK int hz_config_load(struct hz_config *ret_config);
 HZ_MUST_CHECK int hz_config_listen(struct hz_config *config, const char *text);
 /* Options `--tls-cert` and `--tls-key`, each NULL: what the environment said. HZ_EFORMAT: one without the other, or no such file. */
 HZ_MUST_CHECK int hz_config_tls(struct hz_config *config, const char *cert, const char *key);
+/* Option `--trusted-proxy`, NULL: what the environment said. */
+HZ_MUST_CHECK int hz_config_trust(struct hz_config *config, const char *list);
 /* Makes the data directory (0700), takes its lock (flock; HZ_EREFUSED if another manager holds it), reads or draws the
  * instance. *ret_lock_fd stays open for the process's life; it is config->held_lock if that is given. */
 HZ_MUST_CHECK int hz_config_open_data(struct hz_config *config, const char *dir, int *ret_lock_fd);

@@ -17,6 +17,7 @@
 #include "policy.h"
 #include "restart.h"
 #include "scheduler.h"
+#include "sdnotify.h"
 #include "shard.h"
 #include "parked.h"
 #include "store.h"
@@ -66,6 +67,7 @@ static void begin_end(void)
         _exit(EXIT_FAILURE);
     }
     manager.ending = true;
+    hz_sdnotify_stopping();
     hz_restart_forbid();
     hz_supervisor_stop_all(all_stopped, NULL);
 }
@@ -77,15 +79,27 @@ static void on_signal(uv_signal_t *handle, int number)
     begin_end();
 }
 
-/* Only with TLS: without it a hangup ends the process, as ever. */
+static void tell_ready(void)
+{
+    char text[400];
+    snprintf(text, sizeof text, "%s, %u shards", hz_http_url(), hz_shard_count());
+    hz_sdnotify_ready(text);
+}
+
+/* With TLS, or under a service manager, whose word for reloading it is; else a hangup ends the process, as ever. Policy and alerts are read
+ * anew by themselves. */
 static void on_hangup(uv_signal_t *handle, int number)
 {
     (void)handle;
     (void)number;
+    if (manager.ending)
+        return;
+    hz_sdnotify_reloading();
     if (hz_http_reload_tls())
         HZ_LOG(ERROR, "%s; the certificate of before stays in use", hz_err_last());
     else
-        HZ_LOG(INFO, "TLS: the certificate was read anew");
+        HZ_LOG(INFO, manager.config->tls_cert ? "TLS: the certificate was read anew" : "a hangup: there is no certificate to read anew");
+    tell_ready();
 }
 
 static void run_stop(struct hz_mail *mail)
@@ -172,7 +186,7 @@ static int bind_http(const struct hz_config *config)
         return hz_err_set(HZ_ENOMEM, "opening the server");
     struct hz_http_options options = {.host = config->listen_host, .port = config->server_port, .socket_path = socket_path,
             .allowed_hosts = config->hosts, .allowed_origin = config->client_url, .tls_cert = config->tls_cert, .tls_key = config->tls_key,
-            .address_connections = config->address_connections, .address_rate = config->address_rate,
+            .trusted_proxies = config->trusted_proxies, .address_connections = config->address_connections, .address_rate = config->address_rate,
             .limit_loopback = config->limit_loopback != 0};
     if (hz_restart_follows()) {
         options.listeners = hz_restart_listeners(&options.listener_count);
@@ -240,7 +254,7 @@ static int watch_signals(void)
     if (uv_signal_init(loop, &manager.terminate) || uv_signal_init(loop, &manager.interrupt) ||
             uv_signal_start(&manager.terminate, on_signal, SIGTERM) || uv_signal_start(&manager.interrupt, on_signal, SIGINT))
         return hz_err_set(HZ_EREFUSED, "cannot watch signals");
-    if (manager.options->http && manager.config->tls_cert &&
+    if (manager.options->http && (manager.config->tls_cert || hz_sdnotify_wanted()) &&
             (uv_signal_init(loop, &manager.hangup) || uv_signal_start(&manager.hangup, on_hangup, SIGHUP)))
         return hz_err_set(HZ_EREFUSED, "cannot watch signals");
     return 0;
@@ -278,6 +292,8 @@ int hz_manager_run(struct hz_config *config, const struct hz_manager_options *op
     hz_restart_hold_signals(true); /* no other thread takes them */
     urcu_memb_register_thread();
     hz_lines_quiet(options->quiet);
+    if (options->http)
+        hz_sdnotify_init();
     bool follows = hz_restart_follows();
     if (follows)
         config->clusters = hz_restart_shards();
@@ -301,8 +317,10 @@ int hz_manager_run(struct hz_config *config, const struct hz_manager_options *op
     }
     if (options->started && !follows)
         options->started(options->arg);
-    if (options->http)
+    if (options->http) {
         show_access(config);
+        tell_ready();
+    }
     hz_shard_run_main();
     close_signals();
     hz_restart_end();
@@ -317,6 +335,7 @@ int hz_manager_run(struct hz_config *config, const struct hz_manager_options *op
     hz_registry_fini();
     hz_access_end(); /* its last answers are mail of the shards */
     hz_shard_fini();
+    hz_sdnotify_fini();
     hz_access_fini();
     hz_workflows_fini();
     hz_policy_close();

@@ -7,6 +7,7 @@
 #include "access.h"
 #include "executions.h"
 #include "http/http.h"
+#include "sdnotify.h"
 #include "services.h"
 #include "webhooks.h"
 
@@ -173,12 +174,15 @@ static int execute(void)
         fflush(NULL);
         if (hz_carry_keep_fds(&out, true) || fcntl(fd, F_SETFD, 0) || setenv(HZ_RESTART_STATE, number, 1))
             err = hz_err_set(-errno, "the descriptors cannot be handed over");
-        if (!err)
+        if (!err) {
+            hz_sdnotify_reloading();
             execv(hz_restart.next, hz_restart.argv);
+        }
         if (!err)
             err = hz_err_set(-errno, "cannot execute %s", hz_restart.next);
         (void)hz_carry_keep_fds(&out, false);
         unsetenv(HZ_RESTART_STATE);
+        hz_sdnotify_ready("goes on as it was");
     }
     if (fd >= 0)
         close(fd);

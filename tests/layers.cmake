@@ -40,7 +40,7 @@ set(all_libraries ck jansson uv urcu microhttpd wslay gnutls sqlite sodium secco
 set(level_0 main manager)
 set(level_1 cli/ api/)
 set(level_2 alerts scheduler supervisor sampler history crash limits logs lines workflows workflow worker reaper spares services executions activations webhooks restart)
-set(level_3 access audit cgroup policy secrets registry catalog probe link store auth ports spawner children attribution progress parked queues)
+set(level_3 access audit cgroup policy secrets registry catalog probe link store auth ports spawner children attribution progress parked queues sdnotify)
 set(level_4 uids http/ flow/ shard config timer edges carry)
 # Files that belong to a room above and share its name: scheduler_queue.c is the scheduler's.
 set(level_count 4)

@@ -2,6 +2,7 @@
 #include "command.h"
 
 #include "core/http/http.h"
+#include "core/http/proxy.h"
 #include "core/restart.h"
 #include "shm/err.h"
 
@@ -30,6 +31,8 @@ static int run(const struct hz_args *args)
         code = hz_cli_error(HZ_EXIT_USAGE, "%s", hz_err_last());
     else if (hz_config_tls(&config, hz_args_value(args, "--tls-cert"), hz_args_value(args, "--tls-key")))
         code = hz_cli_error(HZ_EXIT_USAGE, "%s", hz_err_last());
+    else if (hz_config_trust(&config, hz_args_value(args, "--trusted-proxy")) || hz_proxy_trust(config.trusted_proxies))
+        code = hz_cli_error(HZ_EXIT_USAGE, "%s", hz_err_last());
     else if (hz_config_open_data(&config, hz_args_data(args), &lock))
         code = hz_cli_error(HZ_EXIT_FAILED, "%s", hz_err_last());
     else {
@@ -46,7 +49,7 @@ static int run(const struct hz_args *args)
 }
 
 const struct hz_command hz_command_serve = {.name = "serve",
-        .words = "[--data DIR] [--listen HOST:PORT] [--tls-cert FILE --tls-key FILE] [--safe]",
+        .words = "[--data DIR] [--listen HOST:PORT] [--tls-cert FILE --tls-key FILE] [--trusted-proxy ADDRESSES] [--safe]",
         .summary = "Runs the server",
         .text = "Flows are those of DIR/workflows/<id>/flow.json. Serves REST under /api/v1, GET /health and the "
                 "flows' webhooks on\n"
@@ -57,6 +60,7 @@ const struct hz_command hz_command_serve = {.name = "serve",
                 {"--listen", 0, "HOST:PORT", "address of the server; port 0: any free one"},
                 {"--tls-cert", 0, "FILE", "certificate chain (PEM): the server's port speaks TLS; read anew on SIGHUP"},
                 {"--tls-key", 0, "FILE", "its key (PEM)"},
+                {"--trusted-proxy", 0, "ADDRESSES", "proxies whose X-Forwarded-For is believed: addresses and networks, with commas between"},
                 {"--safe", 0, NULL, "start no flow and no open execution by itself; what was open stays open for the next start"}},
         .least = 0,
         .most = 0,

@@ -194,14 +194,12 @@ void hz_address_close_session(struct hz_address *session)
     session->counted = false;
 }
 
-bool hz_address_ask(const struct hz_address *address, uint64_t now_ns)
+static bool ask(const uint8_t key[16], uint64_t now_ns, bool make)
 {
-    if (!address->counted || !table.rate)
-        return true;
     size_t chain;
     uint64_t price = SECOND_NS / table.rate;
-    struct stripe *stripe = lock_chain(address->key, &chain);
-    struct entry *entry = find(stripe, chain, address->key, now_ns, false);
+    struct stripe *stripe = lock_chain(key, &chain);
+    struct entry *entry = find(stripe, chain, key, now_ns, make);
     bool room = true;
     if (entry) {
         uint64_t passed = now_ns > entry->last_ns ? now_ns - entry->last_ns : 0;
@@ -212,4 +210,15 @@ bool hz_address_ask(const struct hz_address *address, uint64_t now_ns)
     }
     pthread_mutex_unlock(&stripe->lock);
     return room;
+}
+
+bool hz_address_ask(const struct hz_address *address, uint64_t now_ns)
+{
+    return !address->counted || !table.rate || ask(address->key, now_ns, false);
+}
+
+bool hz_address_ask_for(const void *sockaddr, uint64_t now_ns)
+{
+    uint8_t key[16];
+    return !table.stripes || !table.rate || !key_of(sockaddr, key) || ask(key, now_ns, true);
 }

@@ -24,5 +24,7 @@ HZ_MUST_CHECK bool hz_address_open_session(const struct hz_address *address, str
 void hz_address_close_session(struct hz_address *session);
 /* A request on such a connection. False: too many in this time. */
 HZ_MUST_CHECK bool hz_address_ask(const struct hz_address *address, uint64_t now_ns);
+/* A request of that address over somebody else's connection. address: a struct sockaddr of any family. */
+HZ_MUST_CHECK bool hz_address_ask_for(const void *sockaddr, uint64_t now_ns);
 
 #endif

@@ -52,6 +52,7 @@ struct hz_http_options {
     const char *tls_cert, *tls_key;              /* files; both or none: then the server's port speaks TLS alone */
     uint32_t address_connections, address_rate;  /* of one address at once, and a second; 0: no bound */
     bool limit_loopback;                         /* also of loopback */
+    const char *trusted_proxies;                 /* proxy.h; NULL none */
 };
 /* Binds (first without, then with SO_REUSEPORT) so that a busy port is an error. Main thread. */
 /* May be called again after hz_http_fini(). */

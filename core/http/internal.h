@@ -55,7 +55,7 @@ struct hz_http_server { /* one per shard */
     struct {
         uint32_t port;
         int fd;
-        bool over_socket, tls;
+        bool over_socket, tls, proxied;
         char peer[48];
         struct hz_address address;
     } adding; /* valid during MHD_add_connection */
@@ -74,6 +74,7 @@ struct hz_http_conn {
     struct hz_address address;
     uint64_t body_ns; /* its body began */
     char peer[48]; /* numeric address, or "unix" */
+    bool proxied;  /* the peer is a trusted proxy */
     bool resting; /* suspended between two requests */
     bool leaving; /* its port was given up: no further request */
     bool upgraded; /* no longer HTTP, nor ours */
@@ -105,6 +106,8 @@ struct hz_http_request {
     bool gated;       /* its route has a gate in front, and it was asked */
     bool refused;     /* by the gate */
     bool strange;     /* no account was needed to send its body */
+    bool forwarded_tls; /* says the trusted proxy */
+    char client[48];  /* whom the trusted proxy names; "" the peer itself */
     void *kept;       /* the gate's, malloc'ed */
     uint32_t empty_turns, refuse_status;
     uint64_t last_turn;
@@ -148,6 +151,9 @@ void hz_server_leave(struct hz_http_conn *conn); /* the answer is out: resets a 
 void hz_server_kick(struct hz_http_server *server);              /* work in hand: run MHD at the shard's next turn */
 struct hz_http_conn *hz_server_conn(struct MHD_Connection *mhd); /* NULL: there was no memory for it */
 void hz_server_set_listening(struct hz_http_server *server, bool on);
+struct sockaddr_storage;
+/* "192.0.2.1" (also of ::ffff:192.0.2.1), "unix", "unknown". */
+void hz_server_name(const struct sockaddr_storage *address, bool over_socket, char ret[48]);
 void hz_server_add(
         struct hz_http_server *server, int fd, const void *addr, unsigned addr_len, uint32_t port, bool over_socket);
 void hz_server_rest_idle(struct hz_http_server *server); /* rest.c: after each run while it rests */

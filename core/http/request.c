@@ -8,6 +8,7 @@
  * so that a waiting request costs nothing.
  */
 #include "internal.h"
+#include "proxy.h"
 
 #include "shm/err.h"
 #include "shm/log.h"
@@ -287,6 +288,49 @@ static bool parse_query(struct hz_http_request *request)
     return true;
 }
 
+struct forwarded {
+    char text[1024];
+    size_t len;
+    bool tls;
+};
+
+static enum MHD_Result on_forwarded(void *cls, enum MHD_ValueKind kind, const char *name, const char *value)
+{
+    (void)kind;
+    struct forwarded *f = cls;
+    if (!value)
+        return MHD_YES;
+    if (strcasecmp(name, "X-Forwarded-Proto") == 0)
+        f->tls = strcasecmp(value, "https") == 0; /* the last one: the proxy's own */
+    if (strcasecmp(name, "X-Forwarded-For") != 0)
+        return MHD_YES;
+    size_t len = strlen(value);
+    if (len >= sizeof f->text) { /* what the proxy itself says stands at the end */
+        value += len - (sizeof f->text - 1);
+        len = sizeof f->text - 1;
+    }
+    if (f->len + 1 + len >= sizeof f->text)
+        f->len = 0;
+    else if (f->len > 0)
+        f->text[f->len++] = ',';
+    memcpy(f->text + f->len, value, len + 1);
+    f->len += len;
+    return MHD_YES;
+}
+
+/* Whose request a trusted proxy passes on, for bounds, logins and the audit log. False: he asks too often. */
+static bool ask_for_client(struct hz_http_request *request)
+{
+    struct forwarded f = {.len = 0};
+    struct sockaddr_storage client;
+    (void)MHD_get_connection_values(request->mhd, MHD_HEADER_KIND, on_forwarded, &f);
+    request->forwarded_tls = f.tls;
+    if (!hz_proxy_client(f.text, &client))
+        return true;
+    hz_server_name(&client, false, request->client);
+    return hz_address_ask_for(&client, hz_base_now_ns());
+}
+
 /* False: the request has its (refusing) answer. */
 static bool admit(struct hz_http_request *request, const char *method)
 {
@@ -295,7 +339,7 @@ static bool admit(struct hz_http_request *request, const char *method)
         return refuse(request, 501, "unknown method");
     memcpy(request->method, method, len + 1);
     request->head = strcmp(method, "HEAD") == 0;
-    if (!hz_address_ask(&request->conn->address, hz_base_now_ns())) {
+    if (!(request->conn->proxied ? ask_for_client(request) : hz_address_ask(&request->conn->address, hz_base_now_ns()))) {
         hz_http_refuse(request, 429, "too many requests from this address; HORIZON_ADDRESS_RATE bounds them", "Retry-After: 1\n");
         return false;
     }
@@ -551,12 +595,12 @@ bool hz_http_over_socket(const struct hz_http_request *request)
 
 bool hz_http_over_tls(const struct hz_http_request *request)
 {
-    return request->conn && request->conn->tls;
+    return request->forwarded_tls || (request->conn && request->conn->tls);
 }
 
 const char *hz_http_peer(const struct hz_http_request *request)
 {
-    return request->conn ? request->conn->peer : "";
+    return !request->conn ? "" : request->client[0] ? request->client : request->conn->peer;
 }
 
 void hz_http_keep(struct hz_http_request *request, void *kept)

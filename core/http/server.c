@@ -9,6 +9,7 @@
  */
 #include "engineio_internal.h"
 #include "internal.h"
+#include "proxy.h"
 #include "socketio_internal.h"
 #include "tls.h"
 
@@ -143,6 +144,8 @@ int hz_http_bind(const struct hz_http_options *options, uint32_t *ret_port)
     shared->tls = options->tls_cert != NULL;
     if (!err)
         err = hz_address_init(options->address_connections, options->address_rate, options->limit_loopback);
+    if (!err)
+        err = hz_proxy_trust(options->trusted_proxies);
     if (!err && options->listeners) {
         if (options->listener_count != count)
             return hz_err_set(HZ_EFORMAT, "%zu listening sockets instead of %zu", options->listener_count, count);
@@ -295,7 +298,7 @@ static void refuse(int fd, const char *text)
 }
 
 /* ::ffff:a.b.c.d is the IPv4 address it is. */
-static void name_peer(const struct sockaddr_storage *address, bool over_socket, char ret[48])
+void hz_server_name(const struct sockaddr_storage *address, bool over_socket, char ret[48])
 {
     const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)(const void *)address;
     const struct sockaddr_in *v4 = (const struct sockaddr_in *)(const void *)address;
@@ -327,20 +330,21 @@ void hz_server_add(
         addr_len = sizeof(struct sockaddr_in);
     }
     bool tls = hz_http_shared.tls && port == 0 && !over_socket;
-    if (!over_socket && !hz_address_enter(&address, &server->adding.address)) {
+    server->adding.proxied = !over_socket && hz_proxy_trusted(&address);
+    if (!over_socket && !server->adding.proxied && !hz_address_enter(&address, &server->adding.address)) {
         if (tls)
             close(fd);
         else
             refuse(fd, "HTTP/1.1 429 Too Many Requests\r\nRetry-After: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
         return;
     }
-    if (over_socket)
+    if (over_socket || server->adding.proxied)
         memset(&server->adding.address, 0, sizeof server->adding.address);
     server->adding.tls = tls;
     server->adding.port = port;
     server->adding.fd = fd;
     server->adding.over_socket = over_socket;
-    name_peer(&address, over_socket, server->adding.peer);
+    hz_server_name(&address, over_socket, server->adding.peer);
     /* Closes fd itself when it fails. */
     if (MHD_add_connection(tls ? server->tls_daemon : server->daemon, fd, (const struct sockaddr *)&address, addr_len) != MHD_YES)
         HZ_LOG(WARN, "http: a connection was refused: %s", strerror(errno));
@@ -438,6 +442,7 @@ static void conn_opened(struct hz_http_server *server, struct MHD_Connection *mh
     conn->address = server->adding.address;
     server->adding.address.counted = false; /* the connection's now */
     memcpy(conn->peer, server->adding.peer, sizeof conn->peer);
+    conn->proxied = server->adding.proxied;
     conn->deadline_ns = hz_base_now_ns() + (uint64_t)hz_http_shared.header_ms * 1000000u;
     conn->next = server->conns;
     if (conn->next)
