@@ -91,6 +91,11 @@ static void end_socket(struct hz_sio_socket *socket, const char *reason)
     if (options->handlers.disconnect)
         options->handlers.disconnect(socket, reason, options->arg);
     socket->client = NULL;
+    if (socket->owed > 0) { /* its calls go on, and count for the session until they are done */
+        socket->left = client;
+        socket->next = client->left;
+        client->left = socket; /* without a reference: the acks have theirs */
+    }
     hz_sio_unref(&socket);
 }
 
@@ -289,6 +294,8 @@ static void on_close(struct hz_eio_session *session, const char *reason, void *a
         return;
     while (client->sockets)
         end_socket(client->sockets, reason);
+    for (struct hz_sio_socket *socket = client->left; socket; socket = socket->next)
+        socket->left = NULL;
     hz_timer_cancel(hz_shard_timers(hz_shard_self()), &client->timer);
     forget_pending(client);
     hz_eio_set_user(session, NULL);

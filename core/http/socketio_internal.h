@@ -9,6 +9,7 @@
 struct hz_sio_client { /* of one session; shard's thread */
     struct hz_eio_session *session;
     struct hz_sio_socket *sockets;
+    struct hz_sio_socket *left; /* no longer connected, and calls of theirs are still open */
     struct hz_timer timer;                            /* to connect to a namespace */
     struct hz_sio_packet pending;                     /* its attachments are still coming; attachments 0: none is */
     struct hz_sio_blob blobs[HZ_SIO_ATTACHMENTS_MAX]; /* malloc'ed data */
@@ -29,6 +30,8 @@ struct hz_sio_socket {
     uint32_t channels;
     uint64_t mark;
     struct hz_sio_client *client; /* NULL: it has gone */
+    struct hz_sio_client *left;   /* whose it was, while its calls are open and that one is there */
+    uint32_t owed;                /* acks that are held; each has a hold on the session */
     struct hz_sio_socket *next;
     void *user;
 };

@@ -278,6 +278,7 @@ struct hz_sio_ack *hz_sio_ack_new(struct hz_sio_socket *socket, uint64_t id)
     ack->magic = HZ_SIO_ACK_MAGIC;
     ack->socket = hz_sio_ref(socket);
     ack->id = id;
+    socket->owed++;
     hz_eio_hold(socket->client->session);
     return ack;
 }
@@ -288,12 +289,27 @@ struct hz_sio_socket *hz_sio_ack_socket(const struct hz_sio_ack *ack)
     return ack->socket;
 }
 
+static void release(struct hz_sio_socket *socket)
+{
+    struct hz_sio_client *client = socket->client ? socket->client : socket->left;
+    socket->owed--;
+    if (!client)
+        return;
+    hz_eio_release(client->session);
+    if (!socket->left || socket->owed > 0)
+        return;
+    struct hz_sio_socket **at = &client->left;
+    while (*at != socket)
+        at = &(*at)->next;
+    *at = socket->next;
+    socket->left = NULL;
+}
+
 void hz_sio_ack_drop(struct hz_sio_ack *ack)
 {
     HZ_CHECK_OBJ(ack, HZ_SIO_ACK_MAGIC);
     HZ_ASSERT_SHARD(ack->socket->shard);
-    if (ack->socket->client)
-        hz_eio_release(ack->socket->client->session);
+    release(ack->socket);
     hz_sio_unref(&ack->socket);
     ack->magic = 0;
     free(ack);

@@ -279,6 +279,25 @@ HZ_TEST(socketio, a_restart_waits_for_answers_that_are_owed_and_then_ends_the_co
     close(connect_client());
 }
 
+HZ_TEST(socketio, an_answer_given_after_its_socket_has_left_is_owed_no_longer)
+{
+    char text[256];
+    int fd = connect_client(), count = atomic_load(&gone) + 1;
+    struct hz_shard *shard = hz_sio_shard(atomic_load(&kept));
+    ask_later(fd);
+    send_text(fd, "41");
+    HZ_ASSERT_TRUE(hz_test_wait(has_gone, &count, 20000));
+    count = atomic_load(&connected) + 1;
+    send_text(fd, "40");
+    HZ_ASSERT_TRUE(hz_test_wait(has_come, &count, 20000));
+    HZ_ASSERT_EQ(take_frame(fd, text), 1);
+    on_shard(shard, answer_owed, NULL); /* nobody is left who could hear it */
+    everywhere(rest_here);
+    HZ_ASSERT_TRUE(hz_test_wait(all_quiet, NULL, 20000));
+    expect_close(fd, 1012);
+    everywhere(wake_here);
+}
+
 HZ_TEST(socketio, a_restart_ends_a_waiting_poll_and_a_session_between_two)
 {
     char text[512], request[256], sid[32] = "";
