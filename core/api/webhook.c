@@ -17,7 +17,7 @@
 #include <string.h>
 #include <strings.h>
 
-enum { HEADERS_MAX = 256, META_MAX = 63 << 20 }; /* a message to a worker has 64 MiB */
+enum { HEADERS_MAX = 256, COOKIES_MAX = 16, META_MAX = 63 << 20 }; /* a message to a worker has 64 MiB */
 
 struct call { /* one request on its way */
     struct hz_http_request *request;
@@ -85,13 +85,52 @@ struct header {
 struct headers {
     struct header list[HEADERS_MAX];
     size_t count;
+    char *cookies[COOKIES_MAX]; /* values of our own making */
+    size_t cookie_count;
 };
+
+/* A cookie header without the sessions of people who are logged in here: who writes flows would else be whoever opens one. malloc'ed,
+ * NULL: nothing is left, or no memory. */
+static char *without_sessions(const char *value)
+{
+    static const char ours[] = "horizon_";
+    char *rest = malloc(strlen(value) + 3), *to = rest;
+    while (rest && *value) {
+        value += strspn(value, " \t;");
+        size_t len = strcspn(value, ";");
+        if (len > 0 && strncmp(value, ours, sizeof ours - 1) != 0) {
+            to += sprintf(to, "%s", to > rest ? "; " : "");
+            memcpy(to, value, len);
+            to += len;
+        }
+        value += len;
+    }
+    if (to == rest) {
+        free(rest);
+        return NULL;
+    }
+    *to = 0;
+    return rest;
+}
+
+static bool is_own_token(const char *value)
+{
+    return strncasecmp(value, "Bearer ", 7) == 0 && strncmp(value + 7 + strspn(value + 7, " "), "hzt_", 4) == 0;
+}
 
 static void on_header(void *arg, const char *name, const char *value)
 {
     struct headers *headers = arg;
-    if (headers->count < HEADERS_MAX)
-        headers->list[headers->count++] = (struct header){name, value};
+    if (headers->count == HEADERS_MAX || (strcasecmp(name, "Authorization") == 0 && is_own_token(value)))
+        return;
+    if (strcasecmp(name, "Cookie") == 0) {
+        char *rest = headers->cookie_count < COOKIES_MAX ? without_sessions(value) : NULL;
+        if (!rest)
+            return;
+        headers->cookies[headers->cookie_count++] = rest;
+        value = rest;
+    }
+    headers->list[headers->count++] = (struct header){name, value};
 }
 
 /* Bytes that are not UTF-8 are Latin-1, as HTTP once said. */
@@ -124,6 +163,7 @@ static void add_header(struct hz_json *json, const struct headers *headers, size
     const struct header *header = &headers->list[first];
     for (; len < sizeof name - 1 && header->name[len]; len++)
         name[len] = (char)tolower((unsigned char)header->name[len]);
+    name[len] = 0;
     for (size_t i = 0; i < first; i++)
         if (strcasecmp(headers->list[i].name, header->name) == 0)
             return;
@@ -151,7 +191,7 @@ static void print_meta(struct hz_json *json, struct hz_http_request *request, co
         const json_t *body, const json_t *files)
 {
     struct headers headers;
-    headers.count = 0;
+    headers.count = headers.cookie_count = 0;
     hz_http_each_header(request, on_header, &headers);
     hz_json_open(json, '{');
     HZ_JSON_KEY(json, "headers");
@@ -159,6 +199,8 @@ static void print_meta(struct hz_json *json, struct hz_http_request *request, co
     for (size_t i = 0; i < headers.count; i++)
         add_header(json, &headers, i);
     hz_json_close(json, '}');
+    while (headers.cookie_count > 0)
+        free(headers.cookies[--headers.cookie_count]);
     HZ_JSON_KEY(json, "params");
     hz_json_raw(json, params ? params : "{}", params ? strlen(params) : 2);
     HZ_JSON_KEY(json, "query");

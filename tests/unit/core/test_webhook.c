@@ -176,6 +176,40 @@ static void ask(const char *first, const char *headers, const char *body, size_t
 
 #define POST(headers, body) ask("POST /hook/7?a=1&b[c]=x%20y&a=2", headers, body, sizeof(body) - 1)
 
+/* The header as the flow sees it; NULL: it does not. */
+static char *seen_header(const char *headers, const char *name)
+{
+    POST(headers, "{}");
+    json_t *meta = json_loads(seen.meta, 0, NULL);
+    HZ_ASSERT_NOT_NULL(meta);
+    const char *text = json_string_value(json_object_get(json_object_get(meta, "headers"), name));
+    char *copy = text ? strdup(text) : NULL;
+    json_decref(meta);
+    return copy;
+}
+
+static void check_header(const char *headers, const char *name, const char *wanted)
+{
+    char *text = seen_header(headers, name);
+    if (wanted)
+        HZ_ASSERT_STR_EQ(text ? text : "none", wanted);
+    else
+        HZ_ASSERT_NULL(text);
+    free(text);
+}
+
+HZ_TEST(webhook, logins_of_people_and_programs_are_not_for_flows)
+{
+    check_header("Cookie: a=1; horizon_3000=SECRET; b=2\r\n", "cookie", "a=1; b=2");
+    check_header("Cookie: horizon_3000=SECRET\r\n", "cookie", NULL);
+    check_header("Cookie:  ;; horizon_1=x;c=3;horizon_2=y\r\nCookie: horizon_3=z\r\ncookie: d=4\r\n", "cookie", "c=3; d=4");
+    check_header("Cookie: my_horizon_1=x; Horizon=y\r\n", "cookie", "my_horizon_1=x; Horizon=y");
+    check_header("Authorization: Bearer hzt_SECRET\r\n", "authorization", NULL);
+    check_header("authorization: bearer   hzt_SECRET\r\n", "authorization", NULL);
+    check_header("Authorization: Bearer eyJhbGciOi\r\n", "authorization", "Bearer eyJhbGciOi");
+    check_header("Authorization: Basic aHp0Xw==\r\n", "authorization", "Basic aHp0Xw==");
+}
+
 HZ_TEST(webhook, the_flow_sees_the_parts_of_the_request)
 {
     POST("Content-Type: application/json\r\nX-Two: 1\r\nx-two: 2\r\nCookie: a=1\r\nX-Latin: \xe1\r\n", "{\"n\": 1}");
