@@ -100,7 +100,7 @@ int hz_access_account_end(const struct hz_store_user *row, bool (*which)(const s
         if (c)
             hz_access_forget_credential(c);
     }
-    if (!err && count > 0)
+    if (!err && (row || count > 0))
         hz_access_changed();
     free(list);
     return err;

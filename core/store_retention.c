@@ -24,6 +24,8 @@
 #define SWEEPS 8u                         /* rows that stay may stand in front of those that go */
 #define CRASH_BYTES 256u                  /* of a crash besides its report */
 #define CRASHES_LEAST 100u
+#define EVENT_BYTES 128u                  /* of an event besides its text */
+#define EVENTS_MOST 4000.0
 #define CRASHES_MOST 500.0                /* forgotten in one look */
 #define DEAD_ROWS 2000u                   /* deleted in one look at most: keeps a batch short */
 
@@ -192,6 +194,20 @@ static int share_crashes(struct hz_store_connection *c, double share)
     return !err && reports > room ? bounded(c, HZ_SQL_CRASH_OLDEST, (int64_t)HZ_MIN(reports - room, CRASHES_MOST)) : err;
 }
 
+/* Events are kept by age and number; a bound that is small for them takes the oldest. */
+static int share_events(struct hz_store_connection *c)
+{
+    double share = (double)hz_store_bounds()->max_bytes / SHARE / 2, events, width = 0;
+    if (share <= 0)
+        return 0;
+    int err = number(c, HZ_SQL_EVENT_COUNT, &events);
+    if (err || events <= CRASHES_LEAST)
+        return err;
+    err = number(c, HZ_SQL_EVENT_WIDTH, &width);
+    double room = HZ_MAX(share / (width + EVENT_BYTES), (double)CRASHES_LEAST);
+    return !err && events > room ? bounded(c, HZ_SQL_EVENT_OLDEST, (int64_t)HZ_MIN(events - room, EVENTS_MOST)) : err;
+}
+
 /* Lines and samples within their shares. Lines go from the oldest on, so that their numbers have no holes worth counting; the newest
  * 200 tell how long one is. */
 static int share_out(struct hz_store_retention *r, struct hz_store_connection *c)
@@ -226,6 +242,8 @@ static int tick(struct hz_store_retention *r, struct hz_store_connection *c)
     int err = hz_store_metrics_roll(r, c, now_ms / 1000);
     if (!err)
         err = prune_logs(c, now_ms - LOG_DAYS * DAY_MS, 2000);
+    if (!err)
+        err = share_events(c);
     if (!err)
         err = bounded(c, HZ_SQL_CRASH_PRUNE, oldest);
     if (!err)

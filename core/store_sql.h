@@ -151,6 +151,9 @@
     X(EVENT_PRUNE,                                                                                                                          \
             "DELETE FROM events WHERE sequence IN (SELECT sequence FROM events WHERE at_ms < ?1 ORDER BY at_ms LIMIT 2000)"                 \
             " OR sequence <= (SELECT sequence FROM events ORDER BY sequence DESC LIMIT 1 OFFSET ?2)")                                       \
+    X(EVENT_OLDEST, "DELETE FROM events WHERE sequence IN (SELECT sequence FROM events ORDER BY sequence LIMIT ?1)")                         \
+    X(EVENT_COUNT, "SELECT COUNT(*) FROM events")                                                                                            \
+    X(EVENT_WIDTH, "SELECT IFNULL(AVG(length(CAST(data AS BLOB))), 0) FROM (SELECT data FROM events ORDER BY sequence DESC LIMIT 200)")     \
     X(EVENTS_BEFORE,                                                                                                                        \
             "SELECT data FROM events WHERE (?1 IS NULL OR instr(?1, ',' || kind || ',') > 0) AND (?2 IS NULL OR workflow_id = ?2)"          \
             " AND (?3 = 0 OR sequence < ?3) ORDER BY sequence DESC LIMIT ?4")                                                               \

@@ -16,6 +16,7 @@
 
 #include "shm/err.h"
 #include "shm/log.h"
+#include "shm/text.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -30,6 +31,9 @@
 #define PROGRESS_NS   UINT64_C(250000000)
 #define TICK_MOST     (HZ_EVENTS_REPLAY / 2) /* events in one tick; further ones that only pass are left out and counted */
 #define UNSAVED_MOST  100000u
+#define UNSAVED_BYTES ((size_t)16 << 20)
+#define TEXT_MOST     1024u
+#define MORE_MOST     4096u
 
 struct event {
     uint64_t sequence;
@@ -55,7 +59,7 @@ static struct {
     uint64_t hole;               /* who has nothing since this sequence has missed some that got no number */
     size_t bytes;
     struct hz_store_event *unsaved;
-    size_t unsaved_count, unsaved_capacity;
+    size_t unsaved_count, unsaved_capacity, unsaved_bytes;
     uint32_t tick_count, left_out;
     struct report reports[PROGRESS_KEPT];
     _Atomic int followers;
@@ -130,6 +134,8 @@ static void drop_oldest(void)
 
 static void save_later(const struct event *e)
 {
+    if (hub.unsaved_bytes + e->len > UNSAVED_BYTES)
+        return; /* the disk does not keep pace */
     if (hub.unsaved_count == hub.unsaved_capacity) {
         size_t capacity = hub.unsaved_capacity ? 2 * hub.unsaved_capacity : 64;
         struct hz_store_event *grown = capacity <= UNSAVED_MOST ? realloc(hub.unsaved, capacity * sizeof *grown) : NULL;
@@ -147,6 +153,7 @@ static void save_later(const struct event *e)
     }
     *row = (struct hz_store_event){e->sequence, e->at_ms, e->kind, workflow, data};
     hub.unsaved_count++;
+    hub.unsaved_bytes += e->len;
 }
 
 /* rest: members after the head, without the brace that opens; kept: it goes to the store, too. */
@@ -186,10 +193,12 @@ static void put(const char *kind, const char *workflow_id, const struct hz_json 
 
 static void add(struct hz_json *json, const char *key, const char *text)
 {
+    char cut[TEXT_MOST];
     if (!text || !*text)
         return;
+    (void)hz_text_copy(cut, sizeof cut, text); /* of errors and messages of flows: events are kept for days, and are many */
     hz_json_key(json, key, strlen(key));
-    hz_json_text(json, text);
+    hz_json_text(json, cut);
 }
 
 void hz_events_worker(enum hz_worker_event event, const struct hz_worker_info *info, const char *detail)
@@ -248,7 +257,9 @@ void hz_events_note(const char *kind, const char *workflow_id, const char *worke
     add(&json, "workflowId", workflow_id);
     add(&json, "workerId", worker_id);
     size_t len = more ? strlen(more) : 0;
-    if (len > 2)
+    if (len > MORE_MOST)
+        HZ_LOG(WARN, "an event %s without its %zu bytes: at most %u", kind, len, (unsigned)MORE_MOST);
+    else if (len > 2)
         hz_json_raw(&json, more + 1, len - 2);
     hz_json_close(&json, '}');
     put(kind, workflow_id ? workflow_id : "", &json, true);
@@ -484,7 +495,7 @@ static struct saving *take_unsaved(void)
     saving->list = hub.unsaved;
     saving->count = hub.unsaved_count;
     hub.unsaved = NULL;
-    hub.unsaved_count = hub.unsaved_capacity = 0;
+    hub.unsaved_count = hub.unsaved_capacity = hub.unsaved_bytes = 0;
     pthread_mutex_unlock(&hub.lock);
     saving->work.data = saving;
     return saving;

@@ -31,6 +31,7 @@ struct author {
     char worker_id[HZ_UUID_TEXT];
     struct hz_sio_socket *origin;
     bool restart;
+    bool gone; /* restart: the old worker has ended, and nobody was told yet */
 };
 struct watched {
     struct watched *next;
@@ -104,12 +105,14 @@ static struct author *take_author(const char *worker_id, bool restart)
     return found;
 }
 
+/* It has ended. True: somebody restarts it, and will say what came of it. */
 static bool is_restarting(const char *worker_id)
 {
     bool found = false;
     pthread_mutex_lock(&herald.lock);
-    for (const struct author *a = herald.authors; a && !found; a = a->next)
-        found = a->restart && strcmp(a->worker_id, worker_id) == 0;
+    for (struct author *a = herald.authors; a; a = a->next)
+        if (a->restart && strcmp(a->worker_id, worker_id) == 0)
+            found = a->gone = true;
     pthread_mutex_unlock(&herald.lock);
     return found;
 }
@@ -314,20 +317,41 @@ static void on_restarted(const struct hz_worker_info *info, const char *old)
     free_author(author);
 }
 
-static void on_stopped(const struct hz_worker_info *info)
+static void tell_stopped(const char *worker_id)
 {
-    if (is_restarting(info->id_text))
-        return; /* workers:restarted follows */
     if (hz_supervisor_ends_here())
         return; /* pages would ask for what is left, and wait for ever for an answer that the end cuts off */
-    struct author *author = take_author(info->id_text, false);
+    struct author *author = take_author(worker_id, false);
     struct hz_json json = {0};
     hz_json_open(&json, '{');
     HZ_JSON_KEY(&json, "workerId");
-    hz_json_text(&json, info->id_text);
+    hz_json_text(&json, worker_id);
     hz_json_close(&json, '}');
     tell_all("workers:stopped", &json, author ? author->origin : NULL);
     free_author(author);
+}
+
+void hz_herald_restart_failed(const char *worker_id, struct hz_sio_socket *origin)
+{
+    struct author *found = NULL, **where = NULL;
+    bool others = false;
+    pthread_mutex_lock(&herald.lock);
+    for (struct author **link = &herald.authors; *link; link = &(*link)->next) {
+        if (!(*link)->restart || strcmp((*link)->worker_id, worker_id) != 0)
+            continue;
+        others |= where != NULL || (*link)->origin != origin;
+        if (!where && (*link)->origin == origin)
+            where = link;
+    }
+    if (where) {
+        found = *where;
+        *where = found->next;
+        herald.author_count--;
+    }
+    pthread_mutex_unlock(&herald.lock);
+    if (found && found->gone && !others)
+        tell_stopped(worker_id);
+    free_author(found);
 }
 
 static void on_event(void *arg, enum hz_worker_event event, const struct hz_worker_info *info, const char *detail)
@@ -343,7 +367,8 @@ static void on_event(void *arg, enum hz_worker_event event, const struct hz_work
         on_restarted(info, detail ? detail : "");
     } else if (event == HZ_EVENT_WORKER_STOPPED) {
         wake(&info->id, false);
-        on_stopped(info);
+        if (!is_restarting(info->id_text)) /* else workers:restarted follows */
+            tell_stopped(info->id_text);
     }
     hz_events_worker(event, info, detail);
 }

@@ -19,6 +19,10 @@ void hz_herald_fini(void); /* no shard runs */
  * Any shard. Forgotten when it has happened, the oldest of 4,096 before that. */
 void hz_herald_author(const char *worker_id, struct hz_sio_socket *origin, bool restart);
 
+/* The restart that was noted with this origin does not come about: the note is taken back, and the others hear of the worker's end if it was
+ * kept from them for a new worker's sake. */
+void hz_herald_restart_failed(const char *worker_id, struct hz_sio_socket *origin);
+
 /* An execution that a page has started: `workflows:worker-ready`, `-error` and `-completed` go to origin, its record gets status and
  * duration. Any shard; when its id is known, before or after its worker is ready. */
 struct hz_heralded {

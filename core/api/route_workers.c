@@ -11,11 +11,13 @@
 #include "core/flow/json_text.h"
 #include "core/supervisor.h"
 
+#include "shm/text.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { LINES_DEFAULT = 100, LINES_MOST = 10000 };
+enum { LINES_DEFAULT = 100, LINES_MOST = 10000, ROUTE_SHOWN = 128 };
 static const char id_wanted[] = "ID de worker requerido", unknown[] = "Worker no encontrado";
 
 static void begin(struct hz_json *json, const char *key)
@@ -181,10 +183,17 @@ static void workers_stop(const struct hz_route_call *call)
     hz_supervisor_stop(&info.id, call->caller->name, on_stopped, kept);
 }
 
+struct restarting {
+    struct hz_route_call *call;
+    char worker_id[HZ_UUID_TEXT]; /* of the old one */
+};
+
 static void on_restarted(void *arg, const struct hz_worker_info *info, const char *error)
 {
-    struct hz_route_call *call = arg;
+    struct restarting *restarting = arg;
+    struct hz_route_call *call = restarting->call;
     if (error) {
+        hz_herald_restart_failed(restarting->worker_id, call->origin);
         bool missing = strstr(error, "no encontrado") != NULL, stop = strstr(error, "detener") != NULL;
         hz_route_fail(call, missing ? 404 : 500, missing ? unknown : stop ? "Error al detener worker" : "Error al reiniciar worker");
     } else {
@@ -196,6 +205,7 @@ static void on_restarted(void *arg, const struct hz_worker_info *info, const cha
         finish(call, &json, "Error al reiniciar worker");
     }
     hz_route_free(&call);
+    free(restarting);
 }
 
 static void workers_restart(const struct hz_route_call *call)
@@ -203,11 +213,20 @@ static void workers_restart(const struct hz_route_call *call)
     struct hz_worker_info info;
     if (!find(call, unknown, &info))
         return;
+    struct restarting *restarting = calloc(1, sizeof *restarting);
     struct hz_route_call *kept = hz_route_keep(call);
-    if (!kept)
+    if (!restarting || !kept) {
+        if (kept) {
+            hz_route_fail(kept, 500, "Error al reiniciar worker");
+            hz_route_free(&kept);
+        }
+        free(restarting);
         return;
+    }
+    restarting->call = kept;
+    memcpy(restarting->worker_id, info.id_text, sizeof restarting->worker_id);
     hz_herald_author(info.id_text, call->origin, true);
-    hz_supervisor_restart(&info.id, call->caller->name, on_restarted, kept);
+    hz_supervisor_restart(&info.id, call->caller->name, on_restarted, restarting);
 }
 
 static uint32_t message_status(const char *error)
@@ -250,7 +269,9 @@ static void workers_send_message(const struct hz_route_call *call)
     size_t len = 2;
     char *data = given ? hz_json_text_print(given, 0, &len) : strdup("{}");
     struct hz_route_call *kept = data ? hz_route_keep(call) : NULL;
-    json_t *more = kept ? json_pack("{s:s, s:s}", "route", route, "user", call->caller->name) : NULL;
+    char shown[ROUTE_SHOWN];
+    (void)hz_text_copy(shown, sizeof shown, route);
+    json_t *more = kept ? json_pack("{s:s, s:s}", "route", shown, "user", call->caller->name) : NULL;
     char *said = more ? hz_json_text_print(more, 0, NULL) : NULL;
     if (said)
         hz_events_note("message", info.workflow_id, info.id_text, said);

@@ -365,6 +365,15 @@ class Rest(openapi.Case):
         while f"id: {last}\n\n".encode() not in got:  # every 15 s, which also keeps proxies from cutting it
             got += chosen.recv(65536)
 
+    def test_an_event_quotes_what_was_sent_and_does_not_repeat_it(self):
+        server = self.start()
+        worker = server.start_worker("hook")["id"]
+        client, _ = self.followed()
+        client.call("workers:send-message", {"workerId": worker, "route": "ñ" * 200000, "messageData": {}})
+        told = lambda delta: [e for e in delta["events"] if e["kind"] == "message"]
+        quoted = told(client.event("events:delta", told))[0]["route"]
+        self.assertTrue(0 < len(quoted.encode()) < 128 and set(quoted) == {"ñ"}, quoted)
+
     def test_metrics_are_what_prometheus_reads(self):
         server = self.start()
         server.start_worker("hook")

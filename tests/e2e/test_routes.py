@@ -56,6 +56,20 @@ class Routes(hz.Case):
             if key.rstrip("?") in value:
                 self.fits(value[key.rstrip("?")], inner, f"{where}.{key}")
 
+    def test_a_restart_that_is_refused_keeps_nobody_from_hearing_of_the_stop(self):
+        self.start()
+        stopper, restarter, other = self.client(), self.client(), self.client()
+        for turn in range(3):
+            worker = self.server.start_worker("hook")["id"]
+            stop, restart = stopper.send("workers:stop", {"workerId": worker}), restarter.send("workers:restart", {"workerId": worker})
+            stopped, restarted = stopper.answer(stop), restarter.answer(restart)
+            if restarted["success"]:  # it was the faster one
+                other.event("workers:restarted", lambda payload: payload["oldWorkerId"] == worker)
+                continue
+            self.assertTrue(stopped["success"], stopped)
+            other.event("workers:stopped", lambda payload: payload["workerId"] == worker)
+            self.assertEqual([e for e in other.events if e[0] == "workers:stopped" and e[1]["workerId"] == worker], [], "once")
+
     def good(self, client, name, data=None, shape=None):
         answer = client.call(name, data if data is not None else {})
         self.assertIs(answer.get("success"), True, f"{name}: {answer}")
