@@ -2,6 +2,7 @@
 import http.client
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -190,6 +191,21 @@ class Rest(openapi.Case):
         self.assertEqual(server.execution(first.upper())["progress"], last)
         hz.wait_for(lambda: {first, second} == {e[2]["executionId"] for e in events if e[2]["percentage"] == 100}, what="the stream has the last ones")
         client.close()
+
+    def test_the_examples_of_the_readme_do_what_they_say(self):
+        server = self.server = hz.Server(self.place)
+        with open(os.path.join(hz.SOURCE, "README.md"), encoding="utf-8") as file:
+            script = re.search(r"By example.*?```sh\n(.*?)```", file.read(), re.S).group(1)
+        script = script.replace("127.0.0.1:3000", f"127.0.0.1:{server.port}").replace("tests/flows", hz.FLOWS).replace("-m 5", "-m 3")
+        result = subprocess.run(["sh", "-e", "-c", script], cwd=self.place.dir, capture_output=True, text=True, timeout=60 * hz.SLOW, check=False,
+                                env={**os.environ, "PATH": os.path.dirname(hz.HORIZON) + ":" + os.environ["PATH"]})
+        out = result.stdout
+        self.assertIn(result.returncode, (0, 28), result)
+        self.assertIn('"email":"eva@example.org"', out)
+        for wanted in ("idempotency-replayed: true", '"state":"success"', '"name":"Invoices"', '"status":412', "event: alert", '"kind":"alert"', '"projects":['):
+            self.assertIn(wanted.lower(), out.lower(), out[-3000:] + result.stderr)
+        self.assertNotIn('"status":4', out.replace('"status":412', ""))
+        self.assertEqual(len(server.call("GET", "/executions?workflowId=hello", expect=200)["executions"]), 1)
 
     def test_alerts_are_events(self):
         server = self.start()
