@@ -112,6 +112,27 @@ int hz_store_records(enum hz_doc_kind kind, const char *parent, struct hz_doc **
     return 0;
 }
 
+json_t *hz_store_records_with(enum hz_doc_kind kind, const char *status)
+{
+    struct hz_store_connection *c;
+    sqlite3_stmt *s = begin_read(HZ_SQL_RECORD_WITH, &c);
+    json_t *ids = s ? json_object() : NULL;
+    int code = SQLITE_DONE;
+    if (!s)
+        return NULL;
+    sqlite3_bind_int(s, 1, (int)kind);
+    hz_store_bind_text(s, 2, status);
+    while (ids && (code = sqlite3_step(s)) == SQLITE_ROW)
+        (void)json_object_set_new(ids, (const char *)sqlite3_column_text(s, 0), json_true());
+    if (code != SQLITE_DONE) {
+        (void)hz_store_db_error(c->db, "listing records");
+        json_decref(ids);
+        ids = NULL;
+    }
+    end_read(s, c);
+    return ids;
+}
+
 /* ---- writing ---- */
 struct putting {
     struct hz_doc *record;

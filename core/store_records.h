@@ -25,6 +25,8 @@ void hz_doc_fini(struct hz_doc *record);
 HZ_MUST_CHECK int hz_store_record_get(enum hz_doc_kind kind, const char *id, struct hz_doc *ret_record);
 /* Oldest first. parent NULL: of all. Caller calls hz_store_records_free(). */
 HZ_MUST_CHECK int hz_store_records(enum hz_doc_kind kind, const char *parent, struct hz_doc **ret_records, size_t *ret_count);
+/* {id: true} of those with this status; a new reference, NULL: error. */
+json_t *hz_store_records_with(enum hz_doc_kind kind, const char *status);
 void hz_store_records_free(struct hz_doc **records, size_t count);
 
 /* A line of a workflow's history, written in the same commit as the record. */

@@ -139,6 +139,7 @@
     X(RECORD_LIST,                                                                                                                          \
             "SELECT id, parent, status, created_ms, updated_ms, revision, data FROM records WHERE kind = ?1"                                \
             " AND (?2 IS NULL OR parent = ?2) ORDER BY created_ms, id")                                                                     \
+    X(RECORD_WITH, "SELECT id FROM records WHERE kind = ?1 AND status = ?2")                                                                \
     X(RECORD_REVISION, "SELECT revision FROM records WHERE kind = ?1 AND id = ?2")                                                          \
     X(RECORD_PUT,                                                                                                                           \
             "INSERT INTO records (kind, id, parent, status, created_ms, updated_ms, revision, data) VALUES (?1,?2,?3,?4,?5,?6,?7,?8)"       \

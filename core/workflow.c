@@ -158,13 +158,15 @@ void hz_workflow_unref(struct hz_workflow **workflow)
     free(w);
 }
 
+enum { PART_MOST = 65535, PATCH_MOST = 999999999 };
+
 uint64_t hz_workflow_version_number(const char *version)
 {
     unsigned major, minor, patch;
     int end = 0;
-    if (sscanf(version, "%5u.%5u.%9u%n", &major, &minor, &patch, &end) != 3 || version[end])
+    if (sscanf(version, "%5u.%5u.%9u%n", &major, &minor, &patch, &end) != 3 || version[end] || major > PART_MOST || minor > PART_MOST)
         return 0;
-    return ((uint64_t)major << 48) + ((uint64_t)(minor & 0xffff) << 32) + patch + 1;
+    return ((uint64_t)major << 48) + ((uint64_t)minor << 32) + patch + 1;
 }
 
 void hz_workflow_version_next(const char *version, char ret_next[32])
@@ -172,5 +174,14 @@ void hz_workflow_version_next(const char *version, char ret_next[32])
     unsigned major = 0, minor = 0, patch = 0;
     if (sscanf(version, "%5u.%5u.%9u", &major, &minor, &patch) != 3)
         major = minor = patch = 0;
-    snprintf(ret_next, 32, "%u.%u.%u", major, minor, patch + 1);
+    if (patch < PATCH_MOST) {
+        patch++;
+    } else if (minor < PART_MOST) {
+        minor++;
+        patch = 0;
+    } else if (major < PART_MOST) {
+        major++;
+        minor = patch = 0;
+    }
+    snprintf(ret_next, 32, "%u.%u.%u", major, minor, patch);
 }

@@ -2,6 +2,7 @@
  * api.c - puts the operations behind the doors: REST routes, webhooks, questions of workers; and the ways to answer
  * that all operations share.
  */
+#include "archived.h"
 #include "internal.h"
 
 #include "core/flow/json_text.h"
@@ -67,7 +68,7 @@ bool hz_api_find_workflow(
         const char *id, const char *version, hz_api_done_fn *done, void *arg, struct hz_workflow **ret_workflow)
 {
     char *text = NULL;
-    int err = hz_workflows_get(id, version, ret_workflow, &text);
+    int err = hz_archived_is(id) ? HZ_ENOTFOUND : hz_workflows_get(id, version, ret_workflow, &text);
     if (err)
         hz_api_fail(done, arg, err == HZ_ENOTFOUND ? 404 : 422,
                 text                  ? text

@@ -1,6 +1,7 @@
 /* pages.c - the rules of the records of workspaces, projects and workflows. Any thread that may wait for the store. */
 #include "pages.h"
 
+#include "archived.h"
 #include "drawing.h"
 
 #include "core/catalog.h"
@@ -210,6 +211,8 @@ int hz_pages_write(struct hz_doc *doc, const char *change, const char *descripti
     if (json_object_set_new(doc->data, "version", json_string(version)))
         return hz_err_set(HZ_ENOMEM, "workflow %s", doc->id);
     int err = hz_store_record_put(doc, &(struct hz_doc_change){version, change, description, author});
+    if (!err)
+        hz_archived_note(doc->id, strcmp(doc->status, "archived") == 0);
     if (err || !json_is_object(json_object_get(doc->data, "workflowData")) || strcmp(doc->status, "archived") == 0)
         return err;
     /* What compiles is the version that runs from now on; a draft that does not yet is only a record. */
@@ -304,7 +307,10 @@ static void follow(const char *id, const char *version, const json_t *flow, cons
     doc.revision = is_new ? 0 : HZ_DOC_ANY;
     struct hz_doc_change change = {version, is_new ? "created" : "updated", is_new ? "Workflow creado" : "Workflow actualizado automáticamente",
             author};
-    if (hz_store_record_put(&doc, &change))
+    int err = hz_store_record_put(&doc, &change);
+    if (!err)
+        hz_archived_note(id, strcmp(doc.status, "archived") == 0);
+    else
         HZ_LOG(WARN, "workflow %s has no record of version %s: %s", id, version, hz_err_last());
     hz_doc_fini(&doc);
 }
@@ -317,7 +323,16 @@ static int make(enum hz_doc_kind kind, const char *id, const char *parent, json_
     snprintf(doc.parent, sizeof doc.parent, "%s", parent);
     int err = data ? hz_store_record_put(&doc, NULL) : HZ_ENOMEM;
     hz_doc_fini(&doc);
-    return err == HZ_EEXISTS ? 0 : err;
+    if (err != HZ_EEXISTS)
+        return err;
+    err = hz_store_record_get(kind, id, &doc);
+    if (!err && strcmp(doc.status, "active") != 0) { /* without it nobody finds the flows in it */
+        snprintf(doc.status, sizeof doc.status, "active");
+        err = hz_store_record_put(&doc, NULL);
+    }
+    if (!err)
+        hz_doc_fini(&doc);
+    return err;
 }
 
 static void follow_stored(const char *id)
@@ -348,6 +363,9 @@ int hz_pages_open(void)
         err = make(HZ_DOC_PROJECT, HZ_PAGES_PROJECT, HZ_PAGES_WORKSPACE,
                 json_pack("{s:s, s:s, s:n, s:n, s:n}", "name", "General", "description", "Flujos de data/workflows", "transportType",
                         "transportPattern", "transportConfig"));
+    if (err)
+        return err;
+    err = hz_archived_open();
     if (err)
         return err;
     json_t *rows = hz_store_workflow_list(), *row;

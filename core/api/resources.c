@@ -213,7 +213,7 @@ static void on_done(void *arg, const struct hz_route_answer *answer)
     json_t *member = resource->member ? json_object_get(object, resource->member) : NULL, *body = NULL;
     if (answer->status < 200 || answer->status > 299) {
         const char *message = json_string_value(json_object_get(object, "message"));
-        hz_http_problem(request, answer->status, message ? message : hz_http_reason(answer->status));
+        hz_http_problem(request, answer->status, answer->detail ? answer->detail : message ? message : hz_http_reason(answer->status));
     } else if (resource->kind == HZ_RESOURCE_NOTHING) {
         hz_http_respond(request, &(struct hz_http_response){.status = resource->status});
     } else if (resource->kind == HZ_RESOURCE_LIST) {

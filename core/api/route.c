@@ -15,6 +15,7 @@
 #include "shm/text.h"
 
 #include <stdarg.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -56,11 +57,11 @@ static json_t *message(const char *text)
     return object;
 }
 
-void hz_route_fail(const struct hz_route_call *call, uint32_t status, const char *text)
+static void fail(const struct hz_route_call *call, uint32_t status, const char *text, const char *detail)
 {
     static const char nothing[] = "{\"success\":false,\"message\":\"Error interno del servidor\"}";
     json_t *object = message(text);
-    struct hz_route_answer answer = {.status = status, .object = object};
+    struct hz_route_answer answer = {.status = status, .object = object, .detail = detail};
     if (!object) {
         answer.text = nothing;
         answer.len = sizeof nothing - 1;
@@ -81,6 +82,11 @@ void hz_route_failf(const struct hz_route_call *call, uint32_t status, const cha
     free(text);
 }
 
+void hz_route_fail(const struct hz_route_call *call, uint32_t status, const char *text)
+{
+    fail(call, status, text, NULL);
+}
+
 json_t *hz_route_yes(const char *key, json_t *value)
 {
     json_t *object = value ? json_pack("{s:b}", "success", 1) : NULL;
@@ -96,6 +102,35 @@ json_t *hz_route_no(struct hz_route_work *w, uint32_t status, const char *text)
 {
     w->status = status;
     return message(text);
+}
+
+json_t *hz_route_wrong(struct hz_route_work *w, uint32_t status, const char *format, ...)
+{
+    va_list list;
+    va_start(list, format);
+    vsnprintf(w->detail, sizeof w->detail, format, list);
+    va_end(list);
+    w->status = status;
+    return NULL;
+}
+
+/* Is one of names ("name, color") a member of data? */
+static bool has_one(const json_t *data, const char *names)
+{
+    for (size_t size; *names; names += size + strspn(names + size, ", ")) {
+        size = strcspn(names, ",");
+        if (json_object_getn(data, names, size))
+            return true;
+    }
+    return false;
+}
+
+bool hz_route_changes(struct hz_route_work *w, const char *names)
+{
+    if (!w->anywhere || has_one(w->data, names))
+        return true;
+    (void)hz_route_wrong(w, 422, "nothing in it can be changed: expected one or more of %s", names);
+    return false;
 }
 
 void hz_route_answer(const struct hz_route_call *call, const char *key, json_t *value)
@@ -215,14 +250,18 @@ static void end_job(uv_work_t *work, int status)
     struct job *job = work->data;
     struct hz_route_line *line = job->route->changes ? job->call->line : NULL;
     bool success = job->object && json_is_true(json_object_get(job->object, "success"));
+    const char *detail = job->at.detail[0] ? job->at.detail : NULL;
     if (status || !job->object)
-        hz_route_fail(job->call, job->at.status ? job->at.status : 500, job->route->failure);
+        fail(job->call, job->at.status ? job->at.status : 500, job->route->failure, detail);
     else
         job->call->done(job->call->arg, &(struct hz_route_answer){.status = job->at.status ? job->at.status
                                                                             : success      ? 200
                                                                                            : 500,
                                                 .object = job->object,
+                                                .detail = detail,
                                                 .revision = job->at.revision});
+    if (success && job->at.after)
+        job->at.after(&job->at);
     if (success && job->at.news)
         hz_news_all(job->at.news, job->at.payload, job->call->origin);
     json_decref(job->at.payload);

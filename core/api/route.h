@@ -16,6 +16,7 @@ struct hz_route_answer {
     const char *text; /* the same as JSON text: large answers are printed, not built */
     size_t len;
     uint64_t revision; /* of the record in it; 0: it has none */
+    const char *detail; /* of a failure: what is wrong where `message` has only a set text, for a face that may say it; NULL: nothing */
 };
 typedef void hz_route_done_fn(void *arg, const struct hz_route_answer *answer);
 
@@ -52,6 +53,8 @@ struct hz_route_work {
     uint64_t if_revision;  /* of an update: the revision the record must have; 0: any */
     uint64_t revision;     /* of the record in the answer; 0: it has none */
     bool anywhere;         /* the workspace a record is in need not be said (REST) */
+    void (*after)(const struct hz_route_work *w); /* on the shard, once it has succeeded and was answered; NULL nothing */
+    char detail[320];      /* of a failure (hz_route_wrong); "" none */
 };
 
 struct hz_route {
@@ -93,6 +96,10 @@ void hz_route_answer_text(const struct hz_route_call *call, const char *text, si
 /* The same for `work`. NULL: out of memory. */
 json_t *hz_route_no(struct hz_route_work *w, uint32_t status, const char *message);
 json_t *hz_route_yes(const char *key, json_t *value);
+/* The operation's `failure` with this status, and a detail (what, where, expected) for faces that are not bound to set texts. NULL. */
+json_t *hz_route_wrong(struct hz_route_work *w, uint32_t status, const char *format, ...) HZ_PRINTF(3, 4);
+/* Over REST a change that names none of names ("name, color") is refused, since its sender believes that it changed something. False: done. */
+bool hz_route_changes(struct hz_route_work *w, const char *names);
 /* A member that is a string and not empty, else NULL. */
 const char *hz_route_text(const json_t *data, const char *key);
 /* A run's own copy of its call, for what answers later; hz_route_free() after the answer. NULL: out of memory, and that is answered. */

@@ -107,20 +107,23 @@ static json_t *settings_update(struct hz_route_work *w)
             {"notifications", JSON_OBJECT}, {"performance", JSON_OBJECT}, {"privacy", JSON_OBJECT}};
     struct hz_uuid user;
     struct hz_doc doc;
-    w->status = 403;
-    if (!whose(w, &user) || settings_doc(&user, &doc))
+    if (!hz_route_changes(w, "theme, fontSize, canvasRefreshRate, language, notifications, performance, privacy"))
         return NULL;
-    w->status = 0;
+    if (!whose(w, &user))
+        return hz_route_wrong(w, 403, "userId: only who may change accounts changes the settings of another one");
+    if (settings_doc(&user, &doc))
+        return NULL;
     for (size_t i = 0; i < HZ_COUNT_OF(fields); i++) {
         json_t *value = json_object_get(w->data, fields[i].name);
         if (value && json_typeof(value) != fields[i].type)
-            w->status = 400;
+            (void)hz_route_wrong(w, 400, "%s: expected %s", fields[i].name,
+                    fields[i].type == JSON_STRING ? "a text" : fields[i].type == JSON_INTEGER ? "a whole number" : "an object");
         else if (value)
             (void)json_object_set(doc.data, fields[i].name, value);
     }
     doc.updated_ms = hz_base_wall_ms();
-    if (w->if_revision && w->if_revision != doc.revision)
-        w->status = 412;
+    if (!w->status && w->if_revision && w->if_revision != doc.revision)
+        (void)hz_route_wrong(w, 412, "somebody changed them: they are at r%llu now", (unsigned long long)doc.revision);
     if (w->status || hz_store_record_put(&doc, NULL)) {
         hz_doc_fini(&doc);
         return NULL;

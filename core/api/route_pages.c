@@ -20,19 +20,38 @@ static const struct field workspace_fields[] = {{"name", 's'}, {"description", '
 static const struct field project_fields[] = {
         {"name", 's'}, {"description", 't'}, {"transportType", 't'}, {"transportPattern", 't'}, {"transportConfig", 'o'}, {NULL, 0}};
 
-/* False: one has a wrong type. */
-static bool take_fields(const struct field *fields, const json_t *from, json_t *to)
+/* False: one has a wrong type, and that is said. */
+static bool take_fields(struct hz_route_work *w, const struct field *fields, json_t *to)
 {
     for (; fields->name; fields++) {
-        json_t *value = json_object_get(from, fields->name);
+        json_t *value = json_object_get(w->data, fields->name);
         if (!value)
             continue;
         bool fits = fields->type == 'o' || json_is_string(value) || (fields->type == 't' && json_is_null(value));
-        if (!fits || (fields->type == 's' && json_string_length(value) == 0))
+        if (!fits || (fields->type == 's' && json_string_length(value) == 0)) {
+            (void)hz_route_wrong(w, 400, "%s: expected a text%s", fields->name, fields->type == 't' ? " or null" : " that is not empty");
             return false;
+        }
         (void)json_object_set(to, fields->name, value);
     }
     return true;
+}
+
+static bool take_default(struct hz_route_work *w, json_t *to)
+{
+    json_t *value = json_object_get(w->data, "isDefault");
+    if (value && !json_is_boolean(value)) {
+        (void)hz_route_wrong(w, 400, "isDefault: expected true or false");
+        return false;
+    }
+    if (value)
+        (void)json_object_set(to, "isDefault", value);
+    return true;
+}
+
+static bool is_common(const struct hz_doc *doc)
+{
+    return strcmp(doc->id, HZ_PAGES_WORKSPACE) == 0 || strcmp(doc->id, HZ_PAGES_PROJECT) == 0;
 }
 
 static void account_text(const struct hz_caller *caller, char ret_text[HZ_UUID_TEXT])
@@ -152,11 +171,11 @@ static json_t *workspaces_create(struct hz_route_work *w)
     struct hz_doc doc;
     new_doc(&doc, HZ_DOC_WORKSPACE, json_pack("{s:n, s:s, s:s}", "description", "color", "#3b82f6", "icon", "mdi-briefcase"));
     account_text(w->caller, doc.parent);
-    (void)json_object_set_new(doc.data, "isDefault", json_boolean(json_is_true(json_object_get(w->data, "isDefault"))));
-    if (!take_fields(workspace_fields, w->data, doc.data) || !json_object_get(doc.data, "name")) {
+    (void)json_object_set_new(doc.data, "isDefault", json_false());
+    bool fits = take_fields(w, workspace_fields, doc.data) && take_default(w, doc.data);
+    if (!fits || !json_object_get(doc.data, "name")) {
         hz_doc_fini(&doc);
-        w->status = 400;
-        return NULL;
+        return fits ? hz_route_wrong(w, 400, "name: expected a text that is not empty") : NULL;
     }
     if (hz_store_record_put(&doc, NULL)) {
         hz_doc_fini(&doc);
@@ -165,24 +184,24 @@ static json_t *workspaces_create(struct hz_route_work *w)
     return tell_workspace(w, &doc, "workspaces:created");
 }
 
-/* The record a request means by its id, if the caller may change it; w->status says what is wrong else. */
+/* The record a request means by its id, if it is there (what is archived is not) and the caller may change it; else what is wrong is said. */
 static bool open_doc(struct hz_route_work *w, enum hz_doc_kind kind, struct hz_doc *ret_doc)
 {
-    const char *id = hz_route_text(w->data, "id");
+    const char *id = hz_route_text(w->data, "id"), *what = kind == HZ_DOC_WORKSPACE ? "workspace" : "project";
     int err = id ? hz_store_record_get(kind, id, ret_doc) : HZ_ENOTFOUND;
-    if (!err && kind == HZ_DOC_WORKSPACE && !may_change(w->caller, ret_doc))
-        err = HZ_EREFUSED;
-    else if (!err && w->if_revision && w->if_revision != ret_doc->revision)
-        err = HZ_EEXISTS;
-    else if (!err)
+    bool read = !err, there = read && strcmp(ret_doc->status, "archived") != 0;
+    if (there && (kind != HZ_DOC_WORKSPACE || may_change(w->caller, ret_doc)) && (!w->if_revision || w->if_revision == ret_doc->revision))
         return true;
-    else if (err == HZ_ENOTFOUND) {
-        w->status = 404;
-        return false;
-    }
-    if (err == HZ_EREFUSED || err == HZ_EEXISTS)
+    if (there && kind == HZ_DOC_WORKSPACE && !may_change(w->caller, ret_doc))
+        (void)hz_route_wrong(w, 403, "the workspace belongs to somebody else");
+    else if (there)
+        (void)hz_route_wrong(w, 412, "somebody changed it: it is at r%llu now", (unsigned long long)ret_doc->revision);
+    else if (read || err == HZ_ENOTFOUND)
+        (void)hz_route_wrong(w, 404, "there is no %s %.128s", what, id ? id : "without an id");
+    else
+        w->status = 500;
+    if (read)
         hz_doc_fini(ret_doc);
-    w->status = err == HZ_EREFUSED ? 403 : err == HZ_EEXISTS ? 412 : 500;
     return false;
 }
 
@@ -191,7 +210,10 @@ static bool put_doc(struct hz_route_work *w, struct hz_doc *doc)
     doc->updated_ms = hz_base_wall_ms();
     int err = hz_store_record_put(doc, NULL);
     if (err) {
-        w->status = err == HZ_EEXISTS ? 412 : 500;
+        if (err == HZ_EEXISTS)
+            (void)hz_route_wrong(w, 412, "somebody else changed it meanwhile");
+        else
+            w->status = 500;
         hz_doc_fini(doc);
     }
     return err == 0;
@@ -200,13 +222,9 @@ static bool put_doc(struct hz_route_work *w, struct hz_doc *doc)
 static json_t *workspaces_update(struct hz_route_work *w)
 {
     struct hz_doc doc;
-    if (!open_doc(w, HZ_DOC_WORKSPACE, &doc))
+    if (!hz_route_changes(w, "name, description, color, icon, isDefault") || !open_doc(w, HZ_DOC_WORKSPACE, &doc))
         return NULL;
-    const json_t *is_default = json_object_get(w->data, "isDefault");
-    if (json_is_boolean(is_default))
-        (void)json_object_set_new(doc.data, "isDefault", json_boolean(json_is_true(is_default)));
-    if (!take_fields(workspace_fields, w->data, doc.data)) {
-        w->status = 400;
+    if (!take_fields(w, workspace_fields, doc.data) || !take_default(w, doc.data)) {
         hz_doc_fini(&doc);
         return NULL;
     }
@@ -218,6 +236,10 @@ static json_t *delete_doc(struct hz_route_work *w, enum hz_doc_kind kind, const 
     struct hz_doc doc;
     if (!open_doc(w, kind, &doc))
         return NULL;
+    if (is_common(&doc)) {
+        hz_doc_fini(&doc);
+        return hz_route_wrong(w, 409, "it is everybody's, and where flows that come as files are kept: it stays");
+    }
     snprintf(doc.status, sizeof doc.status, "archived");
     if (!put_doc(w, &doc))
         return NULL;
@@ -284,18 +306,22 @@ static bool is_transport(const json_t *value)
     return !value || json_is_null(value);
 }
 
-/* `none`, as pages say that a project has no transport, is kept as null. */
-static bool take_project(const json_t *from, struct hz_doc *doc)
+/* `none`, as pages say that a project has no transport, is kept as null. False: what is wrong is said. */
+static bool take_project(struct hz_route_work *w, struct hz_doc *doc)
 {
-    const char *status = hz_route_text(from, "status");
-    if (status && (strcmp(status, "active") == 0 || strcmp(status, "inactive") == 0 || strcmp(status, "archived") == 0))
-        snprintf(doc->status, sizeof doc->status, "%s", status);
-    else if (status)
-        return false;
-    const json_t *transport = json_object_get(from, "transportType");
+    const json_t *status = json_object_get(w->data, "status"), *transport = json_object_get(w->data, "transportType");
+    const char *text = json_string_value(status);
     bool none = json_is_string(transport) && strcmp(json_string_value(transport), "none") == 0;
-    if ((!none && !is_transport(transport)) || !take_fields(project_fields, from, doc->data))
+    if (status && !(text && (strcmp(text, "active") == 0 || strcmp(text, "inactive") == 0 || strcmp(text, "archived") == 0)))
+        (void)hz_route_wrong(w, 400, "status: expected active, inactive or archived");
+    else if (text && is_common(doc) && strcmp(text, "active") != 0)
+        (void)hz_route_wrong(w, 409, "status: the project is everybody's, and where flows that come as files are kept: it stays active");
+    else if (!none && !is_transport(transport))
+        (void)hz_route_wrong(w, 400, "transportType: expected none, tcp, rabbitmq, kafka, nats, http, websocket, mqtt or null");
+    if (w->status || !take_fields(w, project_fields, doc->data))
         return false;
+    if (text)
+        snprintf(doc->status, sizeof doc->status, "%s", text);
     return !none || json_object_set_new(doc->data, "transportType", json_null()) == 0;
 }
 
@@ -313,17 +339,18 @@ static json_t *projects_create(struct hz_route_work *w)
 {
     const char *workspace = hz_route_text(w->data, "workspaceId");
     struct hz_doc doc, home;
-    if (!workspace || hz_store_record_get(HZ_DOC_WORKSPACE, workspace, &home)) {
-        w->status = 400;
-        return NULL;
-    }
-    hz_doc_fini(&home);
+    int err = workspace ? hz_store_record_get(HZ_DOC_WORKSPACE, workspace, &home) : HZ_ENOTFOUND;
+    bool archived = !err && strcmp(home.status, "archived") == 0;
+    if (!err)
+        hz_doc_fini(&home);
+    if (err || archived)
+        return hz_route_wrong(w, err && err != HZ_ENOTFOUND ? 500 : 400, "workspaceId: there is no workspace %.128s", workspace ? workspace : "without an id");
     new_doc(&doc, HZ_DOC_PROJECT, json_pack("{s:n, s:n, s:n, s:n}", "description", "transportType", "transportPattern", "transportConfig"));
     snprintf(doc.parent, sizeof doc.parent, "%s", workspace);
-    if (!take_project(w->data, &doc) || !json_object_get(doc.data, "name") || hz_store_record_put(&doc, NULL)) {
-        w->status = 400;
+    bool fits = take_project(w, &doc), named = json_object_get(doc.data, "name") != NULL;
+    if (!fits || !named || hz_store_record_put(&doc, NULL)) {
         hz_doc_fini(&doc);
-        return NULL;
+        return fits && !named ? hz_route_wrong(w, 400, "name: expected a text that is not empty") : NULL;
     }
     return tell_project(w, &doc, "projects:created");
 }
@@ -331,10 +358,9 @@ static json_t *projects_create(struct hz_route_work *w)
 static json_t *projects_update(struct hz_route_work *w)
 {
     struct hz_doc doc;
-    if (!open_doc(w, HZ_DOC_PROJECT, &doc))
+    if (!hz_route_changes(w, "name, description, status, transportType, transportPattern, transportConfig") || !open_doc(w, HZ_DOC_PROJECT, &doc))
         return NULL;
-    if (!take_project(w->data, &doc)) {
-        w->status = 400;
+    if (!take_project(w, &doc)) {
         hz_doc_fini(&doc);
         return NULL;
     }

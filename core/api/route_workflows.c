@@ -10,6 +10,8 @@
 
 #include "core/config.h"
 #include "core/flow/json_text.h"
+#include "core/registry.h"
+#include "core/supervisor.h"
 #include "core/workflow.h"
 #include "core/workflows.h"
 
@@ -93,27 +95,58 @@ static bool is_status(const char *text)
     return false;
 }
 
-/* Optional fields of a request. False: one has a wrong type. */
-static bool take_optional(const json_t *from, json_t *data)
+/* False: a member is there and has another type; that is said. */
+static bool fits(struct hz_route_work *w, const char *name, bool right, const char *expected)
 {
-    json_t *published = json_object_get(from, "isPublished"), *properties = json_object_get(from, "properties"), *duration = json_object_get(from, "duration");
-    const json_t *last = json_object_get(from, "lastRun");
-    if ((published && !json_is_boolean(published)) || (properties && !json_is_object(properties)))
+    if (json_object_get(w->data, name) && !right)
+        (void)hz_route_wrong(w, 400, "%s: expected %s", name, expected);
+    return w->status == 0;
+}
+
+/* Optional fields of a request. False: one has a wrong type. */
+static bool take_optional(struct hz_route_work *w, json_t *data)
+{
+    json_t *published = json_object_get(w->data, "isPublished"), *properties = json_object_get(w->data, "properties"),
+           *duration = json_object_get(w->data, "duration"), *last = json_object_get(w->data, "lastRun");
+    int64_t when = json_is_string(last) ? hz_api_parse_time(json_string_value(last)) : -1;
+    if (!fits(w, "isPublished", json_is_boolean(published), "true or false") || !fits(w, "properties", json_is_object(properties), "an object") ||
+            !fits(w, "lastRun", json_is_null(last) || when >= 0, "a time or null") ||
+            !fits(w, "duration", json_is_null(duration) || (json_is_string(duration) && json_string_length(duration) <= DURATION_MAX),
+                    "a text of at most 32 bytes, or null"))
         return false;
-    if (last && !json_is_null(last)) {
-        int64_t when = json_is_string(last) ? hz_api_parse_time(json_string_value(last)) : -1;
-        if (when < 0)
-            return false;
+    if (when >= 0)
         (void)json_object_set_new(data, "lastRun", iso(when));
-    }
-    if (duration && !json_is_null(duration)) {
-        if (!json_is_string(duration) || json_string_length(duration) > DURATION_MAX)
-            return false;
+    if (json_is_string(duration))
         (void)json_object_set(data, "duration", duration);
-    }
     (void)json_object_set(data, "isPublished", published);
     (void)json_object_set(data, "properties", properties);
     return true;
+}
+
+/* What is drawn: nodes and connections of a request, or of the workflowData in it. */
+static bool is_drawing(struct hz_route_work *w, const json_t *from)
+{
+    const json_t *nodes = json_object_get(from, "nodes"), *connections = json_object_get(from, "connections");
+    if (nodes && !json_is_object(nodes))
+        (void)hz_route_wrong(w, 400, "nodes: expected an object, node id to node");
+    else if (connections && !json_is_array(connections))
+        (void)hz_route_wrong(w, 400, "connections: expected a list");
+    return w->status == 0;
+}
+
+/* The project a new workflow is for: there, and not archived, and neither is its workspace. */
+static bool is_open_project(struct hz_route_work *w, const char *id)
+{
+    struct hz_doc project = {0}, space = {0};
+    int err = id ? hz_store_record_get(HZ_DOC_PROJECT, id, &project) : HZ_ENOTFOUND;
+    if (!err)
+        err = hz_store_record_get(HZ_DOC_WORKSPACE, project.parent, &space);
+    bool open = !err && strcmp(project.status, "archived") != 0 && strcmp(space.status, "archived") != 0;
+    hz_doc_fini(&project);
+    hz_doc_fini(&space);
+    if (!open)
+        (void)hz_route_wrong(w, err && err != HZ_ENOTFOUND ? 500 : 400, "projectId: there is no project %.128s", id ? id : "without an id");
+    return open;
 }
 
 static json_t *tell(struct hz_route_work *w, struct hz_doc *doc, const char *news)
@@ -126,31 +159,40 @@ static json_t *tell(struct hz_route_work *w, struct hz_doc *doc, const char *new
     return hz_route_yes("workflow", record);
 }
 
+static bool may_create(struct hz_route_work *w)
+{
+    const char *status = hz_route_text(w->data, "status"), *version = hz_route_text(w->data, "version");
+    const json_t *drawn = json_object_get(w->data, "workflowData");
+    if (!hz_route_text(w->data, "name"))
+        (void)hz_route_wrong(w, 400, "name: expected a text that is not empty");
+    else if (!json_is_string(json_object_get(w->data, "description")))
+        (void)hz_route_wrong(w, 400, "description: expected a text");
+    return w->status == 0 && fits(w, "status", !status || is_status(status), "pending, running, success or failed") &&
+           fits(w, "workflowData", json_is_null(drawn) || json_is_object(drawn), "an object {nodes, connections}, or null") && is_drawing(w, drawn) &&
+           fits(w, "version", !version || hz_workflow_version_number(version), "major.minor.patch, at most 65535.65535.999999999") &&
+           is_open_project(w, hz_route_text(w->data, "projectId"));
+}
+
 static json_t *workflows_create(struct hz_route_work *w)
 {
-    const char *name = hz_route_text(w->data, "name"), *project_id = hz_route_text(w->data, "projectId"), *status = hz_route_text(w->data, "status"),
-               *version = hz_route_text(w->data, "version");
-    json_t *description = json_object_get(w->data, "description"), *drawn = json_object_get(w->data, "workflowData");
-    struct hz_doc project, doc = {.kind = HZ_DOC_WORKFLOW, .status = "pending", .created_ms = hz_base_wall_ms()};
+    const char *status = hz_route_text(w->data, "status"), *version = hz_route_text(w->data, "version");
+    json_t *drawn = json_object_get(w->data, "workflowData");
+    struct hz_doc doc = {.kind = HZ_DOC_WORKFLOW, .status = "pending", .created_ms = hz_base_wall_ms()};
     struct hz_uuid id;
-    w->status = 400;
-    if (!name || !json_is_string(description) || !project_id || (status && !is_status(status)) ||
-            (drawn && !json_is_null(drawn) && !json_is_object(drawn)) || (version && !hz_workflow_version_number(version)) ||
-            hz_store_record_get(HZ_DOC_PROJECT, project_id, &project))
+    if (!may_create(w))
         return NULL;
-    hz_doc_fini(&project);
     id = hz_uuid_new();
     hz_uuid_format(&id, doc.id);
-    snprintf(doc.parent, sizeof doc.parent, "%s", project_id);
+    snprintf(doc.parent, sizeof doc.parent, "%s", hz_route_text(w->data, "projectId"));
     if (status)
         snprintf(doc.status, sizeof doc.status, "%s", status);
-    doc.data = json_pack("{s:s, s:O, s:n, s:n, s:o, s:{}, s:s, s:b}", "name", name, "description", description, "lastRun", "duration", "workflowData",
-            json_is_object(drawn) ? json_incref(drawn) : json_null(), "properties", "version", version ? version : "0.0.1", "isPublished", 0);
-    if (!doc.data || !take_optional(w->data, doc.data) || hz_pages_write(&doc, "created", "Workflow creado", w->caller->name)) {
+    doc.data = json_pack("{s:O, s:O, s:n, s:n, s:o, s:{}, s:s, s:b}", "name", json_object_get(w->data, "name"), "description",
+            json_object_get(w->data, "description"), "lastRun", "duration", "workflowData", json_is_object(drawn) ? json_incref(drawn) : json_null(),
+            "properties", "version", version ? version : "0.0.1", "isPublished", 0);
+    if (!doc.data || !take_optional(w, doc.data) || hz_pages_write(&doc, "created", "Workflow creado", w->caller->name)) {
         hz_doc_fini(&doc);
         return NULL;
     }
-    w->status = 0;
     return tell(w, &doc, "workflows:created");
 }
 
@@ -166,16 +208,24 @@ static bool differs(const json_t *given, const json_t *stored)
     return !same;
 }
 
-/* Whether something changes; *ret_wrong: a value that cannot be. */
-static bool take_changes(const json_t *from, json_t *data, bool *ret_wrong)
+/* Whether something changes; false with w->status: a value that cannot be. */
+static bool take_changes(struct hz_route_work *w, json_t *data)
 {
     static const char *const simple[] = {"name", "description", "properties", "isPublished"}, *const drawn[] = {"nodes", "connections"};
-    json_t *before = json_object_get(data, "workflowData"), *after = json_is_object(before) ? json_copy(before) : json_object();
+    const json_t *from = w->data;
+    json_t *before = json_object_get(data, "workflowData"), *after;
     bool changed = false, redrawn = false;
+    if (!fits(w, "name", hz_route_text(from, "name") != NULL, "a text that is not empty") ||
+            !fits(w, "description", json_is_string(json_object_get(from, "description")), "a text") ||
+            !fits(w, "properties", json_is_object(json_object_get(from, "properties")), "an object") ||
+            !fits(w, "isPublished", json_is_boolean(json_object_get(from, "isPublished")), "true or false") || !is_drawing(w, from))
+        return false;
+    after = json_is_object(before) ? json_copy(before) : json_object();
     for (size_t i = 0; i < HZ_COUNT_OF(drawn); i++) {
         json_t *given = json_object_get(from, drawn[i]), *stored = json_object_get(before, drawn[i]);
-        json_t *value = i == 0 && json_is_object(given) ? hz_drawing_keep(given, stored) : json_incref(given);
-        *ret_wrong |= given && !value;
+        json_t *value = i == 0 && given ? hz_drawing_keep(given, stored) : json_incref(given);
+        if (given && !value)
+            w->status = 500;
         if (differs(value, stored)) {
             redrawn = true;
             (void)json_object_set(after, drawn[i], value);
@@ -187,36 +237,65 @@ static bool take_changes(const json_t *from, json_t *data, bool *ret_wrong)
     json_decref(after);
     for (size_t i = 0; i < HZ_COUNT_OF(simple); i++) {
         json_t *value = json_object_get(from, simple[i]);
-        *ret_wrong |= value && (i < 2 ? !json_is_string(value) || (i == 0 && json_string_length(value) == 0) : i == 2 ? !json_is_object(value)
-                                                                                                                   : !json_is_boolean(value));
         if (differs(value, json_object_get(data, simple[i]))) {
             changed = true;
             (void)json_object_set(data, simple[i], value);
         }
     }
-    return changed || redrawn;
+    return (changed || redrawn) && w->status == 0;
+}
+
+/* Nobody else changed it since it was seen. */
+static bool is_seen(struct hz_route_work *w, const struct hz_doc *doc)
+{
+    if (w->if_revision && doc->revision != w->if_revision)
+        (void)hz_route_wrong(w, 412, "somebody changed it: it is at r%llu now", (unsigned long long)doc->revision);
+    return w->status == 0;
+}
+
+static bool write_change(struct hz_route_work *w, struct hz_doc *doc)
+{
+    int err = hz_pages_write(doc, "updated", "Workflow actualizado automáticamente", w->caller->name);
+    if (err == HZ_EEXISTS)
+        (void)hz_route_wrong(w, 412, "somebody else changed it meanwhile");
+    return err == 0;
 }
 
 static json_t *workflows_update(struct hz_route_work *w)
 {
     struct hz_doc doc;
-    bool wrong = false;
+    if (!hz_route_changes(w, "nodes, connections, name, description, properties, isPublished"))
+        return NULL;
     int err = hz_pages_workflow(hz_route_text(w->data, "id"), NULL, &doc, NULL);
     if (err)
         return not_found(w, err);
-    if (w->if_revision && doc.revision != w->if_revision)
-        err = HZ_EEXISTS;
-    else if (!take_changes(w->data, doc.data, &wrong) && !wrong) {
+    bool changes = is_seen(w, &doc) && take_changes(w, doc.data);
+    if (!changes || !write_change(w, &doc)) {
         hz_doc_fini(&doc);
-        return hz_route_no(w, 409, "No se han realizado cambios en el workflow");
-    }
-    if (!err && !wrong)
-        err = hz_pages_write(&doc, "updated", "Workflow actualizado automáticamente", w->caller->name);
-    if (err || wrong) {
-        hz_doc_fini(&doc);
-        return hz_route_no(w, wrong ? 400 : err == HZ_EEXISTS ? 412 : 500, "Error al actualizar workflow");
+        return changes || w->status ? NULL : hz_route_no(w, 409, "No se han realizado cambios en el workflow");
     }
     return tell(w, &doc, "workflows:updated");
+}
+
+static void on_stopped(void *arg, enum hz_stop_how how)
+{
+    (void)arg;
+    (void)how; /* whoever follows workers hears of it */
+}
+
+/* What goes on by itself, triggers above all, ends; executions that were accepted are finished. */
+static void stop_workers(const struct hz_route_work *w)
+{
+    struct hz_worker_info *workers;
+    size_t count;
+    if (hz_registry_list(hz_route_text(w->data, "id"), &workers, &count)) {
+        HZ_LOG(WARN, "workers of an archived workflow go on: %s", hz_err_last());
+        return;
+    }
+    for (size_t i = 0; i < count; i++)
+        if (workers[i].resident)
+            hz_supervisor_stop(&workers[i].id, w->caller->name, on_stopped, NULL);
+    free(workers);
 }
 
 static json_t *workflows_delete(struct hz_route_work *w)
@@ -224,15 +303,18 @@ static json_t *workflows_delete(struct hz_route_work *w)
     const char *id = hz_route_text(w->data, "id");
     struct hz_doc doc;
     int err = hz_pages_workflow(id, NULL, &doc, NULL);
+    if (err == HZ_ENOTFOUND && w->anywhere)
+        return not_found(w, err);
     if (!err) {
-        if (w->if_revision && doc.revision != w->if_revision)
-            w->status = 412;
         snprintf(doc.status, sizeof doc.status, "archived");
-        err = w->status ? HZ_EEXISTS : hz_pages_write(&doc, "updated", "Workflow actualizado automáticamente", w->caller->name);
+        if (!is_seen(w, &doc) || !write_change(w, &doc))
+            err = HZ_EEXISTS;
         hz_doc_fini(&doc);
     }
     if (err && err != HZ_ENOTFOUND)
         return NULL;
+    if (!err)
+        w->after = stop_workers;
     w->news = "workflows:deleted";
     w->payload = json_pack("{s:s?}", "id", id);
     return json_pack("{s:b}", "success", 1);

@@ -12,6 +12,7 @@ import time
 import hz
 import openapi
 import sio
+import sio
 
 
 class Rest(openapi.Case):
@@ -106,6 +107,67 @@ class Rest(openapi.Case):
         self.assertEqual(server.call("POST", path + "/execute", {}).status, 202)
         self.assertEqual(server.call("DELETE", path).status, 204)
         self.problem(server.call("GET", path), 404)
+
+    def test_what_everybody_has_stays_and_what_is_archived_is_gone(self):
+        server = self.start()
+        client = sio.Client(server, {"token": server.new_token("SuperAdmin")})
+        self.addCleanup(client.close)
+        space, project = "/workspaces/00000000-0000-4000-8000-000000000001", "/projects/00000000-0000-4000-8000-000000000002"
+        for path, name in (space, "workspace"), (project, "proyecto"):
+            self.assertIn("everybody's", self.problem(server.call("DELETE", path), 409)["detail"])
+            kind = path.split("/")[1]
+            self.assertEqual(client.call(kind + ":delete", {"id": path.split("/")[2]}), {"success": False, "message": "Error al eliminar " + name})
+        for status in "archived", "inactive":
+            self.assertIn("status", self.problem(server.call("PATCH", project, {"status": status}), 409)["detail"])
+        self.assertIs(server.call("GET", "/workspaces", expect=200)["workspaces"][0]["isDefault"], True)
+        # Another one is gone when it is archived: it is not changed, not deleted twice, and nothing new comes into it.
+        own = server.call("POST", "/workspaces", {"name": "W"}, expect=201)["id"]
+        inner = server.call("POST", "/projects", {"name": "P", "workspaceId": own}, expect=201)["id"]
+        for path in f"/projects/{inner}", f"/workspaces/{own}":
+            self.assertEqual(server.call("DELETE", path).status, 204)
+            self.assertIn(path.split("/")[2], self.problem(server.call("DELETE", path), 404)["detail"])
+            self.problem(server.call("PATCH", path, {"name": "X"}), 404)
+        self.assertIn("workspaceId", self.problem(server.call("POST", "/projects", {"name": "P", "workspaceId": own}), 400)["detail"])
+        self.assertIn("projectId", self.problem(server.call("POST", "/workflows", {"name": "F", "description": "", "projectId": inner}), 400)["detail"])
+        # A workflow: what runs ends, and nothing starts it.
+        worker = server.start_worker("hook")["id"]
+        self.assertEqual(server.call("DELETE", "/workflows/hook").status, 204)
+        self.assertEqual(server.call("DELETE", "/workflows/once").status, 204)
+        hz.wait_for(lambda: worker not in [w["id"] for w in server.workers()], 20, what="its worker is stopped")
+        for flow in "hook", "once":
+            self.problem(server.call("POST", f"/workflows/{flow}/executions", {}), 404)
+            self.problem(server.call("POST", "/workers", {"workflowId": flow}), 404)
+            self.problem(server.call("DELETE", f"/workflows/{flow}"), 404)
+        self.assertEqual(client.call("workflows:delete", {"id": "once"}), {"success": True})
+
+    def test_a_problem_says_which_field_is_wrong_and_what_is_expected(self):
+        server = self.start()
+        space = server.call("GET", "/workspaces", expect=200)["workspaces"][0]["id"]
+        common = "00000000-0000-4000-8000-000000000002"
+        for method, path, body, status, field in (
+                ("POST", "/workspaces", {}, 400, "name"), ("POST", "/workspaces", {"name": 5}, 400, "name"),
+                ("POST", "/workspaces", {"name": "W", "isDefault": "yes"}, 400, "isDefault"),
+                ("PATCH", f"/workspaces/{space}", {"isDefault": "yes"}, 400, "isDefault"), ("PATCH", f"/workspaces/{space}", {"colour": "x"}, 422, "color"),
+                ("POST", "/projects", {"name": "P", "workspaceId": space, "transportType": "pigeon"}, 400, "transportType"),
+                ("POST", "/projects", {"name": "P", "workspaceId": "none"}, 400, "workspaceId"), ("PATCH", "/projects/none", {"name": "P"}, 404, "none"),
+                ("PATCH", f"/projects/{common}", {"status": 5}, 400, "status"), ("PATCH", f"/projects/{common}", {"Name": "P"}, 422, "name"),
+                ("POST", "/workflows", {"name": "W", "description": "", "projectId": "none"}, 400, "projectId"),
+                ("POST", "/workflows", {"name": "W", "description": "", "projectId": common, "version": "0.0.1000000000"}, 400, "version"),
+                ("POST", "/workflows", {"name": "W", "description": "", "projectId": common, "version": "70000.0.0"}, 400, "version"),
+                ("POST", "/workflows", {"name": "W", "description": "", "projectId": common, "lastRun": 5}, 400, "lastRun"),
+                ("PATCH", "/workflows/once", {"nodes": 5, "connections": []}, 400, "nodes"), ("PATCH", "/workflows/once", {"connections": "x"}, 400, "connections"),
+                ("PATCH", "/workflows/once", {"isPublished": "yes"}, 400, "isPublished"), ("PATCH", "/workflows/once", {"nonsense": 1}, 422, "nodes"),
+                ("PATCH", "/settings", {"fontSize": "x"}, 400, "fontSize"), ("PATCH", "/settings", {"size": 1}, 422, "fontSize")):
+            with self.subTest(path=path, body=body):
+                self.assertIn(field, self.problem(server.call(method, path, body), status)["detail"])
+        client = sio.Client(server, {"token": server.new_token("SuperAdmin")})
+        self.addCleanup(client.close)
+        for name, data, text in (("projects:create", {"name": "P", "workspaceId": space, "transportType": "pigeon"}, "Error al crear proyecto"),
+                                 ("workflows:update", {"id": "once", "nodes": [], "connections": []}, "Error al actualizar workflow"),
+                                 ("workflows:update", {"id": "once", "nodes": {}, "connections": {}}, "Error al actualizar workflow"),
+                                 ("workflows:create", {"name": "W", "description": "", "projectId": "none"}, "Error al crear workflow"),
+                                 ("settings:update", {"fontSize": "x"}, "Error al actualizar configuraciones")):
+            self.assertEqual(client.call(name, data), {"success": False, "message": text})
 
     def test_the_same_key_gets_the_same_answer(self):
         server = self.start()

@@ -210,6 +210,13 @@ HZ_TEST(workflows, versions_count_up_from_any_text)
     HZ_ASSERT_STR_EQ(next, "1.2.10");
     hz_workflow_version_next("soon", next);
     HZ_ASSERT_STR_EQ(next, "0.0.1");
+    hz_workflow_version_next("0.0.999999999", next);
+    HZ_ASSERT_STR_EQ(next, "0.1.0");
+    hz_workflow_version_next("1.65535.999999999", next);
+    HZ_ASSERT_STR_EQ(next, "2.0.0");
+    HZ_ASSERT_EQ(hz_workflow_version_number("0.65536.0"), 0);
+    HZ_ASSERT_EQ(hz_workflow_version_number("65536.0.0"), 0);
+    HZ_ASSERT_EQ(hz_workflow_version_number("0.0.1000000000"), 0);
     HZ_ASSERT_LT(hz_workflow_version_number("0.9.9"), hz_workflow_version_number("0.10.0"));
     HZ_ASSERT_EQ(hz_workflow_version_number("1.2"), 0);
     HZ_ASSERT_EQ(hz_workflow_version_number("1.2.3-beta"), 0);
