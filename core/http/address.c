@@ -164,6 +164,12 @@ void hz_address_leave(struct hz_address *address)
     address->counted = false;
 }
 
+void hz_address_of(const void *sockaddr, struct hz_address *ret)
+{
+    memset(ret, 0, sizeof *ret);
+    ret->counted = table.stripes && key_of(sockaddr, ret->key);
+}
+
 bool hz_address_open_session(const struct hz_address *address, struct hz_address *ret)
 {
     memset(ret, 0, sizeof *ret);
@@ -172,7 +178,7 @@ bool hz_address_open_session(const struct hz_address *address, struct hz_address
     *ret = *address;
     size_t chain;
     struct stripe *stripe = lock_chain(ret->key, &chain);
-    struct entry *entry = find(stripe, chain, ret->key, hz_base_now_ns(), false);
+    struct entry *entry = find(stripe, chain, ret->key, hz_base_now_ns(), true);
     bool room = !entry || entry->sessions < table.connections;
     ret->counted = entry && room;
     if (ret->counted)

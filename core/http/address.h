@@ -19,6 +19,8 @@ void hz_address_fini(void);
 /* A connection from there. False: it has too many; nothing was counted. address: a struct sockaddr of any family. */
 HZ_MUST_CHECK bool hz_address_enter(const void *sockaddr, struct hz_address *ret_address);
 void hz_address_leave(struct hz_address *address);
+/* Of somebody who comes over a proxy's connection: nothing is counted, but his sessions can be. */
+void hz_address_of(const void *sockaddr, struct hz_address *ret_address);
 /* A session that somebody on such a connection opens; it may outlive the connection. As many as connections; false: too many. */
 HZ_MUST_CHECK bool hz_address_open_session(const struct hz_address *address, struct hz_address *ret_session);
 void hz_address_close_session(struct hz_address *session);

@@ -208,7 +208,9 @@ struct hz_eio_session *hz_eio_open(struct hz_eio *engine, const struct hz_http_r
     if (!session)
         return NULL;
     session->headers = keep_headers(request);
-    if (!session->headers || !request->conn || !hz_address_open_session(&request->conn->address, &session->counted) || !make_room(engine)) {
+    if (!session->headers || !request->conn ||
+            !hz_address_open_session(request->conn->proxied ? &request->client_address : &request->conn->address, &session->counted) ||
+            !make_room(engine)) {
         hz_eio_discard(session);
         return NULL;
     }

@@ -108,6 +108,7 @@ struct hz_http_request {
     bool strange;     /* no account was needed to send its body */
     bool forwarded_tls; /* says the trusted proxy */
     char client[48];  /* whom the trusted proxy names; "" the peer itself */
+    struct hz_address client_address;
     void *kept;       /* the gate's, malloc'ed */
     uint32_t empty_turns, refuse_status;
     uint64_t last_turn;

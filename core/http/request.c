@@ -328,6 +328,7 @@ static bool ask_for_client(struct hz_http_request *request)
     if (!hz_proxy_client(f.text, &client))
         return true;
     hz_server_name(&client, false, request->client);
+    hz_address_of(&client, &request->client_address);
     return hz_address_ask_for(&client, hz_base_now_ns());
 }
 

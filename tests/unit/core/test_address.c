@@ -61,6 +61,12 @@ HZ_TEST(address, sessions_are_bounded_apart_from_connections)
     HZ_ASSERT_TRUE(hz_address_open_session(&a, &three));
     HZ_ASSERT_TRUE(enter("127.0.0.1", &b) && hz_address_open_session(&b, &one) && hz_address_open_session(&b, &one) &&
                    hz_address_open_session(&b, &one)); /* not counted */
+    struct sockaddr_storage behind = of("192.0.2.9"); /* a proxy's client has no connection of its own */
+    hz_address_of(&behind, &a);
+    HZ_ASSERT_TRUE(hz_address_open_session(&a, &one) && hz_address_open_session(&a, &two));
+    HZ_ASSERT_FALSE(hz_address_open_session(&a, &three));
+    hz_address_close_session(&one);
+    HZ_ASSERT_TRUE(hz_address_open_session(&a, &three));
 }
 
 HZ_TEST(address, a_network_of_64_bits_is_one_address_of_ipv6)
