@@ -2,13 +2,13 @@
  * events.c - numbers what happens, keeps what matters, tells who follows. Events are encoded when they happen, once; a tick joins those of
  * the last 250 ms into one delta.
  *
- * One lock guards ring, pending list and progress; it is held to copy some hundred bytes. The main thread's timer makes the deltas; the
+ * One lock guards ring and pending list; it is held to copy some hundred bytes. The main thread's timer makes the deltas; the
  * store is written on a thread of libuv's pool, one batch at a time.
  */
 #include "events.h"
 
 #include "json.h"
-#include "news.h"
+#include "reports.h"
 
 #include "core/flow/json_text.h"
 #include "core/shard.h"
@@ -27,8 +27,6 @@
 #define KEEP_MS       (INT64_C(7) * 86400000)
 #define REPLAY_BYTES  ((size_t)16 << 20)
 #define GRACE_NS      UINT64_C(60000000000) /* after the last follower: he may come back */
-#define PROGRESS_KEPT 8192u
-#define PROGRESS_NS   UINT64_C(250000000)
 #define TICK_MOST     (HZ_EVENTS_REPLAY / 2) /* events in one tick; further ones that only pass are left out and counted */
 #define UNSAVED_MOST  100000u
 #define UNSAVED_BYTES ((size_t)16 << 20)
@@ -43,12 +41,6 @@ struct event {
     size_t len;
     char *json;
 };
-struct report { /* of one execution */
-    char execution[HZ_UUID_TEXT];
-    char *json;
-    uint64_t told_ns;
-    bool waiting; /* there is a newer one than was told */
-};
 
 static struct {
     pthread_mutex_t lock;
@@ -61,7 +53,6 @@ static struct {
     struct hz_store_event *unsaved;
     size_t unsaved_count, unsaved_capacity, unsaved_bytes;
     uint32_t tick_count, left_out;
-    struct report reports[PROGRESS_KEPT];
     _Atomic int followers;
     _Atomic uint64_t followed_until_ns;
     _Atomic bool passed; /* something got no number since nobody followed; set and cleared under the lock */
@@ -266,108 +257,16 @@ void hz_events_note(const char *kind, const char *workflow_id, const char *worke
     hz_json_fini(&json);
 }
 
-/* ---- progress ---- */
-static uint32_t slot_of(const char *execution)
+void hz_events_passing(const char *kind, const char *text, size_t len)
 {
-    uint32_t hash = UINT32_C(2166136261);
-    for (; *execution; execution++)
-        hash = (hash ^ (unsigned char)*execution) * UINT32_C(16777619);
-    return hash % PROGRESS_KEPT;
-}
-
-static void add_value(json_t *to, const char *key, const json_t *from, json_t *otherwise)
-{
-    json_t *value = json_object_get(from, key);
-    (void)json_object_set_new(to, key, value ? json_incref(value) : json_incref(otherwise));
-}
-
-/* {executionId, workerId, nodeId, stepName, percentage, message}; NULL: what the flow said is no object, or no memory. */
-static char *report_text(const char *execution, const struct hz_worker_info *worker, const char *json, size_t len)
-{
-    json_t *said = hz_json_text_read(json, len), *report = json_is_object(said) ? json_object() : NULL;
-    (void)json_object_set_new(report, "executionId", json_string(execution));
-    (void)json_object_set_new(report, "workerId", json_string(worker->id_text));
-    static const char *const keys[] = {"nodeId", "stepName", "percentage", "message"};
-    for (size_t i = 0; report && i < HZ_COUNT_OF(keys); i++)
-        add_value(report, keys[i], said, json_null());
-    char *text = report ? hz_json_text_print(report, 0, NULL) : NULL;
-    json_decref(report);
-    json_decref(said);
-    return text;
-}
-
-static void tell_progress(const char *text)
-{
-    size_t len = strlen(text);
-    hz_news_all_text("executions:progress", text, len, NULL);
     struct hz_json json = {0};
+    if (!is_followed())
+        return;
     hz_json_open(&json, '{');
     hz_json_raw(&json, text + 1, len - 2);
     hz_json_close(&json, '}');
-    if (is_followed())
-        put("progress", "", &json, false);
+    put(kind, "", &json, false);
     hz_json_fini(&json);
-}
-
-void hz_events_progress(const char *execution, const struct hz_worker_info *worker, const char *json, size_t len)
-{
-    char *text = report_text(execution, worker, json, len), *now = NULL, *before = NULL;
-    if (!text)
-        return;
-    struct report *r = &hub.reports[slot_of(execution)];
-    uint64_t ns = hz_base_now_ns();
-    pthread_mutex_lock(&hub.lock);
-    if (strcmp(r->execution, execution) != 0) { /* another one had the place: its last report goes out */
-        before = r->waiting ? r->json : NULL;
-        if (!before)
-            free(r->json);
-        memset(r, 0, sizeof *r);
-        snprintf(r->execution, sizeof r->execution, "%s", execution);
-    } else {
-        free(r->json);
-    }
-    r->json = text;
-    r->waiting = r->told_ns && ns - r->told_ns < PROGRESS_NS;
-    if (!r->waiting) {
-        r->told_ns = ns;
-        now = strdup(text);
-    }
-    pthread_mutex_unlock(&hub.lock);
-    if (before)
-        tell_progress(before);
-    if (now)
-        tell_progress(now);
-    free(before);
-    free(now);
-}
-
-char *hz_events_latest_progress(const char *execution)
-{
-    const struct report *r = &hub.reports[slot_of(execution)];
-    pthread_mutex_lock(&hub.lock);
-    char *text = r->json && strcmp(r->execution, execution) == 0 ? strdup(r->json) : NULL;
-    pthread_mutex_unlock(&hub.lock);
-    return text;
-}
-
-/* Those held back, whose quarter of a second is over. */
-static void tell_late(void)
-{
-    uint64_t ns = hz_base_now_ns();
-    for (uint32_t i = 0; i < PROGRESS_KEPT; i++) {
-        struct report *r = &hub.reports[i];
-        char *text = NULL;
-        pthread_mutex_lock(&hub.lock);
-        if (r->waiting && ns - r->told_ns >= PROGRESS_NS) {
-            r->waiting = false;
-            r->told_ns = ns;
-            text = strdup(r->json);
-        }
-        pthread_mutex_unlock(&hub.lock);
-        if (text)
-            tell_progress(text);
-        free(text);
-    }
 }
 
 /* ---- deltas ---- */
@@ -504,7 +403,7 @@ static struct saving *take_unsaved(void)
 static void tick(struct hz_timer *timer)
 {
     struct hz_events_batch batch = {0};
-    tell_late();
+    hz_reports_tick();
     pthread_mutex_lock(&hub.lock);
     uint64_t from = HZ_MAX(hub.told, hub.ring_from), to = hub.ring_to, left_out = hub.left_out + from - hub.told;
     bool wanted = (from < to || left_out) && atomic_load_explicit(&hub.followers, memory_order_relaxed) > 0;
@@ -539,6 +438,7 @@ int hz_events_init(void)
     hub.next = (uint64_t)hz_base_wall_ms() * 1000u;
     hub.told_to = hub.next - 1;
     hub.hole = 0;
+    hz_reports_init();
     hub.ring_from = hub.ring_to = hub.told = 0;
     atomic_store_explicit(&hub.passed, false, memory_order_relaxed);
     return hub.ring ? 0 : hz_err_set(HZ_ENOMEM, "events");
@@ -568,9 +468,7 @@ void hz_events_fini(void)
         drop_oldest();
     free(hub.ring);
     hub.ring = NULL;
-    for (uint32_t i = 0; i < PROGRESS_KEPT; i++)
-        free(hub.reports[i].json);
-    memset(hub.reports, 0, sizeof hub.reports);
+    hz_reports_fini();
     hub.face_count = 0;
     atomic_store(&hub.followers, 0);
 }

@@ -24,11 +24,11 @@ void hz_events_fini(void); /* the store is still open: writes what waits */
 /* ---- what happened: any shard ---- */
 void hz_events_worker(enum hz_worker_event event, const struct hz_worker_info *info, const char *detail);
 void hz_events_execution(const char *id, const struct hz_execution_news *news);
-/* json: as its flow said it. At most four a second and execution are told, the last one always. */
+/* json: as its flow said it. At most four a second and execution, and 512 a second of all, are told; the last one of each always. */
 void hz_events_progress(const char *execution, const struct hz_worker_info *worker, const char *json, size_t len);
 /* Something else worth keeping: "message", "alert". more: members as JSON text (an object), or NULL. */
 void hz_events_note(const char *kind, const char *workflow_id, const char *worker_id, const char *more);
-/* The latest report of an execution: an object's text, malloc'ed, NULL none is known. Of the last 8,192 that reported. */
+/* The latest report of an execution: an object's text, malloc'ed, NULL none is known. Of the last 32,768 that reported. */
 char *hz_events_latest_progress(const char *execution);
 
 /* ---- followers: any shard ---- */
