@@ -258,7 +258,7 @@ class Rest(openapi.Case):
         server = self.server = hz.Server(self.place)
         with open(os.path.join(hz.SOURCE, "README.md"), encoding="utf-8") as file:
             script = re.search(r"By example.*?```sh\n(.*?)```", file.read(), re.S).group(1)
-        script = script.replace("127.0.0.1:3000", f"127.0.0.1:{server.port}").replace("tests/flows", hz.FLOWS).replace("-m 5", "-m 3")
+        script = script.replace("127.0.0.1:3000", f"127.0.0.1:{server.port}").replace("tests/flows", hz.FLOWS).replace("-m 5", "-m 2")
         result = subprocess.run(["sh", "-e", "-c", script], cwd=self.place.dir, capture_output=True, text=True, timeout=60 * hz.SLOW, check=False,
                                 env={**os.environ, "PATH": os.path.dirname(hz.HORIZON) + ":" + os.environ["PATH"]})
         out = result.stdout
