@@ -280,6 +280,10 @@ class Rest(openapi.Case):
         server.call("POST", "/alerts/silence", {"rule": "disk", "minutes": 5}, expect=200)
         self.assertEqual(len(server.call("GET", "/events?kind=alert", expect=200)["events"]), 1)
 
+    def setUp(self):
+        super().setUp()
+        self.readers = []  # what became of each stream
+
     def follow(self, query="", last=None):
         """Reads the stream on a thread; (events, close)."""
         connection = http.client.HTTPConnection("127.0.0.1", self.server.port, timeout=30 * hz.SLOW)
@@ -290,7 +294,8 @@ class Rest(openapi.Case):
         sock = connection.sock
         answer = connection.getresponse()
         self.assertEqual((answer.status, answer.headers["content-type"]), (200, "text/event-stream"))
-        events = []
+        events, place = [], len(self.readers)
+        self.readers.append("it is open")
 
         def read():
             event = {}
@@ -303,8 +308,10 @@ class Rest(openapi.Case):
                         if "data" in event:
                             events.append((event.get("event"), int(event.get("id", 0)), json.loads(event["data"])))
                         event = {}
-            except (OSError, ValueError, AttributeError, http.client.HTTPException):
-                pass
+            except (OSError, ValueError, AttributeError, http.client.HTTPException) as error:
+                self.readers[place] = f"its reader ended: {error!r}"
+            else:
+                self.readers[place] = "the server ended it"
         thread = threading.Thread(target=read, daemon=True)
         thread.start()
 
@@ -325,7 +332,11 @@ class Rest(openapi.Case):
         only, _ = self.follow("?kind=stopped")
         worker = server.start_worker("hook")["id"]
         kinds = lambda: [e[0] for e in events]
-        hz.wait_for(lambda: "ready" in kinds(), what="ready is told")
+        try:
+            hz.wait_for(lambda: "ready" in kinds(), what="ready is told")
+        except AssertionError as error:  # was it not told, or not heard?
+            last = [e["kind"] for e in server.call("GET", "/events", expect=200)["events"]]
+            raise AssertionError(f"{error}: of {last} came {kinds()}; {self.readers[0]}") from None
         self.assertEqual([e[1] for e in events], sorted(e[1] for e in events))
         created = next(e for e in events if e[0] == "created")
         self.assertEqual((created[2]["workerId"], created[2]["sequence"]), (worker, created[1]))
