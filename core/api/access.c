@@ -53,8 +53,7 @@ static const char *text_of(const struct change *change, const char *name)
     return json_string_value(json_object_get(change->body, name));
 }
 
-/* Passwords are in it. */
-static void wipe_body(json_t *body)
+void hz_rest_wipe(json_t *body)
 {
     static const char *const names[] = {"password", "currentPassword"};
     for (size_t i = 0; i < HZ_COUNT_OF(names); i++) {
@@ -90,7 +89,7 @@ static void done(void *arg, int result)
     else
         hz_http_respond(change->request, &(struct hz_http_response){.status = 204});
     json_decref(change->answer);
-    wipe_body(change->body);
+    hz_rest_wipe(change->body);
     free(change);
 }
 
@@ -121,9 +120,36 @@ static void begin(struct hz_http_request *request, uint32_t status, bool body, i
     }
     if (hz_access_work(work, done, change)) {
         hz_http_problem(request, 503, hz_err_last());
-        wipe_body(change->body);
+        hz_rest_wipe(change->body);
         free(change);
     }
+}
+
+/* Is `name` one of "email name password"? */
+static bool is_one(const char *names, const char *name)
+{
+    size_t len = strlen(name);
+    for (const char *at = strstr(names, name); len && at; at = strstr(at + 1, name))
+        if ((at == names || at[-1] == ' ') && (at[len] == ' ' || !at[len]))
+            return true;
+    return false;
+}
+
+/* Who sends something that is not looked at believes it was done: texts must be texts, and nothing else may be there but `others`, which
+ * are checked where they are read. */
+static int check_members(const struct change *change, const char *texts, const char *others)
+{
+    const char *key;
+    const json_t *value;
+    if (json_object_size(change->body) == 0)
+        return hz_err_set(HZ_EFORMAT, "nothing is in it: expected one or more of %s %s", texts, others);
+    json_object_foreach(change->body, key, value) {
+        if (is_one(texts, key) && !json_is_string(value))
+            return hz_err_set(HZ_EFORMAT, "%s: expected a text", key);
+        if (!is_one(texts, key) && !is_one(others, key))
+            return hz_err_set(HZ_EFORMAT, "%.64s: unknown; expected one or more of %s %s", key, texts, others);
+    }
+    return 0;
 }
 
 /* -1: it is not there. */
@@ -164,7 +190,9 @@ static int add_user(struct change *change)
     int role;
     struct hz_uuid id;
     const char *email = text_of(change, "email"), *password = text_of(change, "password");
-    int err = role_of(change, &role);
+    int err = check_members(change, "email name password role", "");
+    if (!err)
+        err = role_of(change, &role);
     if (!err && (!email || !password || role < 0))
         err = hz_err_set(HZ_EFORMAT, "email, password and role are needed");
     if (!err)
@@ -180,7 +208,9 @@ static int change_user(struct change *change)
     char who[HZ_UUID_TEXT];
     const json_t *active = json_object_get(change->body, "active");
     struct hz_user_change wanted = {.password = text_of(change, "password"), .name = text_of(change, "name"), .active = -1};
-    int err = role_of(change, &wanted.role);
+    int err = check_members(change, "name password role", "active");
+    if (!err)
+        err = role_of(change, &wanted.role);
     if (!err && active && !json_is_boolean(active))
         err = hz_err_set(HZ_EFORMAT, "active: expected true or false");
     if (active)
@@ -293,7 +323,9 @@ static int add_token(struct change *change)
     char token[HZ_ACCESS_SECRET], buffer[HZ_ACCESS_SCOPES];
     const char *name = text_of(change, "name"), *scopes = NULL;
     const json_t *days = json_object_get(change->body, "expiresDays");
-    int err = role_of(change, &role);
+    int err = check_members(change, "name role", "scopes expiresDays");
+    if (!err)
+        err = role_of(change, &role);
     if (!err && (!name || role < 0))
         err = hz_err_set(HZ_EFORMAT, "name and role are needed");
     if (!err && days && (!json_is_number(days) || json_number_value(days) <= 0 || json_number_value(days) > 36500))

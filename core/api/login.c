@@ -72,7 +72,7 @@ static void log_in(struct hz_http_request *request, void *arg)
         hz_http_problem(request, 400, "email and password are needed, both texts");
     else
         hz_access_login(HZ_CALLER_SESSION, email, password, hz_http_peer(request), logged_in, request);
-    json_decref(body);
+    hz_rest_wipe(body);
 }
 
 /* ---- out ---- */
@@ -130,7 +130,7 @@ static void root(struct hz_http_request *request, void *arg)
     (void)arg;
     struct hz_caller caller;
     const char *code = hz_http_query(request, "code");
-    if (code) {
+    if (code && strcmp(hz_http_method(request), "GET") == 0) { /* a look at the head must not spend it */
         hz_access_login_code(code, hz_http_peer(request), traded, request);
         return;
     }

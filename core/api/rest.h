@@ -20,4 +20,7 @@ const struct hz_caller *hz_rest_caller(const struct hz_http_request *request);
 /* For the audit log, before the answer: what the request makes below its path (an id, mail, name), a copy. */
 void hz_rest_made(struct hz_http_request *request, const char *what);
 
+/* Drops a body that holds a password, and overwrites that. */
+void hz_rest_wipe(json_t *body);
+
 #endif

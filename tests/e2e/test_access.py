@@ -51,6 +51,7 @@ class Access(openapi.Case):
         password = re.search(r"password (\S+) ", line).group(1)
         url = re.search(r"Log in: http://127.0.0.1:\d+(/\?code=\S+)", lines_of(server.process, "Log in: ")[0]).group(1)
         self.assertEqual(self.log_in(server, password).status, 200)
+        self.assertEqual(hz.request(server.port, "HEAD", url).status, 200)  # does not spend it
         answer = hz.request(server.port, "GET", url)
         self.assertEqual((answer.status, answer.headers["location"]), (303, "/"))
         for part in ("HttpOnly", "SameSite=Strict", "Path=/", f"horizon_{server.port}="):
@@ -226,6 +227,8 @@ class Access(openapi.Case):
             self.assertEqual(answer.status, status, answer)
         self.assertIn("a" * 125 + "é", [user["name"] for user in server.call("GET", "/users", expect=200)["users"]])
         self.refused(server.call("PATCH", "/users/larga@example.org", {"name": "a" * 126 + "é"}), 422, "127 bytes")
+        for body, word in ({"password": 12345678}, "password"), ({"name": 5}, "name"), ({"nonsense": 1}, "nonsense"), ({}, "password"):
+            self.refused(server.call("PATCH", "/users/larga@example.org", body), 422, word)
         noted = lambda: [(row["target"], row["status"]) for row in server.call("GET", "/audit?action=users:create", expect=200)["audit"]]
         hz.wait_for(lambda: len(noted()) >= 3, what="who was made")
         self.assertEqual(noted(), [(f"/api/v1/users/{name}@example.org", status) for name, status in (("larga", 201), ("larga", 422), ("eva", 201))])
