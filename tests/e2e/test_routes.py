@@ -102,6 +102,8 @@ class Routes(hz.Case):
         self.bad(admin, "workflows:execute", {"workflowId": "once", "version": name}, f"Versión {name} no encontrada para el workflow")
         self.bad(admin, "workers:get", None, "Error al obtener worker")
         self.bad(admin, "workflows:update", None, "Error al actualizar workflow")
+        for name in "workers:list", "workers:stats", "workers:dashboard", "nodes:list", "nodes:groups", "nodes:stats", "roles:list", "permissions:list", "users:list":
+            self.assertIs(admin.call(name, None)["success"], True, name)  # reads no field of it
         admin.send("workers:list", {}, ack=False)  # run, and its answer dropped
         self.good(admin, "workers:list")
         # A guessed uuid is worth nothing.
