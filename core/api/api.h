@@ -24,6 +24,7 @@ struct hz_api_result {
     size_t len;
     const char *error;
     const char *more;
+    uint64_t revision; /* of the record in it; 0: it has none */
 };
 typedef void hz_api_done_fn(void *arg, const struct hz_api_result *result); /* result: valid during the call */
 
@@ -66,8 +67,9 @@ void hz_api_parked_list(hz_api_done_fn *done, void *arg);
 void hz_api_workflows_release(const char *id, hz_api_done_fn *done, void *arg);
 void hz_api_workflows_list(hz_api_done_fn *done, void *arg);
 void hz_api_workflows_get(const char *id, hz_api_done_fn *done, void *arg);
+/* if_revision: the one its record must have, else 412; 0: any. */
 void hz_api_workflows_put(
-        const char *id, const char *text, size_t len, const char *author, hz_api_done_fn *done, void *arg);
+        const char *id, const char *text, size_t len, const char *author, uint64_t if_revision, hz_api_done_fn *done, void *arg);
 
 /* ---- executions ---- */
 struct hz_api_execute {

@@ -4,6 +4,7 @@
  */
 #include "resources.h"
 
+#include "idempotency.h"
 #include "internal.h"
 #include "rest.h"
 #include "stream.h"
@@ -181,7 +182,20 @@ json_t *hz_resources_page(struct hz_http_request *request, const char *plural, j
 struct asking {
     struct hz_http_request *request;
     const struct hz_resource *resource;
+    struct hz_pending *pending; /* has an Idempotency-Key; NULL */
 };
+
+/* The answer of what was started, kept for its key. body NULL: it failed, error says why. */
+static void respond_once(struct hz_pending *pending, uint32_t status, json_t *body, const char *error)
+{
+    size_t len = 0;
+    char *text = body ? hz_json_text_print(body, 0, &len) : NULL;
+    struct hz_api_result result = {.status = status, .data = text, .len = len, .error = error};
+    if (body && !text)
+        result = (struct hz_api_result){.status = 500, .error = hz_err_text(HZ_ENOMEM)};
+    hz_idempotency_done(pending, &result);
+    free(text);
+}
 
 static void respond(struct hz_http_request *request, const struct hz_resource *resource, json_t *body, uint64_t revision)
 {
@@ -208,12 +222,17 @@ static void on_done(void *arg, const struct hz_route_answer *answer)
     struct asking *asking = arg;
     struct hz_http_request *request = asking->request;
     const struct hz_resource *resource = asking->resource;
+    struct hz_pending *pending = asking->pending;
     free(asking);
     json_t *object = answer->object ? json_incref(answer->object) : hz_json_text_read(answer->text, answer->len);
     json_t *member = resource->member ? json_object_get(object, resource->member) : NULL, *body = NULL;
     if (answer->status < 200 || answer->status > 299) {
         const char *message = json_string_value(json_object_get(object, "message"));
-        hz_http_problem(request, answer->status, answer->detail ? answer->detail : message ? message : hz_http_reason(answer->status));
+        const char *error = answer->detail ? answer->detail : message ? message : hz_http_reason(answer->status);
+        if (pending)
+            respond_once(pending, answer->status, NULL, error);
+        else
+            hz_http_problem(request, answer->status, error);
     } else if (resource->kind == HZ_RESOURCE_NOTHING) {
         hz_http_respond(request, &(struct hz_http_response){.status = resource->status});
     } else if (resource->kind == HZ_RESOURCE_LIST) {
@@ -224,14 +243,16 @@ static void on_done(void *arg, const struct hz_route_answer *answer)
         body = json_copy(resource->kind == HZ_RESOURCE_WHOLE ? object : member);
         if (resource->kind == HZ_RESOURCE_WHOLE)
             (void)json_object_del(body, "success");
-        respond(request, resource, body, answer->revision);
+        if (pending)
+            respond_once(pending, resource->status, body, NULL);
+        else
+            respond(request, resource, body, answer->revision);
     }
     json_decref(body);
     json_decref(object);
 }
 
-/* If-Match: the revision it names; 0 any. False: answered. */
-static bool precondition(struct hz_http_request *request, uint64_t *ret)
+bool hz_resources_precondition(struct hz_http_request *request, uint64_t *ret)
 {
     const char *match = hz_http_header(request, "If-Match");
     char *end = NULL;
@@ -273,14 +294,21 @@ void hz_resources_handle(struct hz_http_request *request, void *arg)
     if (resource->id)
         (void)json_object_set_new(data, resource->id, json_string(hz_http_param(request, "id")));
     add_query(request, resource->query, data);
-    if (!reads && strcmp(resource->method, "POST") != 0 && !precondition(request, &how.if_revision)) {
+    if (!reads && strcmp(resource->method, "POST") != 0 && !hz_resources_precondition(request, &how.if_revision)) {
+        json_decref(data);
+        return;
+    }
+    struct hz_pending *pending = NULL;
+    bool starts = resource->kind == HZ_RESOURCE_WHOLE && strcmp(resource->method, "POST") == 0;
+    if (starts && !hz_idempotency_begin(request, &pending)) {
         json_decref(data);
         return;
     }
     if (!route || !(asking = calloc(1, sizeof *asking))) {
+        hz_idempotency_drop(pending);
         hz_http_problem(request, 500, hz_err_text(HZ_ENOMEM));
     } else {
-        *asking = (struct asking){request, resource};
+        *asking = (struct asking){request, resource, pending};
         hz_route_start(route, &(struct hz_route_call){.caller = hz_rest_caller(request), .data = data, .done = on_done, .arg = asking}, &how);
     }
     json_decref(data);

@@ -19,6 +19,8 @@ struct hz_resource {
 const struct hz_resource *hz_resources_table(size_t *ret_count);
 /* Registers them. */
 HZ_MUST_CHECK int hz_resources_init(void);
+/* If-Match: the revision it names; 0 any. False: answered. */
+bool hz_resources_precondition(struct hz_http_request *request, uint64_t *ret);
 /* A handler; arg: its row. */
 void hz_resources_handle(struct hz_http_request *request, void *arg);
 /* {plural: [...], "next": ...} of a list by the request's limit, cursor, sort and field=value. NULL: answered. Takes list. */

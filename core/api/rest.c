@@ -69,13 +69,18 @@ static void answer_problem(struct hz_http_request *request, const struct hz_api_
 void hz_rest_done(void *arg, const struct hz_api_result *result)
 {
     struct hz_http_request *request = arg;
+    char tag[48] = "";
+    if (result->revision)
+        snprintf(tag, sizeof tag, "ETag: \"r%llu\"\n", (unsigned long long)result->revision);
     if (result->status < 200 || result->status > 299)
         answer_problem(request, result);
     else
         hz_http_respond(request, &(struct hz_http_response){.status = result->status,
                                          .type = "application/json",
                                          .body = result->data,
-                                         .len = result->len});
+                                         .len = result->len,
+                                         .headers = tag,
+                                         .headers_len = strlen(tag)});
 }
 
 /* ---- reading ---- */
@@ -177,14 +182,16 @@ static void workers_logs(struct hz_http_request *request, void *arg)
 static void workers_start(struct hz_http_request *request, void *arg)
 {
     (void)arg;
+    struct hz_pending *pending;
     json_t *body = hz_rest_body(request);
     if (!body)
         return;
     const char *id = json_string_value(json_object_get(body, "workflowId"));
     if (!id || !*id)
         hz_http_problem(request, 400, "ID de workflow requerido");
-    else
-        hz_api_workers_start(id, json_string_value(json_object_get(body, "version")), hz_rest_done, request);
+    else if (hz_idempotency_begin(request, &pending))
+        hz_api_workers_start(id, json_string_value(json_object_get(body, "version")), pending ? hz_idempotency_done : hz_rest_done,
+                pending ? (void *)pending : (void *)request);
     json_decref(body);
 }
 
@@ -233,7 +240,9 @@ static void workflows_put(struct hz_http_request *request, void *arg)
     (void)arg;
     size_t len;
     const char *text = hz_http_body(request, &len);
-    hz_api_workflows_put(hz_http_param(request, "id"), text, len, hz_rest_caller(request)->name, hz_rest_done, request);
+    uint64_t revision;
+    if (hz_resources_precondition(request, &revision))
+        hz_api_workflows_put(hz_http_param(request, "id"), text, len, hz_rest_caller(request)->name, revision, hz_rest_done, request);
 }
 
 static void executions_start(struct hz_http_request *request, void *arg)
@@ -327,7 +336,9 @@ static void dead_list(struct hz_http_request *request, void *arg)
 static void dead_redrive(struct hz_http_request *request, void *arg)
 {
     (void)arg;
-    hz_api_dead_redrive(hz_http_param(request, "id"), hz_rest_done, request);
+    struct hz_pending *pending;
+    if (hz_idempotency_begin(request, &pending))
+        hz_api_dead_redrive(hz_http_param(request, "id"), pending ? hz_idempotency_done : hz_rest_done, pending ? (void *)pending : (void *)request);
 }
 
 static void executions_get(struct hz_http_request *request, void *arg)

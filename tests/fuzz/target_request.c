@@ -306,9 +306,10 @@ void hz_api_executions_list(const struct hz_api_list *list, hz_api_done_fn *done
     operate(list->workflow_id, done, arg);
 }
 
-void hz_api_workflows_put(const char *id, const char *text, size_t len, const char *author, hz_api_done_fn *done, void *arg)
+void hz_api_workflows_put(const char *id, const char *text, size_t len, const char *author, uint64_t if_revision, hz_api_done_fn *done, void *arg)
 {
     (void)author;
+    (void)if_revision;
     fuzz_touch(text, len);
     operate(id, done, arg);
 }
