@@ -335,7 +335,8 @@ static json_t *workflows_all(struct hz_route_work *w)
         hz_pages_settle(&docs[i]);
         json_t *record = hz_pages_workflow_json(&docs[i]);
         (void)json_object_del(record, "workflowData");
-        (void)json_object_set_new(record, "enabled", json_true());
+        const json_t *info = json_object_get(json_object_get(docs[i].data, "extra"), "info");
+        (void)json_object_set_new(record, "enabled", json_boolean(!json_is_true(json_object_get(info, "disabled"))));
         (void)json_array_append_new(list, record);
     }
     hz_store_records_free(&docs, count);

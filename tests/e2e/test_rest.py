@@ -43,6 +43,11 @@ class Rest(openapi.Case):
         self.problem(server.call("GET", "/projects?cursor=x"), 400)
         self.problem(server.call("GET", "/projects?limit=x"), 400)
         self.assertEqual([w["id"] for w in server.call("GET", "/workflows?sort=-id&limit=1", expect=200)["workflows"]], ["once"])
+        off = hz.simple_flow("off")
+        off["info"]["disabled"] = True
+        server.call("PUT", "/workflows/off", off, expect=200)
+        enabled = lambda: {w["id"]: w["enabled"] for w in server.call("GET", "/workflows", expect=200)["workflows"]}
+        self.assertEqual(enabled(), {"hook": True, "off": False, "once": True})
         server.start_worker("hook")
         self.assertEqual(len(server.call("GET", "/workers?workflowId=hook", expect=200)["workers"]), 1)
         self.assertEqual(server.call("GET", "/workers?workflowId=none", expect=200), {"workers": [], "next": None})
