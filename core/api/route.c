@@ -284,20 +284,19 @@ static void launch(struct job *job)
     }
 }
 
-/* Operations that look at no field of their data: for them null is as good as {}. */
-static bool reads_nothing(const char *name)
+bool hz_route_takes_null(const struct hz_route *route)
 {
     static const char *const names[] = {"auth:me", "workers:list", "workers:stats", "workers:dashboard", "nodes:list", "nodes:groups", "nodes:stats",
             "roles:list", "permissions:list", "users:list"};
     for (size_t i = 0; i < HZ_COUNT_OF(names); i++)
-        if (strcmp(names[i], name) == 0)
+        if (strcmp(names[i], route->name) == 0)
             return true;
     return false;
 }
 
 void hz_route_start(const struct hz_route *route, const struct hz_route_call *call, const struct hz_route_work *how)
 {
-    if (!call->data && !reads_nothing(route->name)) { /* a field of nothing is read: a thrown error */
+    if (!call->data && !hz_route_takes_null(route)) { /* a field of nothing is read: a thrown error */
         hz_route_fail(call, 400, route->failure);
         return;
     }

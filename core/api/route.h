@@ -72,6 +72,8 @@ struct hz_route {
 const struct hz_route *hz_route_at(size_t index);
 const struct hz_route *hz_route_find(const char *name); /* NULL: unknown. One pass over some fifty names */
 
+bool hz_route_takes_null(const struct hz_route *route); /* it looks at no field of its data: null is as good as {} */
+
 /*
  * hz_route_run - the checks in their order (known caller, permission, unknown name), then the operation.
  *
