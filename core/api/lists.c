@@ -1,6 +1,7 @@
 /*
- * lists.c - lists that come out of the store: executions, activations, dead letters, crash reports. Read and printed on a thread of libuv's
- * pool: a list may look at many rows, and a shard has others to serve. A page goes on by a cursor, which names the last row it had.
+ * lists.c - lists that come out of the store: executions, activations, dead letters, crash reports. Read on a thread of libuv's pool: a list
+ * may look at many rows, and a shard has others to serve. What lives is looked at on the shard. A page goes on by a cursor, which names
+ * the last row it had.
  */
 #include "internal.h"
 
@@ -27,10 +28,14 @@ struct listing {
     struct hz_store_filter filter;
     struct hz_uuid before; /* of a list of what lives */
     bool live;
+    struct hz_store_execution *rows;
+    size_t count;
     struct hz_json json;
     char error[256];
 };
 static _Atomic unsigned under_way; /* relaxed: a bound, not an order */
+
+static void add_rows(struct listing *listing);
 
 static void run(uv_work_t *work)
 {
@@ -45,6 +50,8 @@ static void after(uv_work_t *work, int status)
 {
     struct listing *listing = work->data;
     atomic_fetch_sub_explicit(&under_way, 1, memory_order_relaxed);
+    if (listing->rows)
+        add_rows(listing);
     if (status || listing->error[0])
         hz_api_fail(listing->done, listing->arg, 500, listing->error[0] ? listing->error : "the list was not read");
     else
@@ -73,8 +80,11 @@ static void begin(struct listing *listing, const char *workflow_id, hz_api_done_
 
 /* ---- executions ---- */
 
-static void add_rows(struct listing *listing, struct hz_store_execution *rows, size_t count)
+/* Takes the rows. */
+static void add_rows(struct listing *listing)
 {
+    struct hz_store_execution *rows = listing->rows;
+    size_t count = listing->count;
     struct hz_json *json = &listing->json;
     const struct hz_store_execution *last = count == listing->filter.limit ? &rows[count - 1] : NULL;
     char next[64], id[HZ_UUID_TEXT];
@@ -107,19 +117,28 @@ static void add_rows(struct listing *listing, struct hz_store_execution *rows, s
     for (size_t i = 0; i < count; i++)
         hz_store_execution_fini(&rows[i]);
     free(rows);
+    listing->rows = NULL;
 }
 
 static int read_executions(struct listing *listing)
 {
-    const struct hz_store_filter *filter = &listing->filter;
-    struct hz_store_execution *rows;
-    size_t count;
-    int err = listing->live ? hz_scheduler_list_live(filter->workflow_id, filter->state, filter->before_ms, filter->before_ms ? &listing->before : NULL,
-                                      filter->limit, &rows, &count)
-                            : hz_store_list(filter, &rows, &count);
-    if (!err)
-        add_rows(listing, rows, count);
+    int err = hz_store_list(&listing->filter, &listing->rows, &listing->count);
+    if (!err && !listing->rows) /* none is a list too */
+        add_rows(listing);
     return err;
+}
+
+static void list_live(struct listing *listing, const char *workflow_id, hz_api_done_fn *done, void *arg)
+{
+    const struct hz_store_filter *filter = &listing->filter;
+    if (hz_scheduler_list_live(workflow_id, filter->state, filter->before_ms, filter->before_ms ? &listing->before : NULL, filter->limit,
+                &listing->rows, &listing->count)) {
+        hz_api_fail(done, arg, 500, hz_err_last());
+    } else {
+        add_rows(listing);
+        hz_api_answer(done, arg, 200, &listing->json);
+    }
+    free(listing);
 }
 
 static bool is_cursor(struct listing *listing, const char *text)
@@ -156,7 +175,10 @@ void hz_api_executions_list(const struct hz_api_list *list, hz_api_done_fn *done
         hz_api_fail(done, arg, 400, "cursor: expected the `next` of the page before, of the same list");
         return;
     }
-    begin(listing, list->workflow_id, done, arg);
+    if (listing->live)
+        list_live(listing, list->workflow_id, done, arg);
+    else
+        begin(listing, list->workflow_id, done, arg);
 }
 
 /* ---- crash reports ---- */
